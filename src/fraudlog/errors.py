@@ -1,0 +1,103 @@
+"""Every exception that fraudlog raises.
+
+::
+
+    FraudlogError                 exit code 1
+    ├── InputError                3   a log can't be opened or is not a log
+    │   ├── FormatError           3   no known format fits, or too many lines were rejected
+    │   └── SchemaError           3   a table lacks a column, or holds another type than the schema says
+    ├── ConfigError               2   a parameter or key is out of range
+    ├── NotFittedError            2   a detector is asked to score before it has learnt
+    └── ModelError                5   a model file is damaged, hostile, or of another schema
+
+A message names the field, the row and the fix, never an identifier: no address, account or agent. A bad line is data
+(a row of ``rejected``), not an exception.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from collections.abc import Iterable
+
+__all__ = ["ConfigError", "FormatError", "FraudlogError", "InputError", "ModelError", "NotFittedError", "SchemaError"]
+
+
+class FraudlogError(Exception):
+    """Base of all errors of this library; catch it to catch them all."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class InputError(FraudlogError):
+    """A log can't be read.
+
+    Attributes
+    ----------
+    source : str
+        The file as the caller named it.
+    """
+
+    exit_code: ClassVar[int] = 3
+
+    def __init__(self, message: str, *, source: str | Path = "") -> None:
+        super().__init__(message)
+        self.source = str(source)
+
+
+class FormatError(InputError):
+    """The content of a log fits no known format, or too little of it does."""
+
+
+class SchemaError(InputError):
+    """A table lacks a needed column or holds it with another type.
+
+    Attributes
+    ----------
+    missing : tuple of str
+        Names of the columns that were needed and not there.
+    """
+
+    def __init__(self, message: str, *, missing: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.missing = tuple(missing)
+
+
+class ConfigError(FraudlogError, ValueError):
+    """A parameter is out of range.
+
+    Attributes
+    ----------
+    parameter : str
+        Name of the parameter as the caller wrote it.
+    """
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, message: str, *, parameter: str = "") -> None:
+        super().__init__(message)
+        self.parameter = parameter
+
+
+class NotFittedError(FraudlogError, ValueError):
+    """A detector was asked to score before `fit` or `load`."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class ModelError(FraudlogError):
+    """A model file can't be trusted or does not fit this version.
+
+    Attributes
+    ----------
+    path : str
+        The file as the caller named it.
+    """
+
+    exit_code: ClassVar[int] = 5
+
+    def __init__(self, message: str, *, path: str | Path = "") -> None:
+        super().__init__(message)
+        self.path = str(path)

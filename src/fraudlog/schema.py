@@ -1,0 +1,330 @@
+"""Every column of every table: name, type, unit, meaning, privacy class, and whether the client can choose it.
+
+This is the one place where a column is declared. Readers fill these columns and no others (a field that is not here is
+dropped and counted), writers write them, documents are generated from them. Features of sessions are declared in
+`fraudlog.sessions.catalogue`, since a feature is also a computation.
+
+Names follow OpenTelemetry and the Elastic Common Schema where they have one; privacy categories are those of fideslang.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from fraudlog.errors import SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pandas as pd
+    import pyarrow as pa
+
+__all__ = [
+    "DECISIONS",
+    "DERIVED",
+    "EVENTS",
+    "REJECTED",
+    "SCORES",
+    "SESSIONS",
+    "Column",
+    "arrow_schema",
+    "column_names",
+    "require_columns",
+    "to_arrow",
+    "to_pandas",
+]
+
+Type = Literal["timestamp", "string", "category", "binary", "int16", "int32", "int64", "float64", "bool", "reasons"]
+"""Storage types. ``category`` is a dictionary-encoded string, for values that repeat. ``timestamp`` is in microseconds,
+UTC. ``reasons`` is a list of (code, contribution, value, percentile, oat)."""
+
+Treatment = Literal["keep", "ip", "token", "cut", "seal"]
+"""What a writer does before a column reaches a disk: ``keep`` as it is; ``ip`` and ``token`` become keyed pseudonyms;
+``cut`` and ``seal`` stay in memory and are null on disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table.
+
+    Parameters
+    ----------
+    name : str
+        Name in every table and file.
+    type : str
+        Storage type, one of `Type`.
+    meaning : str
+        One sentence for a person.
+    unit : str
+        Unit of a number, or empty.
+    category : str
+        Privacy category of fideslang, or empty where the value says nothing about a person.
+    spoofable : bool
+        Whether the client chooses the value freely.
+    treatment : str
+        What a writer does with it, one of `Treatment`.
+    """
+
+    name: str
+    type: Type
+    meaning: str
+    unit: str = ""
+    category: str = ""
+    spoofable: bool = False
+    treatment: Treatment = "keep"
+
+
+_IP = "user.device.ip_address"
+_ID = "user.unique_id.pseudonymous"
+_DEVICE = "user.device"
+_HISTORY = "user.behavior.browsing_history"
+_PLACE = "user.location.imprecise"
+
+EVENTS: Final[tuple[Column, ...]] = (
+    Column("timestamp", "timestamp", "when the server logged the request", "us since 1970, UTC"),
+    Column("client_ip", "category", "address of the client; IPv6 in RFC 5952 form", category=_IP, treatment="ip"),
+    Column("user", "category", "account the server authenticated", category=_ID, treatment="token"),
+    Column("session_token", "category", "session id that the service issued", category=_ID, treatment="token"),
+    Column("host", "category", "virtual host asked for", spoofable=True),
+    Column("method", "category", "HTTP request method", spoofable=True),
+    Column("path", "string", "URL path without the query", category=_HISTORY, spoofable=True),
+    Column(
+        "query", "string", "URL query without the question mark", category=_HISTORY, spoofable=True, treatment="cut"
+    ),
+    Column("protocol", "category", "protocol and version, as HTTP/1.1", spoofable=True),
+    Column("status", "int16", "HTTP status code of the answer"),
+    Column("bytes_sent", "int64", "size of the answer's body", "bytes"),
+    Column("duration_s", "float64", "time the server took to answer", "s"),
+    Column("referrer", "category", "Referer header, query cut on disk", category=_HISTORY, spoofable=True),
+    Column("user_agent", "category", "User-Agent header", category=_DEVICE, spoofable=True),
+    Column(
+        "language",
+        "category",
+        "Accept-Language header or the device's language setting",
+        category=_DEVICE,
+        spoofable=True,
+    ),
+    Column("ch_ua", "category", "Sec-CH-UA header: brands and versions", category=_DEVICE, spoofable=True),
+    Column("ch_platform", "category", "Sec-CH-UA-Platform header", category=_DEVICE, spoofable=True),
+    Column("ch_platform_version", "category", "Sec-CH-UA-Platform-Version header", category=_DEVICE, spoofable=True),
+    Column("ch_mobile", "category", "Sec-CH-UA-Mobile header: ?0 or ?1", category=_DEVICE, spoofable=True),
+    Column("ch_model", "category", "Sec-CH-UA-Model header", category=_DEVICE, spoofable=True),
+    Column("os", "category", "operating system as a device log names it", category=_DEVICE, spoofable=True),
+    Column("browser", "category", "browser as a device log names it", category=_DEVICE, spoofable=True),
+    Column(
+        "device_id", "category", "device id as a device log names it", category=_ID, spoofable=True, treatment="token"
+    ),
+    Column("app_version", "category", "version of the app that wrote a device log", category=_DEVICE, spoofable=True),
+    Column("action", "category", "what an application log says was done, as login (ECS event.action)"),
+    Column("outcome", "category", "success or failure of that action (ECS event.outcome)"),
+    Column("tls_fingerprint", "category", "JA3 or JA4 of the TLS hello", category=_DEVICE, spoofable=True),
+    Column("country", "category", "ISO 3166-1 alpha-2 code that the log itself carries", category=_PLACE),
+    Column("asn", "int64", "autonomous system number that the log itself carries"),
+    Column("is_truncated", "bool", "a value of this line was longer than its limit and was cut"),
+    Column("source", "category", "file the line stands in"),
+    Column("line_number", "int64", "line in that file, counted from 1"),
+)
+
+DERIVED: Final[tuple[Column, ...]] = (
+    Column("browser", "category", "browser family", category=_DEVICE, spoofable=True),
+    Column("browser_version", "category", "major version of the browser", category=_DEVICE, spoofable=True),
+    Column("os", "category", "operating system family", category=_DEVICE, spoofable=True),
+    Column("os_version", "category", "version of the operating system", category=_DEVICE, spoofable=True),
+    Column("device_class", "category", "desktop, mobile, tablet, other", category=_DEVICE, spoofable=True),
+    Column(
+        "is_automation", "bool", "the agent names a program: crawler, library, tool or headless browser", spoofable=True
+    ),
+    Column("bot_name", "category", "name of that program", spoofable=True),
+    Column("bot_category", "category", "crawler, feed, monitor, library, tool, headless, scanner", spoofable=True),
+    Column("crawler_state", "category", "verified, fake, unverifiable or unclaimed"),
+    Column(
+        "language_primary",
+        "category",
+        "first language of Accept-Language, as ISO 639",
+        category=_DEVICE,
+        spoofable=True,
+    ),
+    Column("ip_prefix", "category", "/24 of an IPv4 address, /64 of an IPv6 one", category=_IP, treatment="ip"),
+    Column("ip_class", "category", "global, private, loopback, special or a named list's label"),
+    Column(
+        "endpoint", "category", "what the path is: page, asset, api, login, probe, robots, feed ...", spoofable=True
+    ),
+)
+
+REJECTED: Final[tuple[Column, ...]] = (
+    Column("source", "category", "file the line stands in"),
+    Column("line_number", "int64", "line in that file, counted from 1"),
+    Column("reason", "category", "stable code of what was wrong"),
+    Column(
+        "raw",
+        "binary",
+        "the line's bytes as they stood; null on disk, where source and line lead back to it",
+        treatment="seal",
+    ),
+)
+
+SESSIONS: Final[tuple[Column, ...]] = (
+    Column("session_id", "string", "keyed hash of the actor and the session's start", category=_ID),
+    Column("client_ip", "category", "address of the first event", category=_IP, treatment="ip"),
+    Column("ip_prefix", "category", "/24 or /64 of that address", category=_IP, treatment="ip"),
+    Column("user", "category", "account, if any event had one", category=_ID, treatment="token"),
+    Column("profile", "category", "OS, browser and language of the first event", category=_DEVICE, spoofable=True),
+    Column("user_agent", "category", "agent of the first event", category=_DEVICE, spoofable=True),
+    Column("start", "timestamp", "time of the first event", "us since 1970, UTC"),
+    Column("end", "timestamp", "time of the last event", "us since 1970, UTC"),
+    Column("source", "category", "file of the first event"),
+    Column("first_line", "int64", "line of the first event in that file"),
+)
+"""The columns of a session besides its features, which `fraudlog.sessions.catalogue` declares."""
+
+SCORES: Final[tuple[Column, ...]] = (
+    Column("session_id", "string", "the session scored", category=_ID),
+    Column("anomaly_score", "float64", "the forest's score: high is odd", "0..1"),
+    Column("risk", "float64", "all voices together: high is abusive", "0..1"),
+    Column("confidence", "float64", "how much there was to judge by", "0..1"),
+    Column("reasons", "reasons", "what the risk is made of, heaviest first"),
+)
+
+DECISIONS: Final[tuple[Column, ...]] = (
+    Column("session_id", "string", "the session decided on", category=_ID),
+    Column("verdict", "category", "allow, observe, challenge or deny"),
+    Column("scope", "category", "what the verdict holds for: session, user, prefix or profile"),
+    Column("expires", "timestamp", "when the verdict ends", "us since 1970, UTC"),
+    Column("reasons", "reasons", "why, as in scores"),
+    Column("policy_version", "category", "digest of the policy's settings"),
+    Column("collateral", "int64", "presumed-human sessions the action would also hit", "sessions"),
+)
+
+
+def column_names(columns: Iterable[Column]) -> list[str]:
+    """Return the names of `columns`, in order.
+
+    >>> column_names(REJECTED)
+    ['source', 'line_number', 'reason', 'raw']
+    """
+    return [column.name for column in columns]
+
+
+def _arrow_type(kind: Type) -> pa.DataType:
+    import pyarrow as pa  # noqa: PLC0415 -- the schema is also read where Arrow is not needed
+
+    reason = [
+        ("code", pa.string()),
+        ("contribution", pa.float64()),
+        ("value", pa.float64()),
+        ("percentile", pa.float64()),
+        ("oat", pa.string()),
+    ]
+    types: dict[str, Any] = {
+        "timestamp": pa.timestamp("us", tz="UTC"),
+        "string": pa.string(),
+        "category": pa.dictionary(pa.int32(), pa.string()),
+        "binary": pa.binary(),
+        "int16": pa.int16(),
+        "int32": pa.int32(),
+        "int64": pa.int64(),
+        "float64": pa.float64(),
+        "bool": pa.bool_(),
+        "reasons": pa.list_(pa.struct(reason)),
+    }
+    return types[kind]
+
+
+def arrow_schema(columns: Iterable[Column]) -> pa.Schema:
+    """Return the Arrow schema of `columns`.
+
+    >>> arrow_schema(REJECTED).field("line_number").type
+    DataType(int64)
+    """
+    import pyarrow as pa  # noqa: PLC0415 -- as above
+
+    return pa.schema([pa.field(column.name, _arrow_type(column.type)) for column in columns])
+
+
+def to_pandas(table: pa.Table) -> pd.DataFrame:
+    """Turn an Arrow table into the frame users see: Arrow-backed strings, nullable integers, UTC timestamps.
+
+    Dictionary columns come out as plain strings, so that a filtered frame holds no value of the rows it dropped.
+    """
+    import pandas as pd  # noqa: PLC0415 -- as above
+    import pyarrow as pa  # noqa: PLC0415 -- as above
+
+    surface = {
+        pa.int16(): pd.Int16Dtype(),
+        pa.int32(): pd.Int32Dtype(),
+        pa.int64(): pd.Int64Dtype(),
+        pa.bool_(): pd.BooleanDtype(),
+    }
+    plain = pa.schema(
+        [
+            pa.field(field.name, field.type.value_type if pa.types.is_dictionary(field.type) else field.type)
+            for field in table.schema
+        ]
+    )
+    frame: pd.DataFrame = table.cast(plain).to_pandas(types_mapper=surface.get)
+    return frame
+
+
+def to_arrow(frame: pd.DataFrame | pa.Table, columns: Iterable[Column]) -> pa.Table:
+    """Turn a frame or table into Arrow with the types the schema declares; columns it does not have are left out.
+
+    Raises
+    ------
+    SchemaError
+        If a column holds values of another type; the message names the column, never a value.
+    """
+    import pyarrow as pa  # noqa: PLC0415 -- as above
+
+    wanted = [column for column in columns if column.name in set(_names(frame))]
+    arrays = []
+    for column in wanted:
+        kind = _arrow_type(column.type)
+        values = frame[column.name] if not isinstance(frame, pa.Table) else frame.column(column.name)
+        try:
+            arrays.append(_cast(values, kind))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, TypeError):
+            found = getattr(values, "dtype", getattr(values, "type", "?"))
+            raise SchemaError(
+                f"column {column.name!r} holds {found}, which does not convert to {kind}: convert it before the call",
+                missing=[column.name],
+            ) from None
+    return pa.table(arrays, schema=pa.schema([(column.name, _arrow_type(column.type)) for column in wanted]))
+
+
+def _cast(values: Any, kind: pa.DataType) -> pa.ChunkedArray:  # noqa: ANN401 -- a pandas or an Arrow column
+    import pyarrow as pa  # noqa: PLC0415 -- as above
+
+    if not isinstance(values, (pa.Array, pa.ChunkedArray)):
+        values = pa.array(values, from_pandas=True)
+    if isinstance(values, pa.Array):
+        values = pa.chunked_array([values])
+    if values.type == kind:
+        return values
+    if pa.types.is_dictionary(kind):
+        return values.cast(pa.string()).dictionary_encode().unify_dictionaries()
+    return values.cast(kind)
+
+
+def _names(frame: pd.DataFrame | pa.Table) -> list[str]:
+    import pyarrow as pa  # noqa: PLC0415 -- as above
+
+    return list(frame.column_names) if isinstance(frame, pa.Table) else [str(name) for name in frame.columns]
+
+
+def require_columns(frame: pd.DataFrame | pa.Table, needed: Iterable[str], *, table: str) -> None:
+    """Check that `frame` has the columns `needed`.
+
+    Raises
+    ------
+    SchemaError
+        If one is missing; the message lists those that are there.
+    """
+    found = _names(frame)
+    missing = [name for name in needed if name not in set(found)]
+    if missing:
+        raise SchemaError(
+            f"{table} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; it has "
+            f"{', '.join(found) if found else 'none'}",
+            missing=missing,
+        )
