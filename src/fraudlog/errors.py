@@ -19,8 +19,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Iterable
+    from pathlib import Path
 
 __all__ = ["ConfigError", "FormatError", "FraudlogError", "InputError", "ModelError", "NotFittedError", "SchemaError"]
 
