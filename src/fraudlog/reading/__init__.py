@@ -1,0 +1,6 @@
+"""Reading: log bytes into events and rejects."""
+
+from fraudlog.reading.formats import FORMATS, LogFormat
+from fraudlog.reading.log import LogSummary, ParsedLog, read_log
+
+__all__ = ["FORMATS", "LogFormat", "LogSummary", "ParsedLog", "read_log"]
