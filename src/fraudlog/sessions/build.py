@@ -106,7 +106,7 @@ def build_sessions(
     unknown = np.full(len(grouped.starts), np.nan)
     features = {row.name: kernel(row.expression) if available.issuperset(row.needs) else unknown for row in FEATURES}
     sessions = to_pandas(_entities(grouped)).assign(**features)
-    return sessions.sort_values(["start", "session_id"], ignore_index=True)
+    return sessions.sort_values(["start", "source", "first_line", "session_id"], ignore_index=True)
 
 
 @dataclass(frozen=True)

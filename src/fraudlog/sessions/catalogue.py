@@ -43,6 +43,16 @@ FEATURES: Final[tuple[Feature, ...]] = (
         oat=("OAT-011",),
     ),
     Feature("gap_min_s", minimum("gap_us") / 1e6, "s", "tempo", "shortest silence", "assets a page loads"),
+    Feature(
+        "page_burst_10s",
+        burst(10, "is_page"),
+        "requests",
+        "tempo",
+        "most pages within 10 s",
+        "slow actors",
+        needs=("path",),
+        oat=("OAT-011",),
+    ),
     Feature("burst_10s", burst(10), "requests", "tempo", "most requests within 10 s", "slow actors", oat=("OAT-015",)),
     # mix
     Feature(
@@ -91,6 +101,15 @@ FEATURES: Final[tuple[Feature, ...]] = (
         "mix",
         "mean size of answers",
         needs=("bytes_sent",),
+    ),
+    Feature(
+        "page_share",
+        count("is_page") / _REQUESTS,
+        "share",
+        "mix",
+        "share of requests for pages",
+        needs=("path",),
+        transform="identity",
     ),
     # navigation
     Feature(

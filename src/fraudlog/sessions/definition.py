@@ -106,9 +106,9 @@ def switches(fact: str) -> Reducer:
     return Reducer(kind="switches", fact=fact)
 
 
-def burst(window_s: int) -> Reducer:
-    """Most events that start within `window_s` seconds."""
-    return Reducer(kind="burst", window_s=window_s)
+def burst(window_s: int, fact: str = "") -> Reducer:
+    """Most events, or those where `fact` holds, that start within `window_s` seconds."""
+    return Reducer(kind="burst", fact=fact, window_s=window_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,10 @@ _COMPUTED: dict[str, Callable[[Facts], NDArray[np.int64]]] = {
     ).to_numpy(),
     "is_post": _is("method", "POST"),
     "is_head": _is("method", "HEAD"),
+    "is_malformed": lambda facts: facts.where("method", lambda method: method is None),
+    "is_blind_post": lambda facts: (
+        facts["is_post"] * facts["is_referrer_missing"] * (1 - _is("endpoint", "api", "login")(facts))
+    ),
     "is_client_error": _status(400, 499),
     "is_not_found": _status(404, 404),
     "is_server_error": _status(500, 599),

@@ -106,7 +106,10 @@ class Kernel:
         # One increasing axis for all sessions: a session's times never reach into the next one's.
         axis = time - time.min() + self._session * (int(time.max() - time.min()) + reducer.window_s * 1_000_000 + 1)
         last = np.searchsorted(axis, axis + reducer.window_s * 1_000_000, side="left")
-        return np.maximum.reduceat(last - np.arange(self._size), self._starts).astype(np.float64)
+        counted = self._facts[reducer.fact] if reducer.fact else np.ones(self._size, np.int64)
+        before = np.concatenate([[0], np.cumsum(counted)])
+        within = before[last] - before[: self._size]
+        return np.maximum.reduceat(within, self._starts).astype(np.float64)
 
 
 def _log_weights(counts: Ints) -> Floats:
