@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 
 from fraudlog.detecting.evidence import EVIDENCE, fired, presumed_human
-from fraudlog.detecting.forest import Forest, fit_forest
-from fraudlog.detecting.inputs import feature_matrix, scale, usable_features
+from fraudlog.detecting.inputs import feature_matrix, transforms_of, usable_features
 from fraudlog.detecting.model_file import read_model, write_model
 from fraudlog.detecting.reasons import UNUSUAL, Reason
+from fraudlog.detecting.scorer import ForestScorer
 from fraudlog.errors import ConfigError, ModelError, NotFittedError
 from fraudlog.schema import SCORES, require_columns
 from fraudlog.sessions import FEATURES
@@ -77,7 +77,7 @@ class Detector:
         self.n_estimators = n_estimators
         self.max_samples = max_samples
         self.random_state = random_state
-        self._forest: Forest | None = None
+        self._forest: ForestScorer | None = None
 
     def fit(self, sessions: pd.DataFrame) -> Self:
         """Learn what is usual.
@@ -102,17 +102,29 @@ class Detector:
             )
         self.features_ = usable_features(sessions[human])
         values = feature_matrix(sessions, self.features_)
-        self._fill = np.nan_to_num(np.nanmedian(values[human], axis=0))
-        rows = scale(values, self.features_, self._fill)
-        self._forest = fit_forest(
-            rows[human], n_estimators=self.n_estimators, max_samples=self.max_samples, random_state=self.random_state
-        )
-        self._calibration = np.sort(self._forest.anomaly_score(rows[human]))
+        self._forest = self._fit_forest(sessions[human], values[human])
+        self._calibration = np.sort(self._forest.anomaly_score(values[human]))
         self._population = _quantiles(sessions)
         self.reference_size_ = int(human.sum())
         self.sessions_seen_ = len(sessions)
         self.window_ = (sessions["start"].min().isoformat(), sessions["end"].max().isoformat())
         return self
+
+    def _fit_forest(self, sessions: pd.DataFrame, values: Floats) -> ForestScorer:
+        """Grow the trees; no prefix fills one, and a session's owner is its account, or else its address."""
+        from fraudlog.detecting.forest import SessionForest  # noqa: PLC0415 -- scoring must not import scikit-learn
+
+        columns = {name: sessions[name] if name in sessions.columns else None for name in _WHOSE}
+        users, addresses = columns["user"], columns["client_ip"]
+        owners = addresses if users is None else users if addresses is None else users.fillna(addresses)
+        forest = SessionForest(
+            self.n_estimators,
+            max_samples=self.max_samples,
+            transforms=transforms_of(self.features_),
+            random_state=self.random_state,
+        )
+        forest.fit(values, owners=owners, ids=sessions["session_id"], sources=columns["ip_prefix"])
+        return forest.scorer_
 
     def score(self, sessions: pd.DataFrame) -> pd.DataFrame:
         """Score sessions.
@@ -137,8 +149,7 @@ class Detector:
         forest = self._fitted()
         require_columns(sessions, ["session_id", "start", "end"], table="sessions")
         values = feature_matrix(sessions, self.features_)
-        rows = scale(values, self.features_, self._fill)
-        anomaly = forest.anomaly_score(rows)
+        anomaly = forest.anomaly_score(values)
         hits = fired(sessions)
         weights = np.column_stack([hits * _WEIGHTS, self._voice(anomaly)])
         risk = 1 - np.prod(1 - weights, axis=1)
@@ -149,15 +160,15 @@ class Detector:
             "anomaly_score": anomaly,
             "risk": risk,
             "confidence": _confidence(sessions),
-            "reasons": self._reasons(sessions, values, forest.contributions(rows)[1], _parts(weights, risk)),
+            "reasons": self._reasons(sessions, values, forest.contributions(values)[1], _parts(weights, risk)),
         }
         return _frame(columns)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted detector to `path`: plain arrays and a manifest, no pickle."""
-        arrays = {f"forest.{name}": array for name, array in self._fitted().to_arrays().items()}
+        arrays = self._fitted().to_arrays()
         arrays |= {f"population.{name}": array for name, array in self._population.items()}
-        arrays |= {"fill": self._fill, "calibration": self._calibration}
+        arrays |= {"calibration": self._calibration}
         write_model(path, arrays, self._manifest())
 
     @classmethod
@@ -179,23 +190,20 @@ class Detector:
             detector.features_ = [str(name) for name in manifest["features"]]
             detector.reference_size_, detector.sessions_seen_ = manifest["reference_size"], manifest["sessions_seen"]
             detector.window_ = tuple(manifest["window"])
-            forest = {
-                name.removeprefix("forest."): array for name, array in arrays.items() if name.startswith("forest.")
-            }
             detector._population = {
                 name.removeprefix("population."): array
                 for name, array in arrays.items()
                 if name.startswith("population.")
             }
-            detector._fill, detector._calibration = arrays["fill"], arrays["calibration"]
+            detector._calibration = arrays["calibration"]
         except (KeyError, TypeError, ValueError):
             raise ModelError(f"{path}: the model's manifest is incomplete; save it again", path=path) from None
-        if detector._fill.shape != (len(detector.features_),) or not set(detector.features_) <= _KNOWN:
+        detector._forest = ForestScorer.from_arrays(arrays)
+        if detector._forest.n_features != len(detector.features_) or not set(detector.features_) <= _KNOWN:
             raise ModelError(f"{path}: the model's arrays do not fit its features; save it again", path=path)
-        detector._forest = Forest.from_arrays(forest, len(detector.features_))
         return detector
 
-    def _fitted(self) -> Forest:
+    def _fitted(self) -> ForestScorer:
         if self._forest is None:
             raise NotFittedError("the detector has not learnt yet: call fit(sessions), or Detector.load(path)")
         return self._forest
@@ -260,6 +268,7 @@ class Detector:
 
 
 _OTHER: Final = UNUSUAL + "OTHER"
+_WHOSE: Final = ("user", "client_ip", "ip_prefix")
 _WEIGHTS: Final = np.array([row.weight for row in EVIDENCE])
 _KNOWN: Final = {row.name for row in FEATURES}
 
