@@ -37,7 +37,9 @@ FEATURES = (
 )
 """What the sessions' columns mean."""
 
-TRANSFORMS = dict.fromkeys(("requests", "duration_s", "gap_mean_s", "gap_cv", "burst_10s", "pages", "bytes_sent", "login_failures"), "log1p")
+TRANSFORMS = dict.fromkeys(
+    ("requests", "duration_s", "gap_mean_s", "gap_cv", "burst_10s", "pages", "bytes_sent", "login_failures"), "log1p"
+)
 """Scale of each count, size and duration, as a catalogue of features would give it."""
 
 CAMPAIGNS = ("scraper", "stuffing", "scanner", "slow")
@@ -116,7 +118,22 @@ def _features(settings: np.ndarray, rng: np.random.Generator, *, spread: float, 
     n = len(settings)
     s = dict(
         zip(
-            ["log_pages", "log_pages_sd", "log_gap", "log_gap_sd", "assets", "repeat", "depth", "query", "post", "error", "missing", "ref", "log_kb", "login"],
+            [
+                "log_pages",
+                "log_pages_sd",
+                "log_gap",
+                "log_gap_sd",
+                "assets",
+                "repeat",
+                "depth",
+                "query",
+                "post",
+                "error",
+                "missing",
+                "ref",
+                "log_kb",
+                "login",
+            ],
             settings.T,
             strict=True,
         )

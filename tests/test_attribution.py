@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
+from sklearn.ensemble import IsolationForest
 
-import naive_forest
 from fraudlog.detecting import SessionForest
+from fraudlog.detecting.attribution import contributions
+from fraudlog.detecting.growing import from_sklearn
 
 
 def holed(rows, share):
@@ -23,8 +26,8 @@ def rows():
 def test_base_and_contributions_add_up_to_the_score(rows, max_features, share):
     forest = SessionForest(50, max_samples=256, max_features=max_features, random_state=0).fit(rows)
     asked = np.concatenate([holed(rows[:300], share), holed(rows[:50] * 10, share)])
-    base, contributions = forest.contributions(asked)
-    assert np.abs(base + contributions.sum(axis=1) - forest.anomaly_score(asked)).max() < 1e-9
+    base, parts = forest.contributions(asked)
+    assert np.abs(base + parts.sum(axis=1) - forest.anomaly_score(asked)).max() < 1e-9
 
 
 def test_contributions_equal_the_slow_twin(rows):
@@ -70,12 +73,6 @@ def test_the_planted_feature_is_named_first():
 
 def test_agrees_with_shap_where_shap_is_right(rows):
     shap = pytest.importorskip("shap", reason="shap is a bench-only peer")
-    from scipy.stats import spearmanr
-    from sklearn.ensemble import IsolationForest
-
-    from fraudlog.detecting.attribution import contributions
-    from fraudlog.detecting.growing import from_sklearn
-
     plain = IsolationForest(random_state=0).fit(rows)
     asked = np.concatenate([rows[:60], rows[:60] * 2.5]).astype(np.float32)
     theirs = -shap.TreeExplainer(plain).shap_values(asked)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.ensemble import IsolationForest
 
 import naive_forest
-from fraudlog.detecting import ForestScorer, SessionForest
+from fraudlog.detecting import ForestScorer, SessionForest, write_model
 from fraudlog.detecting.growing import from_sklearn
 from fraudlog.detecting.scoring import path_lengths, row_path_length, scores_of
 
@@ -162,8 +162,6 @@ assert not heavy, heavy
 
 
 def test_loading_and_scoring_imports_numpy_alone(scorer, tmp_path):
-    from fraudlog.detecting import write_model
-
     write_model(tmp_path / "m", scorer.to_arrays(), {})
     done = subprocess.run(
         [sys.executable, "-c", _SCORE_ONLY, str(tmp_path / "m")], capture_output=True, check=False, text=True

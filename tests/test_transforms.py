@@ -23,7 +23,7 @@ def test_a_threshold_parts_the_rows_alike_on_both_scales(transform, values, plac
     if not low <= cut < high:
         return
     threshold = thresholds_in_raw_values(np.array([cut]), raw, scaled)
-    assert ((raw > threshold) == (scaled > cut)).all()
+    assert ((raw > threshold) == (scaled.astype(np.float64) > cut)).all()
 
 
 @pytest.mark.parametrize("transform", ALL)
@@ -33,13 +33,10 @@ def test_transforms_never_turn_an_order_around(transform, values):
     assert (np.diff(forward(raw, transform)) >= 0).all()
 
 
-@given(st.floats(-1e300, 1e300))
+@given(st.floats(-3e38, 3e38))
 def test_rounding_down_keeps_comparisons(value):
-    with np.errstate(over="ignore"):
-        near = np.array([value]).astype(np.float32)
-        if not np.isfinite(near).all():
-            return
-        threshold = round_down(np.array([value]))
+    near = np.array([value]).astype(np.float32)
+    threshold = round_down(np.array([value]))
     for neighbour in (near, np.nextafter(near, np.float32(np.inf)), np.nextafter(near, np.float32(-np.inf))):
         assert (neighbour > threshold) == (neighbour.astype(np.float64) > value)
 
@@ -47,9 +44,9 @@ def test_rounding_down_keeps_comparisons(value):
 def test_only_the_suspicious_side_is_odd():
     rows = np.random.default_rng(0).normal(size=(2000, 2))
     forest = SessionForest(random_state=0, transforms={"0": "identity:high"}).fit(rows)
-    low, middle, high = forest.anomaly_score([[-6, 0], [-0.01, 0], [6, 0]])
-    assert low == pytest.approx(middle, abs=0.01)
-    assert high > middle + 0.1
+    lowest, low, high = forest.anomaly_score([[-6, 0], [-0.5, 0], [6, 0]])
+    assert lowest == low
+    assert high > low + 0.1
 
 
 def test_a_log_scale_keeps_one_giant_from_taking_all_cuts():
@@ -57,8 +54,7 @@ def test_a_log_scale_keeps_one_giant_from_taking_all_cuts():
     rows = np.exp(rng.normal(size=(2000, 1)) * 2.5)
     ask = [[1.0], [np.exp(-9.0)]]
     plain, logged = (
-        SessionForest(random_state=0, transforms=transforms).fit(rows)
-        for transforms in (None, {"0": "log1p"})
+        SessionForest(random_state=0, transforms=transforms).fit(rows) for transforms in (None, {"0": "log1p"})
     )
     assert np.ptp(logged.anomaly_score(ask)) > np.ptp(plain.anomaly_score(ask))
 

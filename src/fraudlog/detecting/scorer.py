@@ -57,7 +57,8 @@ class ForestScorer:
 
     def score_row(self, row: Any) -> float:  # noqa: ANN401 -- anything NumPy reads
         """Return the anomaly score of one row of shape (n_features,), bit for bit that of `anomaly_score`."""
-        values = np.asarray(row, dtype=np.float32)
+        with np.errstate(over="ignore"):  # beyond float32 is beyond every threshold
+            values = np.asarray(row, dtype=np.float32)
         if values.shape != (self.forest.n_features,):
             raise ValueError(f"the forest was fitted on {self.n_features} features; the row has shape {values.shape}")
         return float(scores_of(self.forest, np.asarray([row_path_length(self.forest, values)]))[0])
