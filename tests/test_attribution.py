@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.ensemble import IsolationForest
 
+import naive_forest
 from fraudlog.detecting import SessionForest
 from fraudlog.detecting.attribution import contributions
 from fraudlog.detecting.growing import from_sklearn
