@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SessionForest"]
 
-_AUTO_ROWS: Final = 1024
+_AUTO: Final = (64, 1024)
 
 
 class SessionForest(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
@@ -37,8 +37,9 @@ class SessionForest(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     Parameters
     ----------
     n_trees : int, default 300
-    max_samples : int or "auto", default "auto"
-        Rows of a tree; "auto" is 1024. Fewer if there are fewer.
+    max_samples : int, tuple of int or "auto", default "auto"
+        Rows of a tree, or sizes that the trees take in turn; "auto" is ``(64, 1024)``: a small tree is not blinded by
+        many alike, a large one tells the odd from the rare. Fewer if there are fewer.
     max_features : float or int, default 1.0
         Share or number of the features that a tree may ask for.
     cap_per_source : int or None, default 2
@@ -58,7 +59,7 @@ class SessionForest(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     offset_ : float
         -0.5, as in scikit-learn: ``decision_function`` is ``score_samples - offset_``.
     n_rows_ : int
-        Rows each tree was grown from.
+        Rows the largest tree was grown from.
     n_features_in_ : int
     feature_names_in_ : array of str
         If the columns had names.
@@ -83,7 +84,7 @@ class SessionForest(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         self,
         n_trees: int = 300,
         *,
-        max_samples: int | str = "auto",
+        max_samples: int | tuple[int, ...] | str = "auto",
         max_features: float | int = 1.0,  # noqa: PYI041 -- 1.0 is all, 1 is one
         cap_per_source: int | None = 2,
         transforms: Mapping[str, str] | None = None,
@@ -143,16 +144,25 @@ class SessionForest(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         )
         self.training_ = Training(self._recipe(rows.shape[1]), rows.copy(), owner_tokens, pool)
         self.scorer_ = self.training_.grow(range(self.n_trees))
-        self.n_rows_ = self.training_.rows_per_tree
+        self.n_rows_ = max(self.training_.rows_per_tree)
         self.offset_ = -0.5
         return self
+
+    def _sizes(self) -> tuple[int, ...]:
+        asked = _AUTO if isinstance(self.max_samples, str) and self.max_samples == "auto" else self.max_samples
+        sizes = tuple(asked) if isinstance(asked, (tuple, list)) else (asked,)
+        for size in sizes:
+            _require_whole("max_samples", size, 1, 1 << MAX_DEPTH)
+        if not sizes:
+            raise ConfigError("max_samples is empty: give a size, or sizes to take in turn", parameter="max_samples")
+        return tuple(int(size) for size in sizes)
 
     def _recipe(self, n_features: int) -> Recipe:
         names = getattr(self, "feature_names_in_", range(n_features))
         return Recipe(
             key=self.key_,
             n_trees=self.n_trees,
-            max_rows=_AUTO_ROWS if self.max_samples == "auto" else int(self.max_samples),
+            sizes=self._sizes(),
             cap=self.cap_per_source,
             n_columns=_count(self.max_features, n_features),
             transforms=parse_transforms(self.transforms, [str(name) for name in names]),
@@ -160,8 +170,7 @@ class SessionForest(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
     def _check_parameters(self) -> None:
         _require_whole("n_trees", self.n_trees, 1, 10_000)
-        if self.max_samples != "auto":
-            _require_whole("max_samples", self.max_samples, 1, 1 << MAX_DEPTH)
+        self._sizes()
         if self.cap_per_source is not None:
             _require_whole("cap_per_source", self.cap_per_source, 1, 1 << 31)
         if self.key is not None and not (isinstance(self.key, bytes) and 16 <= len(self.key) <= 64):
@@ -209,7 +218,7 @@ class SessionForest(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             raise ConfigError("forgetting these owners would leave no row to fit on", parameter="owners")
         n_grown, scorer = training.forget(gone)
         self.scorer_ = scorer or self.scorer_
-        self.n_rows_ = training.rows_per_tree
+        self.n_rows_ = max(training.rows_per_tree)
         return n_grown
 
     def _tokens_of(self, owners: tuple[object, ...]) -> NDArray[np.uint64]:
@@ -262,7 +271,7 @@ class SessionForest(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         if "training.rows" in arrays:
             forest.key_ = forest.key if forest.key is not None else check_random_state(forest.random_state).bytes(32)
             forest.training_ = Training.from_arrays(arrays, forest._recipe(scorer.n_features), scorer.forest)
-            forest.n_rows_ = forest.training_.rows_per_tree
+            forest.n_rows_ = max(forest.training_.rows_per_tree)
         return forest
 
     def anomaly_score(self, X: Any) -> NDArray[np.float64]:  # noqa: ANN401, N803 -- as above

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from sklearn.tree import ExtraTreeRegressor
 
 from fraudlog.detecting.transforms import forward, round_down, thresholds_in_raw_values
-from fraudlog.detecting.trees import NEVER_RIGHT, STEP, FlatForest, average_path_length
+from fraudlog.detecting.trees import NEVER_RIGHT, ONE, FlatForest, average_path_length
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,16 +17,21 @@ if TYPE_CHECKING:
 
     from fraudlog.detecting.transforms import Transform
 
-__all__ = ["Grown", "assemble", "from_sklearn", "grow_tree", "tree_depth"]
+__all__ = ["Grown", "assemble", "cut_apart", "from_sklearn", "grow_tree", "tree_depth"]
 
 
 class Grown(NamedTuple):
-    """One tree filled up to full depth; level after level, in the types of `FlatForest`."""
+    """One tree filled up to its depth; level after level, in the types and units of `FlatForest`."""
 
     feature: NDArray[np.uint16]
     threshold: NDArray[np.float32]
     share: NDArray[np.float32]
     leaf: NDArray[np.float64]
+
+    @property
+    def depth(self) -> int:
+        """Levels above the leaves."""
+        return len(self.leaf).bit_length() - 1
 
 
 def tree_depth(n_rows: int) -> int:
@@ -39,9 +43,7 @@ def tree_depth(n_rows: int) -> int:
     return max(1, (n_rows - 1).bit_length())
 
 
-def grow_tree(
-    rows: NDArray[np.float32], transforms: Sequence[Transform], n_features: int, depth: int, seed: int
-) -> Grown:
+def grow_tree(rows: NDArray[np.float32], transforms: Sequence[Transform], n_features: int, seed: int) -> Grown:
     """Grow one tree on its rows.
 
     Parameters
@@ -52,7 +54,6 @@ def grow_tree(
         One for each column.
     n_features : int
         How many of the columns the tree may ask for.
-    depth : int
     seed : int
         All the tree's chance: its columns, its draws for missing values, its cuts.
     """
@@ -63,6 +64,7 @@ def grow_tree(
     used = [transforms[column] for column in columns]
     for place in (place for place, transform in enumerate(used) if not transform.is_plain):
         scaled[:, place] = forward(raw[:, place], used[place])
+    depth = tree_depth(len(rows))
     builder = ExtraTreeRegressor(max_depth=depth, max_features=1, random_state=chance.randint(2**31 - 1))
     tree = builder.fit(scaled, chance.uniform(size=len(rows)), check_input=False).tree_
     return _laid_out(tree, columns, _raw_thresholds(tree, raw, scaled, used), depth)
@@ -112,43 +114,64 @@ def _laid_out(
     for _ in range(depth):
         levels.append(np.stack([left[levels[-1]], right[levels[-1]]], axis=1).reshape(-1))
     inner = np.concatenate(levels[:-1])
+    typical = float(average_path_length([n_rows[0]])[0])
     lengths = tree.compute_node_depths() - 1.0 + average_path_length(n_rows)
-    return Grown(column[inner], threshold[inner], share[inner], np.rint(lengths[levels[-1]] / STEP))
+    leaf = lengths[levels[-1]] / typical if typical else np.ones(1 << depth)  # one row isolates nothing: one half
+    return Grown(column[inner], threshold[inner], share[inner], np.rint(leaf * ONE))
 
 
-def assemble(trees: Sequence[Grown], depth: int, n_features: int, n_rows: int) -> FlatForest:
-    """Put trees of one depth together, level by level.
+def assemble(trees: Sequence[Grown], n_features: int) -> FlatForest:
+    """Put trees together, level by level; the shallower ones are filled up to the depth of the deepest."""
+    depth = max(tree.depth for tree in trees)
+    filled = [_deepened(tree, depth) for tree in trees]
+    levels = [slice((1 << level) - 1, (2 << level) - 1) for level in range(depth)]
 
-    Parameters
-    ----------
-    trees : sequence of Grown
-    depth, n_features : int
-    n_rows : int
-        Rows that each tree was grown from.
-    """
-    bounds = [(1 << level) - 1 for level in range(depth + 1)]
-    inner = {
-        name: np.concatenate(
-            [
-                np.stack([getattr(tree, name)[start:stop] for tree in trees]).reshape(-1)
-                for start, stop in pairwise(bounds)
-            ]
-        )
-        for name in ("feature", "threshold", "share")
-    }
-    narrow = np.uint8 if n_features <= 1 << 8 else np.uint16
-    typical = float(average_path_length([n_rows])[0])
-    leaf = np.concatenate([tree.leaf for tree in trees])
+    def by_level(name: str) -> NDArray[Any]:
+        stacked = np.stack([getattr(tree, name) for tree in filled])
+        return np.concatenate([stacked[:, level].reshape(-1) for level in levels])
+
     return FlatForest(
         n_trees=len(trees),
         depth=depth,
         n_features=n_features,
-        feature=inner["feature"].astype(narrow),
-        threshold=inner["threshold"],
-        share=inner["share"],
-        leaf=leaf if typical else np.ones_like(leaf),  # one row isolates nothing: every score is one half
-        unit=len(trees) * typical / STEP if typical else float(len(trees)),
+        feature=by_level("feature").astype(np.uint8 if n_features <= 1 << 8 else np.uint16),
+        threshold=by_level("threshold"),
+        share=by_level("share"),
+        leaf=np.concatenate([tree.leaf for tree in filled]),
+        unit=len(trees) * ONE,
     )
+
+
+def _deepened(tree: Grown, depth: int) -> Grown:
+    if tree.depth == depth:
+        return tree
+    n_more = (1 << depth) - (1 << tree.depth)
+    return Grown(
+        np.append(tree.feature, np.zeros(n_more, dtype=np.uint16)),
+        np.append(tree.threshold, np.full(n_more, NEVER_RIGHT, dtype=np.float32)),
+        np.append(tree.share, np.ones(n_more, dtype=np.float32)),
+        np.repeat(tree.leaf, 1 << (depth - tree.depth)),
+    )
+
+
+def cut_apart(forest: FlatForest, depths: Sequence[int]) -> list[Grown]:
+    """Return the trees that `assemble` put together, given the depth of each."""
+    levels = [forest.level_slice(level) for level in range(forest.depth)]
+
+    def inner(array: NDArray[Any]) -> NDArray[Any]:
+        return np.concatenate([array[level].reshape(forest.n_trees, -1) for level in levels], axis=1)
+
+    feature, threshold, share = inner(forest.feature.astype(np.uint16)), inner(forest.threshold), inner(forest.share)
+    leaf = forest.leaf.reshape(forest.n_trees, -1)
+    return [
+        Grown(
+            feature[tree, : (1 << depth) - 1],
+            threshold[tree, : (1 << depth) - 1],
+            share[tree, : (1 << depth) - 1],
+            leaf[tree, :: 1 << (forest.depth - depth)],
+        )
+        for tree, depth in enumerate(depths)
+    ]
 
 
 def from_sklearn(forest: Any) -> FlatForest:  # noqa: ANN401 -- as above
@@ -168,4 +191,4 @@ def from_sklearn(forest: Any) -> FlatForest:  # noqa: ANN401 -- as above
         _laid_out(tree.tree_, np.asarray(columns), round_down(tree.tree_.threshold), depth)
         for tree, columns in zip(forest.estimators_, forest.estimators_features_, strict=True)
     ]
-    return assemble(trees, depth, int(forest.n_features_in_), n_rows)
+    return assemble(trees, int(forest.n_features_in_))

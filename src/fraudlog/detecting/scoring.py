@@ -3,7 +3,7 @@
 Three walks, one arithmetic. A single complete row takes some six NumPy calls a level for all trees at once, so the
 number of trees hardly matters. Batches do the same for a block of rows. A row with missing values goes down both
 branches of a node that asks for one, each part weighted by the share of training rows that went there; the parts are
-rounded to `STEP` before they are added, so that their order does not matter either.
+rounded to whole steps before they are added, so that their order does not matter either.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def scores_of(forest: FlatForest, lengths: NDArray[np.float64]) -> NDArray[np.fl
 
 
 def row_path_length(forest: FlatForest, row: NDArray[np.float32]) -> float:
-    """Return the summed path length of one row, in units of `STEP`.
+    """Return the summed path length of one row, in the leaves' units.
 
     Parameters
     ----------
@@ -51,8 +51,9 @@ def row_path_length(forest: FlatForest, row: NDArray[np.float32]) -> float:
     row : float32 array of shape (n_features,)
         NaN where a value is missing.
     """
-    if np.isnan(row).any():
-        return float(_missing_block(forest, row[np.newaxis])[0])
+    holes = np.isnan(row)
+    if holes.any():
+        return _missing_row(forest, row, holes)
     node = np.arange(forest.n_trees)
     for level in forest.levels:
         right = row[level.feature[node]] > level.threshold[node]
@@ -61,8 +62,28 @@ def row_path_length(forest: FlatForest, row: NDArray[np.float32]) -> float:
     return float(forest.leaf[node].sum())
 
 
+def _missing_row(forest: FlatForest, row: NDArray[np.float32], holes: NDArray[np.bool_]) -> float:
+    """Walk one row down both branches wherever its value is missing: `_missing_block` for one, in fewer calls."""
+    node = np.arange(forest.n_trees)
+    weight = np.ones(forest.n_trees)
+    for level in forest.levels:
+        feature = level.feature[node]
+        split = holes[feature].nonzero()[0]
+        share = level.share[node[split]]
+        right = row[feature] > level.threshold[node]
+        node += node
+        node += right
+        if len(split):
+            part = weight[split] * (1.0 - share)
+            both = (part > 0).nonzero()[0]  # a node that only fills its tree up sends nothing to the right
+            weight[split] *= share
+            node = np.concatenate([node, node[split[both]] + 1])
+            weight = np.concatenate([weight, part[both]])
+    return float(np.rint(weight * forest.leaf[node]).sum())
+
+
 def path_lengths(forest: FlatForest, values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the summed path length of each row, in units of `STEP`.
+    """Return the summed path length of each row, in the leaves' units.
 
     Parameters
     ----------

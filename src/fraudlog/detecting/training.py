@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from fraudlog.detecting.drawing import Pool, draw, full_size, tree_seed
-from fraudlog.detecting.growing import Grown, assemble, grow_tree, tree_depth
+from fraudlog.detecting.growing import Grown, assemble, cut_apart, grow_tree, tree_depth
 from fraudlog.detecting.population import Population
 from fraudlog.detecting.scorer import ForestScorer
 from fraudlog.errors import ModelError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Recipe", "Training"]
 
-_POPULATION_ROWS: Final = 1 << 14
+_POPULATION_ROWS: Final = 1 << 13
 """Rows that percentiles are taken from: those of the first trees, so drawn and capped as the trees are."""
 
 
@@ -39,8 +39,8 @@ class Recipe:
     ----------
     key : bytes
     n_trees : int
-    max_rows : int
-        Most rows of a tree.
+    sizes : tuple of int
+        Most rows of a tree; the trees take them in turn.
     cap : int or None
         Most rows of one source in a tree.
     n_columns : int
@@ -50,7 +50,7 @@ class Recipe:
 
     key: bytes
     n_trees: int
-    max_rows: int
+    sizes: tuple[int, ...]
     cap: int | None
     n_columns: int
     transforms: tuple[Transform, ...]
@@ -81,29 +81,25 @@ class Training:
     trees: dict[int, Grown] = field(default_factory=dict)
 
     @property
-    def rows_per_tree(self) -> int:
+    def rows_per_tree(self) -> list[int]:
         """How many rows each tree is grown from, given who is present."""
-        return full_size(self.pool, self.recipe.cap, self.recipe.max_rows)
+        full = [full_size(self.pool, self.recipe.cap, size) for size in self.recipe.sizes]
+        return [full[tree % len(full)] for tree in range(self.recipe.n_trees)]
 
     def grow(self, wanted: Iterable[int]) -> ForestScorer:
         """Grow the wanted trees from the rows present, and return the whole forest."""
-        n_rows, key = self.rows_per_tree, self.recipe.key
+        n_rows, recipe = self.rows_per_tree, self.recipe
         for tree in wanted:
-            self.drawn[tree] = draw(self.pool, tree_seed(key, tree, "draw"), n_rows, self.recipe.cap)
-            self.trees[tree] = grow_tree(
-                self.rows[self.drawn[tree]],
-                self.recipe.transforms,
-                self.recipe.n_columns,
-                tree_depth(n_rows),
-                tree_seed(key, tree, "grow"),
-            )
-        return self._laid_out(n_rows)
+            drawn = draw(self.pool, tree_seed(recipe.key, tree, "draw"), n_rows[tree], recipe.cap)
+            seed = tree_seed(recipe.key, tree, "grow")
+            self.drawn[tree] = drawn
+            self.trees[tree] = grow_tree(self.rows[drawn], recipe.transforms, recipe.n_columns, seed)
+        return self._laid_out()
 
-    def _laid_out(self, n_rows: int) -> ForestScorer:
-        trees = [self.trees[tree] for tree in range(self.recipe.n_trees)]
-        forest = assemble(trees, tree_depth(n_rows), self.rows.shape[1], n_rows)
-        first = range(min(self.recipe.n_trees, max(1, _POPULATION_ROWS // n_rows)))
-        seen = np.concatenate([self.drawn[tree] for tree in first])
+    def _laid_out(self) -> ForestScorer:
+        trees = range(self.recipe.n_trees)
+        forest = assemble([self.trees[tree] for tree in trees], self.rows.shape[1])
+        seen = np.concatenate([self.drawn[tree] for tree in trees])[:_POPULATION_ROWS]
         sides = [transform.side for transform in self.recipe.transforms]
         return ForestScorer(forest, Population.of(self.rows[seen], sides))
 
@@ -127,7 +123,7 @@ class Training:
         pool = {"training.tokens": self.pool.tokens, "training.present": self.pool.present}
         if self.pool.sources is not None:
             pool["training.sources"] = self.pool.sources
-        drawn = np.stack([self.drawn[tree] for tree in range(self.recipe.n_trees)])
+        drawn = np.concatenate([self.drawn[tree] for tree in range(self.recipe.n_trees)])
         return pool | {"training.rows": self.rows, "training.owners": self.owners, "training.drawn": drawn}
 
     @classmethod
@@ -139,62 +135,49 @@ class Training:
         ModelError
             If an array is missing, misshapen, or does not fit the forest and the recipe.
         """
-        n_rows = arrays["training.rows"].shape[0] if "training.rows" in arrays else 0
-        shapes = {
+        if "training.rows" not in arrays or arrays["training.rows"].ndim != 2:
+            raise ModelError("the model's training.rows is missing or misshapen: was it saved with its training rows?")
+        n_rows = len(arrays["training.rows"])
+        shapes: dict[str, tuple[str, tuple[int, ...]]] = {
             "training.rows": ("f4", (n_rows, forest.n_features)),
             "training.owners": ("u8", (n_rows,)),
             "training.tokens": ("u8", (n_rows,)),
             "training.present": ("b1", (n_rows,)),
-            "training.drawn": ("i8", (forest.n_trees, arrays["training.drawn"].shape[-1] if n_rows else 0)),
         } | ({"training.sources": ("i8", (n_rows,))} if "training.sources" in arrays else {})
         for name, (kind, shape) in shapes.items():
             found = arrays.get(name)
             if found is None or found.dtype.str[1:] != kind or found.shape != shape:
                 raise ModelError(f"the model's {name} is missing or misshapen: was it saved with its training rows?")
         sources = arrays.get("training.sources")
+        if sources is not None and not ((sources >= 0) & (sources < 2 * n_rows)).all():
+            raise ModelError("the model's training.sources holds a number out of range: it is damaged")
         pool = Pool(
             arrays["training.tokens"], None if sources is None else sources.copy(), arrays["training.present"].copy()
         )
         training = cls(recipe, arrays["training.rows"].copy(), arrays["training.owners"].copy(), pool)
-        training.drawn = dict(enumerate(arrays["training.drawn"]))
-        training.trees = dict(enumerate(_cut_apart(forest)))
-        training.check(forest)
+        training.restore(arrays.get("training.drawn"), forest)
         return training
 
-    def check(self, forest: FlatForest) -> None:
-        """Refuse what no fit with this recipe can have left.
+    def restore(self, drawn: NDArray[np.int64] | None, forest: FlatForest) -> None:
+        """Take over which tree holds which rows, unless no fit with this recipe can have left it so.
 
         Raises
         ------
         ModelError
         """
-        drawn = np.stack(list(self.drawn.values()))
-        sources = self.pool.sources
+        n_rows = self.rows_per_tree
+        depths = [tree_depth(size) for size in n_rows]
         holds = (
             self.recipe.n_trees == forest.n_trees
             and len(self.recipe.transforms) == forest.n_features
+            and forest.depth == max(depths)
+            and drawn is not None
+            and drawn.dtype.str[1:] == "i8"
+            and drawn.shape == (sum(n_rows),)
             and bool(((drawn >= 0) & (drawn < len(self.rows))).all())
             and bool(self.pool.present[drawn].all())
-            and (sources is None or bool(((sources >= 0) & (sources < 2 * len(self.rows))).all()))
-            and drawn.shape[1] == self.rows_per_tree
-            and forest.depth == tree_depth(self.rows_per_tree)
         )
-        if not holds:
+        if not holds or drawn is None:
             raise ModelError("the model's training rows do not fit its forest: give the parameters it was fitted with")
-
-
-def _cut_apart(forest: FlatForest) -> Iterable[Grown]:
-    """Cut a forest into its trees, the inverse of `fraudlog.detecting.growing.assemble`."""
-    levels = [forest.level_slice(level) for level in range(forest.depth)]
-
-    def inner(array: NDArray[Any]) -> list[NDArray[Any]]:
-        by_level = [array[level].reshape(forest.n_trees, -1) for level in levels]
-        return list(np.concatenate(by_level, axis=1))
-
-    return map(
-        Grown,
-        inner(forest.feature.astype(np.uint16)),
-        inner(forest.threshold),
-        inner(forest.share),
-        list(forest.leaf.reshape(forest.n_trees, -1)),
-    )
+        self.drawn = dict(enumerate(np.split(drawn, np.cumsum(n_rows)[:-1])))
+        self.trees = dict(enumerate(cut_apart(forest, depths)))

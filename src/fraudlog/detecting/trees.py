@@ -6,8 +6,9 @@ range; what can be wrong (a feature, a threshold, a size) is checked in `FlatFor
 
 A level stands as one run of ``n_trees * 2**level`` nodes, tree after tree, and the levels stand after one another.
 
-Leaves hold whole multiples of `STEP`. Their sums stay below 2**53, so they are exact in any order: one row alone, a
-batch, the compiled kernel and any number of threads give the same bits. The rounding moves a score by some 1e-14.
+Leaves hold path lengths relative to what is usual in a tree of so many rows, so trees of several sizes can be mixed, in
+whole multiples of a tiny step. Their sums stay below 2**53, so they are exact in any order: one row alone, a batch, the
+compiled kernel and any number of threads give the same bits. The rounding moves a score by some 1e-14.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["MAX_DEPTH", "NEVER_RIGHT", "STEP", "FlatForest", "Level", "average_path_length"]
+__all__ = ["MAX_DEPTH", "NEVER_RIGHT", "ONE", "FlatForest", "Level", "average_path_length"]
 
-STEP: Final = 2.0**-36
-"""Unit of the path lengths kept in leaves: 1.5e-11 of a split."""
+ONE: Final = 2.0**40
+"""What stands in a leaf for a path as long as c(rows of the tree): the length that scores one half."""
 
 MAX_DEPTH: Final = 16
 """Deepest tree: 65,536 rows. Filled up trees double with every level."""
@@ -77,9 +78,9 @@ class FlatForest:
     share : float32 array of the same shape
         Share of the node's training rows that went left; a missing value goes both ways by it.
     leaf : float64 array of shape (n_trees * 2**depth,)
-        Path length of each leaf, in units of `STEP`; whole numbers.
+        Path length of each leaf over c(rows of the tree), times `ONE`; whole numbers.
     unit : float
-        Sum over the trees of c(rows of the tree), in units of `STEP`: the path length that scores one half.
+        ``n_trees * ONE``: the sum of leaves that scores one half.
     """
 
     n_trees: int
@@ -97,7 +98,7 @@ class FlatForest:
 
     @cached_property
     def expected(self) -> tuple[NDArray[np.float64], ...]:
-        """Mean leaf below each node, by level from the roots to the leaves, in units of `STEP`.
+        """Mean leaf below each node, by level from the roots to the leaves, in the leaves' units.
 
         The mean is weighted by the training rows' shares, so a row that goes both ways expects what it did before.
         """
