@@ -9,7 +9,7 @@ from fraudlog.detecting import SessionForest
 from fraudlog.detecting.transforms import Transform, forward, parse_transforms, round_down, thresholds_in_raw_values
 from fraudlog.errors import ConfigError
 
-ALL = [Transform(curve, side) for curve in ("identity", "log1p", "rank") for side in ("both", "high", "low")]
+ALL = [Transform(curve, side) for curve in ("identity", "log1p", "symlog", "rank") for side in ("both", "high", "low")]
 finite = st.floats(-(2.0**100), 2.0**100, width=32)
 
 
@@ -62,7 +62,7 @@ def test_a_log_scale_keeps_one_giant_from_taking_all_cuts():
 @pytest.mark.parametrize(
     ("transforms", "message"),
     [
-        ({"0": "sqrt"}, "one of identity, log1p, rank"),
+        ({"0": "sqrt"}, "one of auto, identity, log1p, symlog, rank"),
         ({"0": "log1p:up"}, ":high or :low"),
         ({"speed": "log1p"}, "names the columns speed"),
     ],

@@ -93,7 +93,8 @@ class Training:
             drawn = draw(self.pool, tree_seed(recipe.key, tree, "draw"), n_rows[tree], recipe.cap)
             seed = tree_seed(recipe.key, tree, "grow")
             self.drawn[tree] = drawn
-            self.trees[tree] = grow_tree(self.rows[drawn], recipe.transforms, recipe.n_columns, seed)
+            transforms = [transform.of_turn(tree // len(recipe.sizes)) for transform in recipe.transforms]
+            self.trees[tree] = grow_tree(self.rows[drawn], transforms, recipe.n_columns, seed)
         return self._laid_out()
 
     def _laid_out(self) -> ForestScorer:

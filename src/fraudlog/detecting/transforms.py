@@ -10,8 +10,10 @@ learns its own from its own rows and gives its thresholds back in raw values, so
 The names are a small language: a curve, and the side that is suspicious.
 
 =================  ====================================================================================
+``auto``           ``identity`` and ``symlog`` in turn, tree by tree; what a feature without a name gets
 ``identity``       the values as they are
 ``log1p``          sign(x) log(1 + abs(x)): counts, sizes, durations
+``symlog``         sign(z) log(1 + abs(z)) with z the distance from the tree's median in mean absolute deviations
 ``rank``           position among the tree's rows: heavy tails of unknown shape
 ``<curve>:high``   only high values are suspicious: all below the tree's median are one value
 ``<curve>:low``    only low values are suspicious: all above the tree's median are one value
@@ -37,13 +39,21 @@ __all__ = ["Transform", "forward", "parse_transforms", "round_down", "thresholds
 class Transform(NamedTuple):
     """A curve and the side that is suspicious."""
 
-    curve: str = "identity"
+    curve: str = "auto"
     side: str = "both"
 
     @property
     def is_plain(self) -> bool:
         """Whether values stay as they are."""
-        return self == Transform()
+        return self == ("identity", "both")
+
+    def of_turn(self, turn: int) -> Transform:
+        """Return what the trees of a turn use: ``auto`` changes with it.
+
+        >>> Transform("auto", "high").of_turn(1)
+        Transform(curve='symlog', side='high')
+        """
+        return Transform(_TURNS[turn % len(_TURNS)], self.side) if self.curve == "auto" else self
 
 
 def _identity(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -52,6 +62,12 @@ def _identity(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _log1p(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.copysign(np.log1p(np.abs(values)), values)
+
+
+def _symlog(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    distance = values - np.median(values)
+    typical = float(np.abs(distance).mean())
+    return _log1p(distance / typical) if typical > 0 else distance
 
 
 def _rank(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -63,8 +79,11 @@ def _rank(values: NDArray[np.float64]) -> NDArray[np.float64]:
 _CURVES: Final[dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]]] = {
     "identity": _identity,
     "log1p": _log1p,
+    "symlog": _symlog,
     "rank": _rank,
 }
+
+_TURNS: Final = ("identity", "symlog")
 
 _SIDES: Final[dict[str, Callable[[NDArray[np.float64], float], NDArray[np.float64]]]] = {
     "both": lambda values, _: values,
@@ -74,7 +93,7 @@ _SIDES: Final[dict[str, Callable[[NDArray[np.float64], float], NDArray[np.float6
 
 
 def parse_transforms(names: Mapping[str, str] | None, columns: Sequence[str]) -> tuple[Transform, ...]:
-    """Return the transform of each of `columns`; a column without one keeps its values.
+    """Return the transform of each of `columns`, ``auto`` for one without a name.
 
     Raises
     ------
@@ -84,7 +103,7 @@ def parse_transforms(names: Mapping[str, str] | None, columns: Sequence[str]) ->
     Examples
     --------
     >>> parse_transforms({"b": "log1p:high"}, ["a", "b"])
-    (Transform(curve='identity', side='both'), Transform(curve='log1p', side='high'))
+    (Transform(curve='auto', side='both'), Transform(curve='log1p', side='high'))
     """
     names = names or {}
     unknown = sorted(set(names) - set(columns))
@@ -93,14 +112,14 @@ def parse_transforms(names: Mapping[str, str] | None, columns: Sequence[str]) ->
             f"transforms names the columns {', '.join(unknown)}, which are not among those fitted on",
             parameter="transforms",
         )
-    return tuple(_parse(column, names.get(column, "identity")) for column in columns)
+    return tuple(_parse(column, names.get(column, "auto")) for column in columns)
 
 
 def _parse(column: str, name: str) -> Transform:
     curve, _, side = str(name).partition(":")
-    if curve not in _CURVES or (side or "both") not in _SIDES:
+    if curve not in ("auto", *_CURVES) or (side or "both") not in _SIDES:
         raise ConfigError(
-            f"transforms gives {column!r} the transform {name!r}; a transform is one of {', '.join(_CURVES)}, "
+            f"transforms gives {column!r} the transform {name!r}; a transform is one of auto, {', '.join(_CURVES)}, "
             "with :high or :low where only that side is suspicious",
             parameter="transforms",
         )
