@@ -94,7 +94,7 @@ def adbench() -> None:
     }
     base = found["scikit-learn, 100 x 256"].mean(axis=1)[:, 0]
     print(
-        f"  {len(files)} sets, {SEEDS} seeds; +- 2 standard errors over seeds; worst set, wins and losses by 0.005 in AUROC\n"
+        f"  {len(files)} sets, {SEEDS} seeds; +- 2 standard errors; worst set, wins and losses by 0.005 AUROC\n"
         f"  {'':26s} {'AUROC':18s} {'AP':16s}  worst  wins  losses"
     )
     for name, scores in found.items():

@@ -213,7 +213,7 @@ def test_any_bytes_are_refused(tmp_path_factory, data):
 
 
 def test_a_missing_file_is_one_clear_error(path):
-    with pytest.raises(ModelError, match="No such file"):
+    with pytest.raises(ModelError, match="no such model"):
         read_model(path)
 
 

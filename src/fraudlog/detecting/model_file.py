@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from fraudlog.errors import ConfigError, ModelError
+from fraudlog.errors import ConfigError, ModelError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,6 +80,8 @@ def write_model(
     ------
     ConfigError
         If a name, type, key or manifest entry is not one of these.
+    OutputError
+        If the disk is full or the folder can't be written to; what stood at `path` before still does.
 
     Examples
     --------
@@ -94,7 +96,11 @@ def write_model(
     entries = {name: _entry(array, files[f"arrays/{name}.bin"]) for name, array in arrays.items()}
     text = _manifest_text(manifest, entries)
     body = _zipped({"manifest.json": text} | files, seal_size=len(_seal(b"", key)))
-    _write_whole(Path(path), body + _seal(body, key))
+    try:
+        _write_whole(Path(path), body + _seal(body, key))
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else "input/output error"
+        raise OutputError(f"{path}: can't be written ({why}); what stood there before still does", path=path) from None
 
 
 def read_model(
@@ -212,7 +218,7 @@ def _check_seal(data: bytes, key: VerifyingKey | None) -> None:
         if found and len(body) >= _END and int.from_bytes(body[-2:], "little") == size:
             _verify(body, found[1].decode(), found[2], key)
             return
-    raise ModelError("this is no fraudlog model, or its end is damaged: take it from its backup or fit anew")
+    raise ModelError("is no fraudlog model, or is damaged: take it from its backup or fit anew")
 
 
 def _verify(body: bytes, kind: str, value: bytes, key: VerifyingKey | None) -> None:
@@ -252,6 +258,8 @@ def _bytes_of(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise ModelError("no such model; make one with `fraudlog fit`") from None
     except OSError as error:
         raise ModelError(f"can't be opened: {error.strerror}") from None
     if len(data) > _MAX_BYTES:

@@ -13,7 +13,7 @@ The names are a small language: a curve, and the side that is suspicious.
 ``auto``           ``identity`` and ``symlog`` in turn, tree by tree; what a feature without a name gets
 ``identity``       the values as they are
 ``log1p``          sign(x) log(1 + abs(x)): counts, sizes, durations
-``symlog``         sign(z) log(1 + abs(z)) with z the distance from the tree's median in mean absolute deviations
+``symlog``         sign(z) log(1 + abs(z)) with z the distance from the tree's median in mean absolute deviations / 4
 ``rank``           position among the tree's rows: heavy tails of unknown shape
 ``<curve>:high``   only high values are suspicious: all below the tree's median are one value
 ``<curve>:low``    only low values are suspicious: all above the tree's median are one value
@@ -67,7 +67,7 @@ def _log1p(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _symlog(values: NDArray[np.float64]) -> NDArray[np.float64]:
     distance = values - np.median(values)
     typical = float(np.abs(distance).mean())
-    return _log1p(distance / typical) if typical > 0 else distance
+    return _log1p(4.0 * distance / typical) if typical > 0 else distance
 
 
 def _rank(values: NDArray[np.float64]) -> NDArray[np.float64]:
