@@ -43,10 +43,10 @@ class Detector:
 
     Parameters
     ----------
-    n_estimators : int, default 100
+    n_estimators : int, default 200
         Trees.
-    max_samples : int, default 256
-        Sessions each tree is built on.
+    max_samples : int or "auto", default "auto"
+        Sessions each tree is built on, as `fraudlog.detecting.SessionForest` takes it.
     random_state : int, default 0
         Seed; the same sessions and seed give the same bits.
 
@@ -70,10 +70,10 @@ class Detector:
     True
     """
 
-    def __init__(self, *, n_estimators: int = 100, max_samples: int = 256, random_state: int = 0) -> None:
-        for name, value in (("n_estimators", n_estimators), ("max_samples", max_samples - 1)):
-            if value < 1:
-                raise ConfigError(f"{name} is too small; 100 trees of 256 rows are usual", parameter=name)
+    def __init__(self, *, n_estimators: int = 200, max_samples: int | str = "auto", random_state: int = 0) -> None:
+        for name, value, least in (("n_estimators", n_estimators, 1), ("max_samples", max_samples, 2)):
+            if isinstance(value, int) and value < least:
+                raise ConfigError(f"{name} is too small; 200 trees of 64 to 1,024 rows are usual", parameter=name)
         self.n_estimators = n_estimators
         self.max_samples = max_samples
         self.random_state = random_state
@@ -160,7 +160,7 @@ class Detector:
             "anomaly_score": anomaly,
             "risk": risk,
             "confidence": _confidence(sessions),
-            "reasons": self._reasons(sessions, values, forest.contributions(values)[1], _parts(weights, risk)),
+            "reasons": self._reasons(sessions, values, _parts(weights, risk)),
         }
         return _frame(columns)
 
@@ -215,7 +215,11 @@ class Detector:
         p_value = (odder + 1) / (size + 1)
         return _FOREST_WEIGHT * np.clip((-np.log10(p_value) - 1) / 2, 0, 1)
 
-    def _reasons(self, sessions: pd.DataFrame, values: Floats, credit: Floats, parts: Floats) -> list[list[Reason]]:
+    def _reasons(self, sessions: pd.DataFrame, values: Floats, parts: Floats) -> list[list[Reason]]:
+        forest, odd = self._fitted(), np.flatnonzero(parts[:, -1] > 0)
+        credit = np.zeros_like(values)
+        credit[odd] = forest.contributions(values[odd])[1]
+        order = forest.reason_order(values, credit)
         feature = [row.conditions[0].feature for row in EVIDENCE]
         shown = {name: sessions[name].to_numpy(np.float64) for name in {*feature} if name in sessions.columns}
         result = []
@@ -226,16 +230,16 @@ class Detector:
                 if part[j] > 0
             ]
             if part[-1] > 0:
-                reasons += self._oddness(values[i], credit[i], part[-1])
+                reasons += self._oddness(values[i], credit[i], order[i], part[-1])
             result.append(sorted(reasons, key=lambda reason: (reason["code"] == _OTHER, -reason["contribution"])))
         return result
 
-    def _oddness(self, values: Floats, credit: Floats, part: float) -> list[Reason]:
+    def _oddness(self, values: Floats, credit: Floats, order: NDArray[np.intp], part: float) -> list[Reason]:
         """Share the forest's part of the risk out over the features that make the session odd."""
-        # A shallower path is odder, so what raises the score counts; the few heaviest are named, the rest lumped.
+        # What raises the score counts; the few that also stand out by themselves are named, the rest lumped.
         shares = np.maximum(credit, 0.0)
         shares = shares / shares.sum() if shares.sum() > 0 else shares
-        named = [j for j in np.argsort(-shares, kind="stable")[:_NAMED_FEATURES] if shares[j] > 0]
+        named = [j for j in order if shares[j] > 0][:_NAMED_FEATURES]
         reasons = [
             self._reason(UNUSUAL + self.features_[j].upper(), part * shares[j], self.features_[j], values[j], None)
             for j in named

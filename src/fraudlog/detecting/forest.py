@@ -36,7 +36,7 @@ class SessionForest(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
     Parameters
     ----------
-    n_trees : int, default 300
+    n_trees : int, default 200
     max_samples : int, tuple of int or "auto", default "auto"
         Rows of a tree, or sizes that the trees take in turn; "auto" is ``(64, 1024)``: a small tree is not blinded by
         many alike, a large one tells the odd from the rare. Fewer if there are fewer.
@@ -82,7 +82,7 @@ class SessionForest(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
     def __init__(
         self,
-        n_trees: int = 300,
+        n_trees: int = 200,
         *,
         max_samples: int | tuple[int, ...] | str = "auto",
         max_features: float | int = 1.0,  # noqa: PYI041 -- 1.0 is all, 1 is one

@@ -86,7 +86,6 @@ _CURVES: Final[dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]]] 
 _TURNS: Final = ("identity", "symlog")
 
 _SIDES: Final[dict[str, Callable[[NDArray[np.float64], float], NDArray[np.float64]]]] = {
-    "both": lambda values, _: values,
     "high": np.maximum,
     "low": np.minimum,
 }
@@ -117,7 +116,7 @@ def parse_transforms(names: Mapping[str, str] | None, columns: Sequence[str]) ->
 
 def _parse(column: str, name: str) -> Transform:
     curve, _, side = str(name).partition(":")
-    if curve not in ("auto", *_CURVES) or (side or "both") not in _SIDES:
+    if curve not in ("auto", *_CURVES) or (side or "high") not in _SIDES:
         raise ConfigError(
             f"transforms gives {column!r} the transform {name!r}; a transform is one of auto, {', '.join(_CURVES)}, "
             "with :high or :low where only that side is suspicious",
@@ -141,7 +140,7 @@ def forward(values: NDArray[np.float32], transform: Transform) -> NDArray[np.flo
         In the order of `values`; never decreasing where they increase.
     """
     raw = values.astype(np.float64)
-    sided = _SIDES[transform.side](raw, float(np.median(raw)))
+    sided = raw if transform.side == "both" else _SIDES[transform.side](raw, float(np.median(raw)))
     return _CURVES[transform.curve](sided).astype(np.float32)
 
 
