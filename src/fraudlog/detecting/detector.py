@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
+from fraudlog import __version__
 from fraudlog.detecting.evidence import EVIDENCE, fired, presumed_human
 from fraudlog.detecting.inputs import feature_matrix, transforms_of, usable_features
 from fraudlog.detecting.model_file import read_model, write_model
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from numpy.typing import NDArray
+
+    from fraudlog.detecting.model_file import SigningKey, VerifyingKey
 
     Floats = NDArray[np.float64]
 
@@ -164,23 +168,34 @@ class Detector:
         }
         return _frame(columns)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted detector to `path`: plain arrays and a manifest, no pickle."""
+    def save(
+        self, path: str | os.PathLike[str], *, key: SigningKey | None = None, policy_version: str | None = None
+    ) -> None:
+        """Write the fitted detector to `path`: plain arrays and a manifest, no pickle.
+
+        Parameters
+        ----------
+        path : path-like
+        key : bytes, Ed25519PrivateKey or None
+            Seals the file; `load` then needs it, or the public key of it.
+        policy_version : str, optional
+            The policy in force, noted in the manifest.
+        """
         arrays = self._fitted().to_arrays()
         arrays |= {f"population.{name}": array for name, array in self._population.items()}
         arrays |= {"calibration": self._calibration}
-        write_model(path, arrays, self._manifest())
+        write_model(path, arrays, self._manifest() | {"policy_version": policy_version}, key=key)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a detector that `save` wrote.
+    def load(cls, path: str | os.PathLike[str], *, key: VerifyingKey | None = None) -> Self:
+        """Read a detector that `save` wrote; with a key, only one that was sealed with it.
 
         Raises
         ------
         ModelError
             If the file is missing, damaged or hostile, or learnt from other definitions of features or evidence.
         """
-        arrays, manifest = read_model(path)
+        arrays, manifest = read_model(path, key=key)
         if manifest.get("definitions") != _definitions():
             raise ModelError(
                 f"{path}: learnt from other features or evidence than this version has; fit it anew", path=path
@@ -263,11 +278,14 @@ class Detector:
         return {
             "definitions": _definitions(),
             "features": self.features_,
+            "transforms": dict(zip(self.features_, transforms_of(self.features_).values(), strict=True)),
+            "purposes": ["essential.fraud_detection"],
             "parameters": {name: getattr(self, name) for name in ("n_estimators", "max_samples", "random_state")},
             "reference_size": self.reference_size_,
             "sessions_seen": self.sessions_seen_,
             "window": list(self.window_),
-            "versions": {"python": platform.python_version(), "numpy": np.__version__},
+            "versions": {"python": platform.python_version(), "fraudlog": __version__}
+            | {name: version(name) for name in ("numpy", "scikit-learn")},
         }
 
 
