@@ -112,8 +112,6 @@ def fit(
 
     Example: fraudlog fit may.log.gz --model may.fraudlog && fraudlog score june.log.gz --model may.fraudlog --out june
     """
-    from fraudlog.reporting import replace_file  # noqa: PLC0415 -- as above
-
     with _progress() as step:
         step("reading")
         log = fl.read_log(logs, log_format)
@@ -122,7 +120,7 @@ def fit(
         step("learning")
         detector = fl.Detector().fit(sessions)
         step("writing")
-        replace_file(model, detector.save)
+        detector.save(model)
     typer.echo(
         f"{model}: learnt from {detector.reference_size_:,} presumed-human of {detector.sessions_seen_:,} sessions, "
         f"{detector.window_[0]} to {detector.window_[1]}"
@@ -139,11 +137,11 @@ def report(
 
     Example: fraudlog report scored
     """
-    from fraudlog.reporting import read_tables, render_report, replace_file  # noqa: PLC0415 -- as above
+    from fraudlog.reporting import staged  # noqa: PLC0415 -- as above
 
-    tables, summary = read_tables(folder, "sessions", "scores", "decisions")
-    page = render_report(summary, tables["sessions"], tables["scores"], tables["decisions"])
-    replace_file(folder / "report.html", lambda draft: draft.write_text(page, encoding="utf-8"))
+    page = _page(folder)
+    with staged(folder) as draft:
+        (draft / "report.html").write_text(page, encoding="utf-8")
     typer.echo(str(folder / "report.html"))
 
 
@@ -210,7 +208,7 @@ def _score(
 
 
 def _write(out: Path, scored: _Scored, decisions: pd.DataFrame, names: Pseudonyms) -> dict[str, Path]:
-    from fraudlog.reporting import read_tables, render_report, replace_file, write_tables  # noqa: PLC0415 -- as above
+    from fraudlog.reporting import staged, write_tables  # noqa: PLC0415 -- as above
 
     frames = {
         "events": scored.events,
@@ -219,12 +217,19 @@ def _write(out: Path, scored: _Scored, decisions: pd.DataFrame, names: Pseudonym
         "scores": scored.scores,
         "decisions": decisions,
     }
-    paths = write_tables(out, frames, scored.summary, names)
-    tables, summary = read_tables(out, "sessions", "scores", "decisions")  # as shielded on disk, not as in memory
-    page = render_report(summary, tables["sessions"], tables["scores"], tables["decisions"])
-    paths["report"] = out / "report.html"
-    replace_file(paths["report"], lambda draft: draft.write_text(page, encoding="utf-8"))
-    return paths
+    with staged(out) as draft:
+        write_tables(draft, frames, scored.summary, names)
+        (draft / "report.html").write_text(_page(draft), encoding="utf-8")
+    files = [*(f"{name}.parquet" for name in frames), "summary.json", "report.html"]
+    return {name.partition(".")[0]: out / name for name in files}
+
+
+def _page(folder: Path) -> str:
+    """Return the report of the tables in `folder`: as shielded on disk, not as in memory."""
+    from fraudlog.reporting import read_tables, render_report  # noqa: PLC0415 -- as above
+
+    tables, summary = read_tables(folder, "sessions", "scores", "decisions")
+    return render_report(summary, tables["sessions"], tables["scores"], tables["decisions"])
 
 
 def _print_score(scored: _Scored, decisions: pd.DataFrame, paths: dict[str, Path], top: int, *, as_json: bool) -> None:

@@ -31,7 +31,7 @@ _MIN_REFERENCE: Final = 50
 _GRID: Final = 1001
 _FOREST_WEIGHT: Final = 0.45
 """The most risk that oddness alone gives a session: below the 0.5 of a challenge, for rare is not abusive."""
-_NAMED_FEATURES: Final = 3
+_NAMED_FEATURES: Final = 4
 
 
 class Detector:

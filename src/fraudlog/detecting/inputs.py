@@ -23,9 +23,9 @@ _TRANSFORMS = {row.name: row.transform for row in FEATURES}
 
 
 def usable_features(sessions: pd.DataFrame) -> list[str]:
-    """Return the forest's features that `sessions` has at least two different values of."""
+    """Return the forest's features that `sessions` knows at least one value of."""
     names = [row.name for row in FEATURES if row.in_forest and row.name in sessions.columns]
-    return [name for name in names if sessions[name].min() < sessions[name].max()]
+    return [name for name in names if sessions[name].notna().any()]
 
 
 def feature_matrix(sessions: pd.DataFrame, names: Sequence[str]) -> Floats:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from fraudlog.errors import ModelError
+from fraudlog.errors import ModelError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +31,11 @@ def write_model(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]]
     """Write `arrays` and `manifest` to `path`, replacing it in one step.
 
     The manifest gains the file format's version and a SHA-256 digest of each array.
+
+    Raises
+    ------
+    OutputError
+        If the disk is full or the folder can't be written to.
     """
     packed = {name: _pack(array) for name, array in sorted(arrays.items())}
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in packed.items()}
@@ -43,6 +48,9 @@ def write_model(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]]
             for name, data in packed.items():
                 file.writestr(zipfile.ZipInfo(f"{name}.npy", _EPOCH), data, zipfile.ZIP_DEFLATED)
         draft.replace(target)
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else "input/output error"
+        raise OutputError(f"{path}: can't be written ({why}); what stood there before still does", path=path) from None
     finally:
         draft.unlink(missing_ok=True)
 

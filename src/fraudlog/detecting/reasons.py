@@ -17,7 +17,8 @@ UNUSUAL: Final = "UNUSUAL_"
 
 _SENTENCES: Final = {row.code: row.sentence for row in EVIDENCE}
 _MEANINGS: Final = {UNUSUAL + row.name.upper(): row for row in FEATURES}
-_SHARES: Final = {"share"}
+_UNITS: Final = {"s", "bytes", "bit"}
+"""Units that a number needs beside it; the meaning of the others names them already."""
 
 
 class Reason(TypedDict):
@@ -51,8 +52,10 @@ def _sentence(reason: Mapping[str, Any]) -> str:
     feature = _MEANINGS.get(code)
     if feature is None or value is None:
         return "odd in several small ways"
-    shown = _percent(value) if feature.unit in _SHARES else f"{_number(value)} {feature.unit}"
-    return f"unusual: {feature.meaning.partition(';')[0]} is {shown}{_rank(reason['percentile'])}"
+    shown = (
+        _percent(value) if feature.unit == "share" else _number(value) + (" " + feature.unit) * (feature.unit in _UNITS)
+    )
+    return f"unusual: {feature.meaning.partition(';')[0]} ({shown}){_rank(reason['percentile'])}"
 
 
 def _rank(percentile: float | None) -> str:

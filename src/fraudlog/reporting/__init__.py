@@ -2,7 +2,7 @@
 
 from fraudlog.reporting.console import SHORT_ID, top_sessions, top_table
 from fraudlog.reporting.html import render_report
-from fraudlog.reporting.tables import TABLES, read_tables, replace_file, write_tables
+from fraudlog.reporting.tables import TABLES, read_tables, staged, write_tables
 from fraudlog.reporting.text import safe_text
 
 __all__ = [
@@ -10,8 +10,8 @@ __all__ = [
     "TABLES",
     "read_tables",
     "render_report",
-    "replace_file",
     "safe_text",
+    "staged",
     "top_sessions",
     "top_table",
     "write_tables",

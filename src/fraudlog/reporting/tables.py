@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from functools import partial
+import shutil
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -16,12 +17,12 @@ from fraudlog.schema import DECISIONS, EVENTS, REJECTED, SCORES, SESSIONS, Colum
 from fraudlog.sessions import FEATURES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import pandas as pd
 
-__all__ = ["TABLES", "read_tables", "replace_file", "write_tables"]
+__all__ = ["TABLES", "read_tables", "staged", "write_tables"]
 
 _FEATURE_COLUMNS = tuple(Column(row.name, "float64", row.meaning, row.unit) for row in FEATURES)
 _SESSION_ID = Column(
@@ -38,9 +39,48 @@ TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
 """The tables of a scored log, and their columns on disk."""
 
 
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """Give a draft folder inside `folder`; when all went well, move its files to `folder`, each in one step.
+
+    If anything fails before that, a full disk or a bug, `folder` stands as it was and the draft is removed.
+
+    Raises
+    ------
+    OutputError
+        If something can't be written; the message names the file and the operating system's reason.
+    """
+    draft = folder / f".draft-{os.getpid()}"
+    try:
+        draft.mkdir(parents=True)
+        try:
+            yield draft
+            for path in sorted(draft.iterdir()):
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+            for path in sorted(draft.iterdir()):
+                path.replace(folder / path.name)
+            _sync_folder(folder)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else "input/output error"
+        raise OutputError(
+            f"{folder}: can't be written ({why}); what stood there before still does", path=folder
+        ) from None
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def write_tables(
     folder: Path, tables: Mapping[str, pd.DataFrame | pa.Table], summary: Mapping[str, Any], pseudonyms: Pseudonyms
-) -> dict[str, Path]:
+) -> None:
     """Write the tables of a scored log as Parquet, and its summary as JSON.
 
     No raw address, account or token reaches the disk, nor a temporary file: each table is shielded first.
@@ -48,64 +88,17 @@ def write_tables(
     Parameters
     ----------
     folder : Path
-        Made if it is not there.
+        Best one of `staged`.
     tables : mapping of str to DataFrame or pyarrow.Table
         By the names of `TABLES`.
     summary : mapping
         JSON-ready.
     pseudonyms : Pseudonyms
-
-    Returns
-    -------
-    dict of str to Path
-        What was written.
-
-    Raises
-    ------
-    OutputError
-        If the disk is full or the folder can't be written to; files of an earlier run then stand as they were.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: can't be made a folder ({error.strerror}); name another", path=folder) from None
-    paths = {}
     for name, frame in tables.items():
         table = shield(to_arrow(frame, TABLES[name]), TABLES[name], pseudonyms)
-        paths[name] = folder / f"{name}.parquet"
-        replace_file(paths[name], partial(pq.write_table, table, compression="zstd"))
-    paths["summary"] = folder / "summary.json"
-    text = json.dumps(summary, indent=1, allow_nan=False)
-    replace_file(paths["summary"], lambda draft: draft.write_text(text, encoding="utf-8"))
-    return paths
-
-
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a draft, then put the draft in the place of `path` in one step, safe against a crash.
-
-    Raises
-    ------
-    OutputError
-        If writing fails; the draft is removed and `path` stands as it was.
-    """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    try:
-        write(draft)
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
-        draft.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise OutputError(
-            f"{path}: can't be written ({error.strerror or 'input/output error'}); what stood there before still does",
-            path=path,
-        ) from None
-    finally:
-        draft.unlink(missing_ok=True)
+        pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
+    (folder / "summary.json").write_text(json.dumps(summary, indent=1, allow_nan=False), encoding="utf-8")
 
 
 def read_tables(folder: Path, *names: str) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
@@ -116,12 +109,13 @@ def read_tables(folder: Path, *names: str) -> tuple[dict[str, pd.DataFrame], dic
     InputError
         If the folder lacks one of them, or one is damaged.
     """
+    needed = [*(f"{name}.parquet" for name in names), "summary.json"]
+    lacking = [name for name in needed if not (folder / name).is_file()]
+    if lacking:
+        raise InputError(f"{folder}: lacks {lacking[0]}; run `fraudlog score LOG --out {folder}`", source=folder)
     try:
         tables = {name: to_pandas(pq.read_table(folder / f"{name}.parquet")) for name in names}
         summary: dict[str, Any] = json.loads((folder / "summary.json").read_text("utf-8"))
-    except FileNotFoundError as error:
-        lacking = os.path.basename(error.filename or "a table")  # noqa: PTH119 -- a name out of an error, not a path
-        raise InputError(f"{folder}: lacks {lacking}; run `fraudlog score LOG --out {folder}`", source=folder) from None
     except (OSError, pa.ArrowInvalid, ValueError):
         raise InputError(f"{folder}: a table is damaged; run `fraudlog score` again", source=folder) from None
     return tables, summary
