@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from typing import Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
-from fraudlog.sessions.definition import Definition
 from fraudlog.sessions.language import (
     And,
     Arithmetic,
@@ -29,6 +29,9 @@ from fraudlog.sessions.language import (
 )
 from fraudlog.sessions.places import places
 from fraudlog.sessions.windows import WINDOWS
+
+if TYPE_CHECKING:
+    from fraudlog.sessions.definition import Definition
 
 Event = dict[str, Any]
 MINUTE, HOUR = 60_000_000, 3_600_000_000
@@ -206,7 +209,7 @@ def features(members: list[Event], definition: Definition) -> dict[str, float]:
     values = {}
     for feature in definition.features:
         if feature.expression:
-            value = evaluate(parse(feature.expression), members, definition)
+            value = evaluate(parse(feature.expression), members)
             values[feature.name] = value if finest <= coarsest[feature.resolution_s] else math.nan
     return values
 
@@ -281,17 +284,17 @@ def compare(value, operator, constants) -> bool:
             return constants[0] in value
 
 
-def evaluate(expression, members: list[Event], definition: Definition) -> float:
+def evaluate(expression, members: list[Event]) -> float:
     match expression:
         case Number(value):
             return value
         case Root(operand):
-            inner = evaluate(operand, members, definition)
+            inner = evaluate(operand, members)
             return inner if math.isnan(inner) else math.sqrt(inner) if inner > 0 else 0.0
         case Arithmetic(operator, left, right):
-            return operate(operator, evaluate(left, members, definition), evaluate(right, members, definition))
+            return operate(operator, evaluate(left, members), evaluate(right, members))
         case Reducer():
-            found = reduce(expression, members, definition)
+            found = reduce(expression, members)
             return math.nan if found is None else float(found)
 
 
@@ -313,7 +316,7 @@ def operate(operator: str, left: float, right: float) -> float:
             return min(left, right)
 
 
-def reduce(reducer: Reducer, members: list[Event], definition: Definition):
+def reduce(reducer: Reducer, members: list[Event]):
     answers = [True if reducer.where is None else holds(reducer.where, event) for event in members]
     chosen = [event for event, answer in zip(members, answers, strict=True) if answer]
     is_asked = any(answer is not None for answer in answers)
@@ -329,10 +332,10 @@ def reduce(reducer: Reducer, members: list[Event], definition: Definition):
     if reducer.kind == "distinct":
         has_field = any(value_of(reducer.reference, event) is not None for event in members)
         return len(set(values)) if has_field and is_asked else None
-    return of_values(reducer.kind, values, definition) if values else None
+    return of_values(reducer.kind, values) if values else None
 
 
-def of_values(kind: str, values: list[Any], definition: Definition):
+def of_values(kind: str, values: list[Any]):  # noqa: C901 -- a list of cases
     match kind:
         case "sum":
             return sum(values)
@@ -351,7 +354,7 @@ def of_values(kind: str, values: list[Any], definition: Definition):
         case "top":
             return max(Counter(values).values())
         case "switches":
-            return sum(one != other for one, other in zip(values, values[1:], strict=False))
+            return sum(one != other for one, other in pairwise(values))
         case "entropy":
             n = len(values)
             return float(weight(n) - sum(weight(count) for count in Counter(values).values())) / (n * 2**20)

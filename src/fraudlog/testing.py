@@ -1,8 +1,8 @@
 """Held to the same bits: the test that every feature of the catalogue passes, for your own features.
 
-Give `check_parity` a definition with your features and some events (or let `random_events` make nasty ones); it computes
-them by the batch kernel in batches of several sizes, in several shards, from shuffled events, as of every checkpoint, and
-by the live twin event by event, and raises at the first value that differs in a single bit.
+Give `check_parity` a definition with your features and some events (or let `random_events` make nasty ones); it
+computes them by the batch kernel in batches of several sizes, in several shards, as of every checkpoint, and by the
+live twin event by event, and raises at the first value that differs in a single bit.
 
 >>> from fraudlog.sessions import DEFAULT, Feature
 >>> own = Feature("carts", "count(path.startswith('/cart'))", "requests")

@@ -30,15 +30,18 @@ _MAX_AGENT = 1024
 Event = dict[str, object]
 
 
-def parse_line(line: str, form: LogFormat) -> Event | str:
+def parse_line(line: bytes, form: LogFormat) -> Event | str:
     """Parse `line` by `form`.
+
+    The line is matched as bytes read as Latin-1. Escapes are undone byte by byte, and only then is a field decoded as
+    UTF-8, since nginx escapes each byte of a character by itself. A byte that is no UTF-8 shows as ``\\xHH``.
 
     Returns
     -------
     dict or str
         The event's columns, or one of `REASONS`.
     """
-    match = form.pattern.fullmatch(line)
+    match = form.pattern.fullmatch(line.decode("latin-1"))
     if match is None:
         return "no_match"
     fields = match.groupdict()
@@ -71,7 +74,8 @@ def parse_line(line: str, form: LogFormat) -> Event | str:
 def _text(field: str) -> str | None:
     if field in ("", "-"):
         return None
-    return _ESCAPE.sub(lambda m: chr(int(m[1][1:], 16)) if m[1][0] == "x" else m[1], field)
+    plain = _ESCAPE.sub(lambda m: chr(int(m[1][1:], 16)) if m[1][0] == "x" else m[1], field)
+    return plain.encode("latin-1").decode("utf-8", "backslashreplace")
 
 
 def _time(field: str) -> datetime | None:

@@ -131,7 +131,7 @@ def read_log(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], fo
 def _format_of(path: Path, raw: list[bytes], name: str) -> LogFormat:
     if name != "auto":
         return next(row for row in FORMATS if row.name == name)
-    found = detect_format([_decode(line) for line in raw[:_HEAD_LINES] if line.strip()])
+    found = detect_format([line for line in raw[:_HEAD_LINES] if line.strip()])
     if found is None:
         known = ", ".join(row.name for row in FORMATS)
         raise FormatError(f"{path}: is no access log of a known format ({known})", source=path)
@@ -151,17 +151,12 @@ def _parse(
             blank += 1
             continue
         place = {"source": str(path), "line_number": number}
-        result = parse_line(_decode(line), form)
+        result = parse_line(line, form)
         if isinstance(result, str):
             rejected.append(place | {"reason": result, "raw": line})
         else:
             events.append(result | place)
     return blank
-
-
-def _decode(line: bytes) -> str:
-    r"""Decode UTF-8; a byte that is none becomes ``\xHH``, as nginx writes it."""
-    return line.decode("utf-8", "backslashreplace")
 
 
 def _parsed(

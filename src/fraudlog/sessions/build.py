@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from fraudlog.schema import DERIVED, EVENTS, require_columns, to_arrow, to_pandas
+from fraudlog.schema import DERIVED, EVENTS, to_arrow, to_pandas
 from fraudlog.sessions.catalogue import DEFAULT
 from fraudlog.sessions.definition import CHECKPOINTS, Definition, microseconds
 from fraudlog.sessions.facts import encode
 from fraudlog.sessions.segments import segment
-from fraudlog.sessions.stream import NEEDED, Settings, State, enriched, finish, moments, step
+from fraudlog.sessions.stream import Settings, State, checked, enriched, finish, moments, step
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -66,7 +66,7 @@ def define(
     return replace(definition or DEFAULT, **changed)
 
 
-def build_sessions(
+def build_sessions(  # noqa: PLR0913 -- each limit of a session is a parameter of its own
     events: pd.DataFrame | pa.Table,
     *,
     session_gap: pd.Timedelta | timedelta | str | float | None = None,
@@ -109,7 +109,7 @@ def build_sessions(
     Returns
     -------
     DataFrame of shape (n_sessions, n_features + 11)
-        Ordered by first event: the columns of `schema.SESSIONS`, ``piece``, the features. A feature is null where the
+        Ordered by start: the columns of `schema.SESSIONS`, then the features. A feature is null where the
         session's events don't say. As of events, ``checkpoint`` and ``is_last`` come on top.
 
     Raises
@@ -156,8 +156,7 @@ def build_sessions_table(events: pa.Table, settings: Settings, *, batch: int = _
     batch : int, default 524,288
         Events taken at a time; changes memory, not the result.
     """
-    require_columns(events, NEEDED, table="events")
-    events, lateness = _in_order(events)
+    events, lateness = _in_order(checked(events))
     settings = replace(settings, lateness_us=lateness)
     state, tables = State(), []
     for first in range(0, len(events), batch):
@@ -263,7 +262,8 @@ class SessionStream:
     Examples
     --------
     >>> stream = SessionStream()
-    >>> events = pa.table({"timestamp": pa.array([0, 10**9], pa.timestamp("us", "UTC")), "client_ip": ["a", "a"]})
+    >>> times = pa.array([0, 10**9], pa.timestamp("us", "UTC"))
+    >>> events = pa.table({"timestamp": times, "client_ip": ["203.0.113.9"] * 2})
     >>> len(stream.add(events)), len(stream.close())
     (0, 1)
     """

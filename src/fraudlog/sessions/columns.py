@@ -97,7 +97,7 @@ def _distinct(text: Text) -> Text:
 def concatenated(texts: Sequence[Text]) -> Text:
     """Join columns one below the other."""
     filled = [text for text in texts if len(text.codes)]
-    if len(filled) < 2:  # noqa: PLR2004 -- nothing to join
+    if len(filled) < 2:
         return filled[0] if filled else texts[0]
     chunks = pa.chunked_array([text.array() for text in filled]).unify_dictionaries()
     codes = np.concatenate([_codes(chunk) for chunk in chunks.chunks])
@@ -105,13 +105,13 @@ def concatenated(texts: Sequence[Text]) -> Text:
 
 
 def dense(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Number distinct integers in the order they first stand; returns the codes and the integers."""
+    """Return codes of integers, numbered in the order they first stand, and the distinct integers."""
     encoded = pa.array(numbers).dictionary_encode()
     return _codes(encoded), encoded.dictionary.to_numpy(zero_copy_only=False)
 
 
 def combine(texts: Sequence[Text]) -> tuple[NDArray[np.int32], list[NDArray[np.int32]]]:
-    """Number the distinct rows of several columns; returns the codes, and each column's code for each of them."""
+    """Return codes of the rows of several columns together, and each column's code for each distinct row."""
     combined = np.zeros(len(texts[0].codes), np.int64)
     parts: list[NDArray[np.int32]] = []
     for text in texts:

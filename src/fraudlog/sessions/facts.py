@@ -112,9 +112,7 @@ class Facts:
 def kept_fields(plan: Plan) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the fields of text and of numbers that outlive encoding, for a plan."""
     wanted = [*ACTOR, *_ENTITIES]
-    for scan in plan.scans:
-        if scan.reference is not None:
-            wanted.append(scan.reference.field.name)
+    wanted += [scan.reference.field.name for scan in plan.scans if scan.reference is not None]
     wanted += [atom.reference.field.name for atom in plan.late]
     if "page_gap_ms" in wanted:
         wanted.append("endpoint")
@@ -252,12 +250,12 @@ class Encoder:
 
     def _answer(self, name: str, asked: list[tuple[int, Atom]], words: list[NDArray[np.uint64]]) -> None:
         """Set the bits of all atoms on one field: on its distinct values where it has few, else row by row."""
-        number = FIELDS[name]
-        if not number.is_number:
-            text = self.text(name)
-            index, domain = text.codes, text.values
-        elif number.bits <= _SMALL_BITS:
-            index, domain = self.number(name), np.arange(1 << number.bits)
+        index: NDArray[Any] | None
+        domain: Any
+        if not FIELDS[name].is_number:
+            index, domain = self.text(name)
+        elif FIELDS[name].bits <= _SMALL_BITS:
+            index, domain = self.number(name), np.arange(1 << FIELDS[name].bits)
         else:
             index, domain = None, self.number(name)
         for word in {bit // _WORD for bit, _ in asked}:

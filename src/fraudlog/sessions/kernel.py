@@ -127,8 +127,10 @@ class Kernel:
         """Say where a field has a value."""
         if reference.field.is_number:
             values = self.number(reference)
-            return values != np.iinfo(np.int64).min if reference.is_step else values >= 0
-        return self.facts.text[reference.field.name].codes >= 0
+            known: NDArray[np.bool_] = values != np.iinfo(np.int64).min if reference.is_step else values >= 0
+            return known
+        has_value: NDArray[np.bool_] = self.facts.text[reference.field.name].codes >= 0
+        return has_value
 
     def codes(self, reference: Reference) -> NDArray[Any]:
         """Return a code for each row's value."""
@@ -200,7 +202,8 @@ class Kernel:
             return np.ones(len(self.facts), bool)
         if isinstance(condition, Known):
             return self.known(condition.reference)
-        return truth(condition, self._bits)[0][self.masks[0]]
+        holds: NDArray[np.bool_] = truth(condition, self._bits)[0][self.masks[0]]
+        return holds
 
     def occurrences(self, scan: Scan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the rows a scan reads, and how often each one's value stood in its session before."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import OrderedDict, deque
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from math import nan, sqrt
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["LiveFeatures", "LiveSession"]
 
 Reason = Literal["open", "gap", "limit", "idle", "evicted", "closed"]
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SIZE_MAX: Final = (1 << 38) - 1
 _DURATION_MAX: Final = (1 << 30) - 1
 _CHECKED_AT_ONCE: Final = 2
@@ -120,8 +120,9 @@ class LiveSession:
             "end": state[1],
             "source": state[12],
             "first_line": state[13],
+            "piece": state[3],
         }
-        return {column.name: named[column.name] for column in SESSIONS} | {"piece": self.piece} | self.features
+        return {column.name: named[column.name] for column in SESSIONS} | self.features
 
 
 class _Tables(NamedTuple):
@@ -277,7 +278,7 @@ class LiveFeatures:
         """Return a session's id; worked out when first asked for."""
         if state[6] is None:
             kind = state[5]
-            is_client = len(kind) == 3  # noqa: PLR2004 -- prefix, agent, language
+            is_client = len(kind) == 3
             token, user = (kind[1] if kind[0] == "t" else None, kind[1]) if not is_client else (None, None)
             text = actor_text(token, user, kind if is_client else ())
             state[6] = session_id(text, state[0], state[3], self.key)

@@ -30,8 +30,22 @@ ABSENT: Final = object()
 """Stands for a column that an event does not have at all."""
 
 _TOGETHER: Final = (
-    ("user_agent", "language", "os", "browser", "device_id", "device_class", "language_primary", "country")
-    + ("is_automation", "bot_category", "bot_name", "tls_fingerprint", "protocol", "host"),
+    (
+        "user_agent",
+        "language",
+        "os",
+        "browser",
+        "device_id",
+        "device_class",
+        "language_primary",
+        "country",
+        "is_automation",
+        "bot_category",
+        "bot_name",
+        "tls_fingerprint",
+        "protocol",
+        "host",
+    ),
     ("method", "status", "endpoint", "action", "outcome"),
 )
 """Columns that change together, so that one look-up serves all: of the client, and of the request."""
@@ -259,7 +273,9 @@ def lookup(layout: Layout, masks: dict[int, tuple[int, int]], rules: dict[int, i
         for place, lane in enumerate(plan.lanes):
             counted |= int(truth(lane.condition, bit)[1 if lane.is_known else 0]) << 16 * place
         where = sum(flag for condition, flag in layout.wheres.items() if truth(condition, bit)[0])
-        return _kept(masks, mask, (counted, where))
+        entry = (counted, where)
+        _keep(masks, mask, entry)
+        return entry
 
     def window_rules(mask: int) -> int:
         def bit(atom: Atom) -> bool:
@@ -271,13 +287,13 @@ def lookup(layout: Layout, masks: dict[int, tuple[int, int]], rules: dict[int, i
                 needed, where = layout.rules[window.name]
                 holding |= needed if window.needs_condition and truth(window.needs_condition, bit)[0] else 0
                 holding |= where if window.where_condition and truth(window.where_condition, bit)[0] else 0
-        return _kept(rules, mask, holding)
+        _keep(rules, mask, holding)
+        return holding
 
     return {"lane_miss": lanes, "rule_miss": window_rules}
 
 
-def _kept(table: dict[int, Any], mask: int, entry: Any) -> Any:  # noqa: ANN401 -- a table's entry
+def _keep(table: dict[int, Any], mask: int, entry: Any) -> None:  # noqa: ANN401 -- a table's entry
     if len(table) >= _MOST_ENTRIES:
         table.clear()
     table[mask] = entry
-    return entry

@@ -116,23 +116,13 @@ def observe_source(definition: Definition, layout: Layout, slots: Slots) -> str:
 def _write_reads(out: _Writer, layout: Layout) -> None:
     out.add("get = event.get")
     out.add("t = moment(get('timestamp'))")
-    masks = []
     for i, group in enumerate(layout.groups):
-        columns = [
-            f"get({column!r}, absent)" if column in layout.asked_missing else f"get({column!r})"
-            for column in group.columns
-        ]
-        key = columns[0] if len(columns) == 1 else f"({', '.join(columns)})"
-        out.add(f"k = {key}")
+        columns = [_getter(column, layout) for column in group.columns]
+        out.add(f"k = {columns[0] if len(columns) == 1 else '(' + ', '.join(columns) + ')'}")
         out.add(f"e = get{i}(k)")
         out.add(f"if e is None: e = miss{i}(k)")
-        out.add(
-            f"{', '.join([f'm{i}', *(f'v_{name}' for name in group.fields)])}, = e"
-            if not group.fields
-            else f"m{i}, {', '.join(f'v_{name}' for name in group.fields)} = e"
-        )
-        masks.append(f"m{i}")
-    out.add(f"m = {' | '.join(masks) or '0'}")
+        out.add(", ".join([f"m{i}", *(f"v_{name}" for name in group.fields)]) + ", = e")
+    out.add(f"m = {' | '.join(f'm{i}' for i in range(len(layout.groups))) or '0'}")
     for name in layout.direct:
         out.add(f"v_{name} = get({name!r})")
     out.add("if v_ip_prefix is None: v_ip_prefix = v_client_ip")
@@ -140,10 +130,14 @@ def _write_reads(out: _Writer, layout: Layout) -> None:
         out.add(f"v_{name} = {code}")
 
 
+def _getter(column: str, layout: Layout) -> str:
+    return f"get({column!r}, absent)" if column in layout.asked_missing else f"get({column!r})"
+
+
 def _write_session(out: _Writer, definition: Definition) -> None:
-    out.add(
-        "actor = ('t', v_session_token) if v_session_token is not None else ('u', v_user) if v_user is not None else (v_ip_prefix, v_user_agent, v_language)"
-    )
+    out.add("if v_session_token is not None: actor = ('t', v_session_token)")
+    out.add("elif v_user is not None: actor = ('u', v_user)")
+    out.add("else: actor = (v_ip_prefix, v_user_agent, v_language)")
     out.add("s = find(actor)")
     out.add("if s is None:")
     out.add("s = opened(actor, t, 0)", 1)
@@ -159,10 +153,8 @@ def _write_session(out: _Writer, definition: Definition) -> None:
     out.add("gap_us = t - s[1]", 1)
     out.add("else:")
     out.add("gap_us = None", 1)
-    out.add(
-        "s[7] = v_client_ip; s[8] = v_ip_prefix; s[10] = v_profile; s[11] = v_user_agent; s[12] = get('source'); s[13] = get('line_number')",
-        1,
-    )
+    out.add("s[7] = v_client_ip; s[8] = v_ip_prefix; s[10] = v_profile; s[11] = v_user_agent", 1)
+    out.add("s[12] = get('source'); s[13] = get('line_number')", 1)
     out.add("if v_user is not None and s[9] is None: s[9] = v_user")
     out.add("s[2] = n + 1")
     out.add("before_us = s[1]")
@@ -206,7 +198,7 @@ def _write_late(out: _Writer, atom: Atom, bit: int, layout: Layout) -> None:
     _write_answer(out, atom, bit)
 
 
-def _write_window(out: _Writer, name: str, key: str, value: str, new: str, needs: bool, layout: Layout) -> None:  # noqa: FBT001, PLR0913 -- one row
+def _write_window(out: _Writer, name: str, key: str, value: str, new: str, needs: bool, layout: Layout) -> None:  # noqa: FBT001 -- one row
     known = [f"v_{field} is not None" for field in (key, value) if field]
     see = f"see_{name}"
     if needs:

@@ -29,7 +29,6 @@ from fraudlog.sessions.language import (
     Root,
     parse,
 )
-
 from fraudlog.sessions.windows import Window, windows_of
 
 if TYPE_CHECKING:

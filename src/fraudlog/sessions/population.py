@@ -42,8 +42,9 @@ class Population:
 
     Examples
     --------
-    >>> events = pa.table({"timestamp": pa.array([0, 1, 2], pa.timestamp("us", "UTC")), "client_ip": ["a"] * 3,
-    ...                    "language": ["en", "en", "fr"]})
+    >>> times = pa.array([0, 1, 2], pa.timestamp("us", "UTC"))
+    >>> languages = ["en", "en", "fr"]
+    >>> events = pa.table({"timestamp": times, "client_ip": ["203.0.113.9"] * 3, "language": languages})
     >>> Population.fit(events).rarities("language_rarity", ["en", "fr", "xx", None])
     [1024, 1623, 2647, -1]
     """

@@ -18,7 +18,11 @@ _SCRAPING: Final = ("OAT-011",)
 _DENIAL: Final = ("OAT-015",)
 _SCANNING: Final = ("OAT-014",)
 _PRINTING: Final = ("OAT-018",)
-_STEVANOVIC, _LAGOPOULOS, _CABRI, _ILIOU = "Stevanovic 2012", "Lagopoulos 2017", "Cabri 2018", "Iliou 2019"
+_PAGE: Final = "endpoint == 'page'"
+_STEVANOVIC: Final = "Stevanovic 2012"
+_LAGOPOULOS: Final = "Lagopoulos 2017"
+_CABRI: Final = "Cabri 2018"
+_ILIOU: Final = "Iliou 2019"
 
 _VOLUME: Final = (
     Feature("requests", "count()", "requests", "volume", "requests in the session", "slow actors", _SCRAPING, _CABRI),
@@ -52,7 +56,7 @@ _VOLUME: Final = (
     ),
     Feature(
         "pages_per_minute",
-        "(count(endpoint == 'page') - 1) * 60000 / (last(time_ms, endpoint == 'page') - first(time_ms, endpoint == 'page'))",
+        f"(count({_PAGE}) - 1) * 60000 / (last(time_ms, {_PAGE}) - first(time_ms, {_PAGE}))",
         "pages a minute",
         "volume",
         "pace of pages alone",

@@ -15,7 +15,9 @@ __all__ = ["ROWS"]
 _STUFFING: Final = ("OAT-008",)
 _CRACKING: Final = ("OAT-007", "OAT-008")
 _ACCOUNTS: Final = ("OAT-019",)
-_FREEMAN, _WIEFLING, _VASTEL = "Freeman 2016", "Wiefling 2022", "Vastel 2018"
+_FREEMAN: Final = "Freeman 2016"
+_WIEFLING: Final = "Wiefling 2022"
+_VASTEL: Final = "Vastel 2018"
 _FAILED_LOGIN: Final = (
     "(endpoint == 'login' and status in (401, 403)) or (known(outcome) and action == 'login' and outcome == 'failure')"
 )
@@ -191,6 +193,14 @@ _ENDPOINTS: Final = (
     _calls("api_requests", "endpoint == 'api'", "requests to an API", "single-page apps", ("OAT-011",)),
     _calls("account_requests", "endpoint == 'account'", "requests to account pages", "", _CRACKING),
     _calls("export_requests", "endpoint == 'export'", "requests to an export", "", ("OAT-011",)),
+    _calls("malformed_requests", "missing(method)", "request lines that are not HTTP", "", ("OAT-014",)),
+    _calls(
+        "blind_posts",
+        "method == 'POST' and missing(referrer) and endpoint not in ('api', 'login')",
+        "POST without a referrer",
+        "APIs, which post without one",
+        ("OAT-017",),
+    ),
     _calls("probe_requests", "endpoint == 'probe'", "paths only scanners ask for", "", ("OAT-014",)),
     _calls(
         "admin_missing",

@@ -29,7 +29,8 @@ _DENSE_FROM: Final = 1 << 22
 @cache
 def weights(most: int) -> NDArray[np.int64]:
     """Return ``floor(c log2(c) 2**20 + 1/2)`` for each count c from 0 to `most`."""
-    return np.array([0] + [int(c * log2(c) * SCALE + 0.5) for c in range(1, most + 1)], np.int64)
+    table: NDArray[np.int64] = np.array([0] + [int(c * log2(c) * SCALE + 0.5) for c in range(1, most + 1)], np.int64)
+    return table
 
 
 def totals(values: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -65,8 +66,8 @@ def running_max(values: NDArray[np.int64], session: NDArray[np.int64]) -> NDArra
     packed |= values + 1
     np.maximum.accumulate(packed, out=packed)
     packed &= (1 << bits) - 1
-    packed -= 1
-    return packed
+    running: NDArray[np.int64] = packed - 1
+    return running
 
 
 def _halves(array: NDArray[np.int64], middle: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -91,7 +91,7 @@ def _values(facts: Facts, name: str, rows: NDArray[np.int64]) -> list[str | None
 
 
 def actors(facts: Facts) -> tuple[NDArray[np.int64], int]:
-    """Number the actor of each event; returns the numbers and how many there are."""
+    """Return a number for the actor of each event, and how many numbers there can be."""
     token, user = facts.text["session_token"], facts.text["user"]
     client, distinct = combine([facts.text[name] for name in ACTOR[2:]])
     n_tokens, n_users = len(token.values), len(user.values)

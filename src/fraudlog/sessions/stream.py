@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from fraudlog.sessions.segments import Segments
     from fraudlog.sessions.window_batch import WindowState
 
-__all__ = ["NEEDED", "Settings", "State", "enriched", "finish", "moments", "step"]
+__all__ = ["NEEDED", "Settings", "State", "checked", "enriched", "finish", "moments", "step"]
 
 NEEDED: Final = ("timestamp", "client_ip")
 _FOREVER: Final = 1 << 62
@@ -92,8 +93,8 @@ class State:
     n_late: int = 0
 
 
-def enriched(table: pa.Table) -> pa.Table:
-    """Check a table of events, and derive the columns of `schema.DERIVED` if it lacks them.
+def checked(table: pa.Table) -> pa.Table:
+    """Return a table of events that has a time and an address in every row.
 
     Raises
     ------
@@ -106,7 +107,12 @@ def enriched(table: pa.Table) -> pa.Table:
         if column.null_count:
             row = int(np.flatnonzero(column.is_null().to_numpy())[0])
             raise SchemaError(f"events row {row}: {name} is null; drop such rows", missing=[name])
-    return table if "ip_prefix" in table.column_names else enrich_table(table)
+    return table
+
+
+def enriched(table: pa.Table) -> pa.Table:
+    """Check a table of events as `checked`, and derive the columns of `schema.DERIVED` if it lacks them."""
+    return checked(table) if "ip_prefix" in table.column_names else enrich_table(checked(table))
 
 
 def moments(table: pa.Table) -> NDArray[np.int64]:
@@ -223,7 +229,7 @@ def _parts(lengths: NDArray[np.int64], shards: int) -> list[slice]:
     done = np.cumsum(lengths)
     cuts = np.searchsorted(done, done[-1] * np.arange(1, wanted) // wanted).tolist()
     bounds = sorted({0, *cuts, len(lengths)})
-    return [slice(a, b) for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [slice(a, b) for a, b in pairwise(bounds)]
 
 
 class _Part:
@@ -250,7 +256,6 @@ class _Part:
         if self.settings.checkpoints:
             columns["checkpoint"] = pa.array(count)
             columns["is_last"] = pa.array(count == self.lengths[session])
-        columns["piece"] = pa.array(self.segments.piece[self.sessions][session])
         features = Kernel(self.settings.definition, self.facts, self.starts).rows(ends)
         columns |= {name: pa.array(values, mask=np.isnan(values)) for name, values in features.items()}
         columns["_rank"] = pa.array(self.rank[session])
@@ -280,6 +285,7 @@ class _Part:
         columns["end"] = pa.array(facts.time[ends]).cast(pa.timestamp("us", "UTC"))
         line = facts.line[first]
         columns["first_line"] = pa.array(line, mask=line == NULL)
+        columns["piece"] = pa.array(self.segments.piece[self.sessions][session])
         return {column.name: columns[column.name] for column in SESSIONS}
 
     def _first_user(self, first: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -305,6 +311,5 @@ def _empty(settings: Settings) -> pa.Table:
     fields: list[Any] = list(arrow_schema(SESSIONS))
     if settings.checkpoints:
         fields += [pa.field("checkpoint", pa.int64()), pa.field("is_last", pa.bool_())]
-    fields.append(pa.field("piece", pa.int64()))
     fields += [pa.field(name, pa.float64()) for name in settings.definition.names]
     return pa.schema(fields).empty_table()

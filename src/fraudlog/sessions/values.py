@@ -37,7 +37,8 @@ _DIRECTORY: Final = re.compile(r"(?s).*/")
 def clamped(values: NDArray[Any], name: str) -> NDArray[np.int64]:
     """Cut numbers to the field's bits; negative ones, which no field has, become null."""
     most = (1 << FIELDS[name].bits) - 1
-    return np.clip(values.astype(np.int64, copy=False), NULL, most)
+    cut: NDArray[np.int64] = np.clip(values.astype(np.int64, copy=False), NULL, most)
+    return cut
 
 
 def bit_length(values: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -91,8 +92,10 @@ def of_time(time_us: NDArray[np.int64], name: str) -> NDArray[np.int64]:
     if name == "time_ms":
         return clamped(time_us // 1000, name)
     if name == "utc_hour":
-        return time_us // _HOUR_US % _DAY_HOURS
-    return (time_us % _SECOND_US == 0).astype(np.int64) + (time_us % _MINUTE_US == 0)
+        hours: NDArray[np.int64] = time_us // _HOUR_US % _DAY_HOURS
+        return hours
+    coarseness: NDArray[np.int64] = (time_us % _SECOND_US == 0).astype(np.int64) + (time_us % _MINUTE_US == 0)
+    return coarseness
 
 
 def _section(path: str) -> str | None:

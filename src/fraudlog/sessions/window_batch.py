@@ -37,7 +37,8 @@ _HOUR_US: Final = 3_600_000_000.0
 
 def hashes(text: Text) -> NDArray[np.uint64]:
     """Return a 64-bit hash (SipHash) of each row's value; each distinct value is hashed once."""
-    values = np.array(text.values.to_pylist() or [""], dtype=object)
+    strings = text.values.to_pylist()  # noqa: PD011 -- a Text's, not a frame's
+    values = np.array(strings or [""], dtype=object)
     of_values = pd.util.hash_array(values, hash_key=_HASH_KEY, categorize=False)
     hashed: NDArray[np.uint64] = of_values[text.codes]
     return hashed
@@ -79,10 +80,15 @@ def _spread(rows: NDArray[np.int64], values: NDArray[np.int64], n_rows: int, nam
 
 
 def _distinct(
-    window: Window, facts: Facts, _: Plan, hashed: dict[str, NDArray[np.uint64]], state: WindowState | None
+    window: Window, facts: Facts, plan: Plan, hashed: dict[str, NDArray[np.uint64]], state: WindowState | None
 ) -> tuple[dict[str, NDArray[np.int64]], WindowState]:
+    del plan
     rows = np.flatnonzero(_known(facts, window))
-    fresh = {"key": hashed[window.key][rows], "value": hashed[window.value][rows], "time": facts.time[rows]}
+    fresh: WindowState = {
+        "key": hashed[window.key][rows],
+        "value": hashed[window.value][rows],
+        "time": facts.time[rows],
+    }
     if not len(rows):
         empty = {name: np.full(len(facts), NULL) for name in window.fields}
         return empty, state or fresh
@@ -143,7 +149,7 @@ def _count(
     weight = np.ones(len(rows), np.int64)
     if window.where_condition is not None:
         weight = _holds(facts, plan, window.where_condition)[rows].astype(np.int64)
-    fresh = {"key": hashed[window.key][rows], "bucket": facts.time[rows] // BUCKET_US, "weight": weight}
+    fresh: WindowState = {"key": hashed[window.key][rows], "bucket": facts.time[rows] // BUCKET_US, "weight": weight}
     if not len(rows):
         return {window.name: np.full(len(facts), NULL)}, state or fresh
     n_before = len(state["weight"]) if state else 0
@@ -169,13 +175,15 @@ def _remembered(seen: WindowState, order: NDArray[np.int64], line: NDArray[np.in
 
 
 def _speed(
-    window: Window, facts: Facts, _: Plan, hashed: dict[str, NDArray[np.uint64]], state: WindowState | None
+    window: Window, facts: Facts, plan: Plan, hashed: dict[str, NDArray[np.uint64]], state: WindowState | None
 ) -> tuple[dict[str, NDArray[np.int64]], WindowState]:
+    del plan
     numbers = {code: number for number, code in enumerate(places())}
     text = facts.text[window.value]
-    place = text.numbers(np.array([numbers.get(code, NULL) for code in text.values.to_pylist()], np.int64))
+    countries = text.values.to_pylist()  # noqa: PD011 -- a Text's, not a frame's
+    place = text.numbers(np.array([numbers.get(country, NULL) for country in countries], np.int64))
     rows = np.flatnonzero(_known(facts, window) & (place != NULL))
-    fresh = {"key": hashed[window.key][rows], "place": place[rows], "time": facts.time[rows]}
+    fresh: WindowState = {"key": hashed[window.key][rows], "place": place[rows], "time": facts.time[rows]}
     if not len(rows):
         return {window.name: np.full(len(facts), NULL)}, state or fresh
     n_before = len(state["time"]) if state else 0
