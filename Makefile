@@ -37,7 +37,7 @@ format: $(VENV)/test.stamp ## Format the code
 	$(BIN)/ruff format .
 
 notebook: $(VENV)/test.stamp ## Write the notebooks from their paired text, with output
-	$(BIN)/jupytext --to ipynb --execute notebooks/*.py
+	$(BIN)/python notebooks/execute.py
 
 requirements: $(VENV)/core.stamp ## Pin the newest versions that pyproject.toml allows
 	$(BIN)/python requirements/pin.py

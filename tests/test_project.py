@@ -70,8 +70,8 @@ def test_loading_a_model_does_not_import_scikit_learn(tmp_path, sample_detector)
 
 def test_rooms_import_only_from_rooms_before_them():
     """`lint-imports` reads the order from pyproject.toml."""
-    done = subprocess.run([sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()", "--no-logo"],
-                          capture_output=True, text=True, check=False, cwd=ROOT)  # fmt: skip
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as lint; lint()", "--no-logo"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stdout
 
 

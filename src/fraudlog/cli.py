@@ -32,7 +32,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-_WIDE: Final = 140
+_WIDE: Final = 112
 _STEPS: Final = 5
 
 Logs = Annotated[list[Path], typer.Argument(help="Access logs, plain or gzip.", show_default=False)]

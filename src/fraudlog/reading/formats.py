@@ -12,8 +12,8 @@ __all__ = ["FORMATS", "LogFormat", "detect_format"]
 # https://httpd.apache.org/docs/2.4/mod/mod_log_config.html#format-notes
 _QUOTED = r'"(?P<{}>(?:[^"\\]|\\.)*)"'
 
-# The user may hold blanks (RFC 7617 allows them), so it ends at the bracket of the time, not at the first blank; it can't
-# hold quotes or brackets, or two fused lines would read as one with a long name.
+# The user may hold blanks (RFC 7617 allows them), so it ends at the bracket of the time, not at the first blank; it
+# can't hold quotes or brackets, or two fused lines would read as one with a long name.
 _COMMON = (
     r"(?P<client_ip>\S+) (?P<ident>\S+) (?P<user>[^\"\[\]]*) \[(?P<timestamp>[^\]]*)\] "
     + _QUOTED.format("request")

@@ -31,7 +31,7 @@ Event = dict[str, object]
 
 
 def parse_line(line: bytes, form: LogFormat) -> Event | str:
-    """Parse `line` by `form`.
+    r"""Parse `line` by `form`.
 
     The line is matched as bytes read as Latin-1. Escapes are undone byte by byte, and only then is a field decoded as
     UTF-8, since nginx escapes each byte of a character by itself. A byte that is no UTF-8 shows as ``\\xHH``.
