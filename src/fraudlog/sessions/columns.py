@@ -31,7 +31,7 @@ class Text(NamedTuple):
 
     def take(self, rows: NDArray[np.int64]) -> Text:
         """Return some rows; values that none of them has are dropped, so that nothing outlives its events."""
-        return Text(self.codes[rows], self.values).compacted()
+        return Text(self.codes.take(rows), self.values).compacted()
 
     def compacted(self) -> Text:
         """Return the same without values that no row has."""

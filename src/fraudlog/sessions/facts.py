@@ -62,12 +62,23 @@ class Facts:
 
     def take(self, rows: NDArray[Any], *, keep_values: bool = False) -> Facts:
         """Return some events, with only the values they have (or all, for use within one step)."""
-        text = {
-            name: Text(column.codes[rows], column.values) if keep_values else column.take(rows)
-            for name, column in self.text.items()
-        }
-        numbers = {name: column[rows] for name, column in self.numbers.items()}
-        return Facts(self.time[rows], self.line[rows], text, numbers, [word[rows] for word in self.words])
+        text = {name: Text(column.codes.take(rows), column.values) for name, column in self.text.items()}
+        if not keep_values:
+            text = {name: column.compacted() for name, column in text.items()}
+        numbers = {name: column.take(rows) for name, column in self.numbers.items()}
+        words = [word.take(rows) for word in self.words]
+        return Facts(self.time.take(rows), self.line.take(rows), text, numbers, words)
+
+    def part(self, first: int, end: int) -> Facts:
+        """Return a run of events, sharing memory."""
+        rows = slice(first, end)
+        return Facts(
+            self.time[rows],
+            self.line[rows],
+            {name: Text(column.codes[rows], column.values) for name, column in self.text.items()},
+            {name: column[rows] for name, column in self.numbers.items()},
+            [word[rows] for word in self.words],
+        )
 
     def sorted(self) -> Facts:
         """Return the events in total order: time, then source and line; those without either keep their order."""

@@ -29,7 +29,7 @@ from fraudlog.sessions.plan import (
 from fraudlog.sessions.values import bit_length, clamped, of_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -181,19 +181,16 @@ class Kernel:
         answers = {atom: self._bit(atom) for atom in (*self.plan.early, *self.plan.late)}
         return answers.__getitem__
 
-    @cached_property
-    def lane_words(self) -> list[NDArray[np.int64]]:
-        """Return running counts of all lanes, four of 16 bits in a word: a session has fewer events than 2**16."""
+    def lane_words(self) -> Iterator[NDArray[np.int64]]:
+        """Give running counts of all lanes, four of 16 bits in a word: a session has fewer events than 2**16."""
         codes, _ = self.masks
-        words = []
         for first in range(0, len(self.plan.lanes), _LANES):
             of_mask = np.zeros(0, np.int64)
             for place, lane in enumerate(self.plan.lanes[first : first + _LANES]):
                 counted = truth(lane.condition, self._bits)[1 if lane.is_known else 0]
                 shifted = counted.astype(np.int64) << _LANE_BITS * place
                 of_mask = shifted if not len(of_mask) else of_mask | shifted
-            words.append(scans.totals(np.take(of_mask, codes, mode="clip") if len(of_mask) else codes.astype(np.int64)))
-        return words
+            yield scans.totals(np.take(of_mask, codes, mode="clip"))
 
     def selected(self, scan: Scan) -> NDArray[np.bool_]:
         """Say which rows a scan reads."""
@@ -224,6 +221,7 @@ class _Sheet:
         self.ends = ends
         self.firsts = kernel.starts[kernel.session[ends]]
         self.lanes = {lane: place for place, lane in enumerate(kernel.plan.lanes)}
+        self.packed = [word[ends + 1] - word[self.firsts] for word in kernel.lane_words()]
         self._cache: dict[Outcome, Any] = {}
 
     def outcome(self, outcome: Outcome) -> NDArray[np.float64]:
@@ -263,9 +261,7 @@ class _Sheet:
     def lane(self, lane: Lane) -> NDArray[np.int64]:
         """Return a count."""
         place = self.lanes[lane]
-        word = self.kernel.lane_words[place // _LANES]
-        packed = word[self.ends + 1] - word[self.firsts]
-        return packed >> _LANE_BITS * (place % _LANES) & ((1 << _LANE_BITS) - 1)
+        return self.packed[place // _LANES] >> _LANE_BITS * (place % _LANES) & ((1 << _LANE_BITS) - 1)
 
     def total(self, of_rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the sum of a value over the rows of each wanted one's session up to it."""

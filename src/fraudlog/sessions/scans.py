@@ -114,11 +114,9 @@ def occurrence(codes: NDArray[np.int64], session: NDArray[np.int64]) -> NDArray[
 
 def _rank_in_run(keys: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the position of each row in its run of equal keys."""
-    rows = np.arange(len(keys))
-    starts = np.zeros(len(keys), np.int64)
-    is_start = keys[1:] != keys[:-1]
-    starts[1:] = np.where(is_start, rows[1:], 0)
-    return rows - np.maximum.accumulate(starts)
+    starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
+    ranks: NDArray[np.int64] = np.arange(len(keys)) - np.repeat(starts, np.diff(np.append(starts, len(keys))))
+    return ranks
 
 
 def _grouped_rank(codes: NDArray[np.int64], session: NDArray[np.int64]) -> NDArray[np.int64]:

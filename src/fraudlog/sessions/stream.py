@@ -176,8 +176,7 @@ def _joined(before: Facts | None, after: Facts) -> Facts:
 def _settle(state: State, pending: Facts, watermark_us: int, settings: Settings) -> tuple[State, pa.Table]:
     """Cut settled events into sessions, and give out those that the watermark closes."""
     n_settled = int(np.searchsorted(pending.time, watermark_us))
-    rows = np.arange(len(pending))
-    settled = pending.take(rows[:n_settled], keep_values=True)
+    settled = pending.part(0, n_settled)
     windows = fill(settled, settings.definition.plan, state.windows)
     settled.numbers[PIECE] = np.full(n_settled, NULL)
     facts = _joined(state.opened, settled)
@@ -186,7 +185,7 @@ def _settle(state: State, pending: Facts, watermark_us: int, settings: Settings)
     is_closed = ~segments.is_last | (ends_us + settings.definition.session_gap_us < watermark_us)
     sessions = _evaluate(facts, segments, np.flatnonzero(is_closed), settings)
     opened = _still_open(facts, segments, ~is_closed)
-    return replace(state, opened=opened, pending=pending.take(rows[n_settled:]), windows=windows), sessions
+    return replace(state, opened=opened, pending=pending.take(np.arange(n_settled, len(pending))), windows=windows), sessions
 
 
 def _still_open(facts: Facts, segments: Segments, is_open: NDArray[np.bool_]) -> Facts:
