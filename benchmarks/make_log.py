@@ -55,7 +55,9 @@ def address(client: np.ndarray) -> tuple[pa.Array, pa.Array]:
 def chunks(n_events: int, n_addresses: int):
     """Give the log in parts: sessions begin evenly, their events follow with long-tailed gaps."""
     chance = np.random.default_rng(7)
-    agents = [f"Mozilla/5.0 (X11; Linux x86_64; rv:{i % 90}.0) Gecko/{20100000 + i} Firefox/{i % 90}.0" for i in range(3000)]
+    agents = [
+        f"Mozilla/5.0 (X11; Linux x86_64; rv:{i % 90}.0) Gecko/{20100000 + i} Firefox/{i % 90}.0" for i in range(3000)
+    ]
     languages = ["en-US,en;q=0.9", "de-DE,de;q=0.8", "fr-FR", "ja", "es-ES,es;q=0.7", None]
     paths = [f"/section{i % 40}/part{i % 700}/item-{i}.html" for i in range(60_000)]
     referrers = [None, None, *[f"https://ref{i}.example/" for i in range(500)]]
