@@ -12,11 +12,13 @@ import json
 import re
 from pathlib import Path
 
+from fraudlog.enriching import automation
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 _COMMON = frozenset(
-    "mozilla applewebkit khtml like gecko chrome safari mobile version windows macintosh intel linux android compatible "
-    "http https www com html org net x11 msie trident net clr wow64 win64 x64 iphone ipad cpu os mac the and for bot "
-    "spider crawler opera presto build firefox edg ubuntu x86_64 i686 rv php htm index info".split()
+    """mozilla applewebkit khtml like gecko chrome safari mobile version windows macintosh intel linux android
+    compatible http https www com html org net x11 msie trident net clr wow64 win64 x64 iphone ipad cpu os mac the and for bot
+    spider crawler opera presto build firefox edg ubuntu x86_64 i686 rv php htm index info""".split()  # noqa: SIM905
 )
 _WORD = re.compile(r"[a-z][a-z_-]{2,}")
 
@@ -72,3 +74,25 @@ def people() -> dict[str, list[str]]:
 
 def _distinct(agents: object) -> list[str]:
     return list(dict.fromkeys(agents))  # type: ignore[call-overload]
+
+
+UAP_BROWSERS = (
+    "uap_core_test_ua.jsonl",
+    "uap_core_firefox_user_agent_strings.jsonl",
+    "uap_core_opera_mini_user_agent_strings.jsonl",
+    "uap_core_podcasting_user_agent_strings.jsonl",
+    "uap_core_pgts_browser_list.jsonl.gz",
+)
+UAP_SYSTEMS = ("uap_core_test_os.jsonl", "uap_core_additional_os_tests.jsonl")
+
+
+def rows(name: str) -> list[dict[str, str]]:
+    """Return the rows of one file of uap-core's tests."""
+    return _jsonl(name)
+
+
+def unlisted(agents: list[str]) -> list[str]:
+    """Return the agents that neither crawler-user-agents nor the programs known by name would find."""
+    return [
+        agent for agent in agents if not automation.published_list()(agent) and not automation.rules("named")(agent)
+    ]

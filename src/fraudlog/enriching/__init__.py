@@ -1,7 +1,7 @@
 """One value -> more columns: what an agent, a language, an address and a path say, each distinct value once.
 
-Nothing here is fetched from anywhere at run time: rules and published ranges are files of the package, databases and lists
-are the user's own, and names are looked up only through a resolver that was given.
+Nothing here is fetched from anywhere at run time: rules and published ranges are files of the package, databases and
+lists are the user's own, and names are looked up only through a resolver that was given.
 """
 
 from fraudlog.enriching.agents import AgentFacts, read_agent

@@ -132,9 +132,7 @@ def _parse_ipv4(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> 
     return valid, ((total << 8) | octet).astype(np.uint64)
 
 
-def _parse_ipv6(
-    strings: pa.Array, rows: npt.NDArray[np.intp], out: tuple[npt.NDArray[np.uint8], U64, U64]
-) -> None:
+def _parse_ipv6(strings: pa.Array, rows: npt.NDArray[np.intp], out: tuple[npt.NDArray[np.uint8], U64, U64]) -> None:
     version, high, low = out
     for row, text in zip(rows.tolist(), strings.take(pa.array(rows)).to_pylist(), strict=True):
         try:

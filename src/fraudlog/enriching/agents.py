@@ -1,7 +1,7 @@
 """What a User-Agent header says: system, browser, device class, program, frozen values and impossible combinations.
 
-Families and versions are uap-core's, read by the Rust engine of ua-parser; the device class is that of `user-agents`, fed
-from the same engine instead of its own slow path.
+Families and versions are uap-core's, read by the Rust engine of ua-parser; the device class is that of `user-agents`,
+fed from the same engine instead of its own slow path.
 
 References
 ----------
@@ -24,10 +24,12 @@ from fraudlog.enriching.conflicts import find_conflict
 __all__ = ["AGENT_LIMIT", "AgentFacts", "read_agent"]
 
 AGENT_LIMIT: Final = 1024
-"""Characters of an agent that are looked at: the cost of a regular expression grows with the length, and so does nothing
-that an honest agent has to say."""
+"""Characters of an agent that are looked at: the cost of a regular expression grows with the length, and so does
+nothing that an honest agent has to say."""
 
-_FROZEN_OS: Final = re.compile(r"Windows NT 10\.0|Intel Mac OS X 10[._]15(?:_7)?[;)]|Android 10; K\)|; Android \d+; Mobile; rv:")
+_FROZEN_OS: Final = re.compile(
+    r"Windows NT 10\.0|Intel Mac OS X 10[._]15(?:_7)?[;)]|Android 10; K\)|; Android \d+; Mobile; rv:"
+)
 _FROZEN_IOS: Final = re.compile(r"OS 18_[67] like Mac OS X.* Version/(?:2[6-9]|[3-9]\d)")
 _REDUCED: Final = re.compile(r"Chrome/\d+\.0\.0\.0")
 
@@ -87,9 +89,7 @@ class _Flags(UserAgent):  # type: ignore[misc] # the package ships no types
     def __init__(self, agent: str, browser: Any, os: Any, device: Any) -> None:  # noqa: ANN401 -- engine's own classes
         self.ua_string = agent
         self.browser = parse_browser(browser.family if browser else "Other")
-        self.os = parse_operating_system(
-            *((os.family, os.major, os.minor, os.patch) if os else ("Other",))
-        )
+        self.os = parse_operating_system(*((os.family, os.major, os.minor, os.patch) if os else ("Other",)))
         self.device = parse_device(*((device.family, device.brand, device.model) if device else ("Other", None, None)))
 
 
@@ -124,7 +124,7 @@ def read_agent(agent: str | None) -> AgentFacts:
     browser_family = _known(browser)
     return AgentFacts(
         browser=browser_family,
-        browser_version=browser.major if browser_family else None,
+        browser_version=browser.major if browser and browser_family else None,
         os=os_family,
         os_version=_version(os) if os_family else None,
         device_class=_device_class(_Flags(agent, browser, os, device)),

@@ -1,8 +1,8 @@
 """Whether an agent names a program, which one, and of what kind.
 
-Four questions in order: is it a program known by name; does it hold a word that only programs carry; is it on the list of
-`crawler-user-agents`; has it the shape of no browser and no device. The first two and the list are regular expressions
-run by the Rust engine of ua-parser, which looks at all of them in one pass over the string.
+Four questions in order: is it a program known by name; does it hold a word that only programs carry; is it on the
+list of `crawler-user-agents`; has it the shape of no browser and no device. The first two and the list are regular
+expressions run by the Rust engine of ua-parser, which looks at all of them in one pass over the string.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import ua_parser_rs
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["BOT_CATEGORIES", "Program", "find_program"]
+__all__ = ["BOT_CATEGORIES", "Program", "find_program", "published_list", "rules"]
 
 BOT_CATEGORIES: Final[dict[str, str]] = {
-    "crawler": "collects pages: search engines, archives, SEO and advertising crawlers, and what only calls itself a bot",
+    "crawler": "collects pages: search engines, archives, SEO and advertising, and what only calls itself a bot",
     "ai": "fetches for a language model: training, search, or an agent acting for a person",
     "feed": "reads feeds and podcasts",
     "monitor": "checks that a site is up or fast",
@@ -87,7 +87,8 @@ class _Rules:
 
 
 @cache
-def _rules(section: str) -> _Rules:
+def rules(section: str) -> _Rules:
+    """Return the rules of one section of ``agents.toml``: named, strong or weak."""
     text = (resources.files(__package__) / "rules" / "agents.toml").read_text(encoding="utf-8")
     return _Rules(
         (pattern, "$1", group["category"]) for group in tomllib.loads(text)[section] for pattern in group["patterns"]
@@ -95,7 +96,8 @@ def _rules(section: str) -> _Rules:
 
 
 @cache
-def _published_list() -> _Rules:
+def published_list() -> _Rules:
+    """Return the patterns of the package crawler-user-agents."""
     return _Rules(
         (row["pattern"], _plain_name(row["pattern"]), _category(row["tags"]))
         for row in crawleruseragents.CRAWLER_USER_AGENTS_DATA
@@ -107,7 +109,7 @@ def _category(tags: Iterable[str]) -> str:
 
 
 def _plain_name(pattern: str) -> str:
-    """Return what a pattern of the list spells: ``Googlebot\\/`` is Googlebot."""
+    r"""Return what a pattern of the list spells: ``Googlebot\/`` is Googlebot."""
     spelled = re.sub(r"\[(\w)\w*\]", r"\1", pattern.replace("\\", ""))
     return re.sub(r"[^\w. -]+", " ", spelled).strip(" .-") or pattern
 
@@ -120,8 +122,8 @@ def find_program(agent: str, *, device: str | None, os: str | None) -> Program |
     agent : str
         User-Agent header, at most 1,024 characters.
     device, os : str or None
-        Families as ua-parser gives them. Words that are also words of phones ("sync", "sdk") count only where no handset
-        is named.
+        Families as ua-parser gives them. Words that are also words of phones ("sync", "sdk") count only where no
+        handset is named.
 
     Returns
     -------
@@ -134,14 +136,17 @@ def find_program(agent: str, *, device: str | None, os: str | None) -> Program |
     >>> find_program("Mozilla/5.0 (compatible; Unheard-ofBot/1.0)", device=None, os=None)
     Program(name='Unheard-ofBot/1.0', category='crawler')
     """
-    program = _rules("named")(agent) or _rules("strong")(agent)
+    program = rules("named")(agent) or rules("strong")(agent)
     if program is None and (device is None or device in _DESKTOP_DEVICES):
-        program = _published_list()(agent) or _rules("weak")(agent) or _by_shape(agent, device=device, os=os)
+        program = published_list()(agent) or rules("weak")(agent) or _by_shape(agent, device=device, os=os)
     return program
 
 
 def _by_shape(agent: str, *, device: str | None, os: str | None) -> Program | None:
-    """Find the program that no word gives away: it names no system, or claims to be merely compatible with a browser."""
+    """Find the program that no word gives away.
+
+    It names no system, claims to be merely compatible with a browser, or wraps a browser's agent.
+    """
     nameless = (os is None and device != "Mac") or device == "Spider"
     if not (nameless or _NO_BROWSER_COMPATIBLE.match(agent) or _WRAPPED.match(agent)):
         return None

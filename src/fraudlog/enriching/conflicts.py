@@ -1,7 +1,7 @@
 """Agents that no real browser sends: parts that exclude each other. One row a combination.
 
-A row fires when every string of `has` is in the agent, none of `lacks` is, and `test` (if any) holds for the numbers of the
-agent. Limits of versions are those the vendors published when they dropped a system.
+A row fires when every string of `has` is in the agent, none of `lacks` is, and `test` (if any) holds for the numbers of
+the agent. Limits of versions are those the vendors published when they dropped a system.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ _MAC = re.compile(r"Mac OS X (\d+)[._](\d+)")
 _WEBKIT = re.compile(r"AppleWebKit/(\d+\.\d+)")
 _SAFARI = re.compile(r"Version/(\d+)")
 _IOS = re.compile(r"OS (\d+)_(\d+)")
-_NT_RELEASED: Final = frozenset({"3.1", "3.5", "3.51", "4.0", "5.0", "5.01", "5.1", "5.2", "6.0", "6.1", "6.2", "6.3", "6.4", "10.0"})
+_NT_RELEASED: Final = frozenset(
+    {"3.1", "3.5", "3.51", "4.0", "5.0", "5.01", "5.1", "5.2", "6.0", "6.1", "6.2", "6.3", "6.4", "10.0"}
+)
 
 
 def _number(pattern: re.Pattern[str], agent: str) -> int:
@@ -98,7 +100,9 @@ CONFLICTS: Final[tuple[Conflict, ...]] = (
     Conflict("windows_and_mac", "names Windows and a Macintosh", ("Windows NT", "(Macintosh")),
     Conflict("android_and_iphone", "names Android and an iPhone", ("Android", "iPhone OS"), _IE_PHONE),
     Conflict("android_and_mac", "names Android and a Macintosh", ("Android ", "(Macintosh")),
-    Conflict("unknown_windows", "names a Windows NT version that was never released", ("Windows NT",), (), _unknown_windows),
+    Conflict(
+        "unknown_windows", "names a Windows NT version that was never released", ("Windows NT",), (), _unknown_windows
+    ),
     Conflict("chrome_on_ios", "Chrome on iOS calls itself CriOS", ("iPhone OS", " Chrome/"), (*_IE_PHONE, "CriOS")),
     Conflict("firefox_on_ios", "Firefox on iOS calls itself FxiOS", ("iPhone OS", "Gecko/20100101")),
     Conflict("crios_elsewhere", "CriOS exists on iOS only", ("CriOS/",), ("iPhone", "iPad", "iPod", "Macintosh")),
@@ -116,8 +120,20 @@ CONFLICTS: Final[tuple[Conflict, ...]] = (
     ),
     Conflict("mobile_windows", "a desktop Windows that says Mobile Safari", ("Windows NT", "Mobile Safari"), _IE_PHONE),
     Conflict("chrome_and_gecko", "names Chrome's and Firefox's engine", ("Gecko/20100101", " Chrome/"), ("PaleMoon",)),
-    Conflict("webkit_version", "a Chrome with another WebKit than 537.36", ("AppleWebKit/", "Chrome/"), ("CriOS", "Edge", "iPhone", "iPad"), _wrong_webkit),
-    Conflict("firefox_revision", "Firefox and rv: differ", (" Firefox/", "rv:"), ("Seamonkey", "SeaMonkey", "PaleMoon", "Waterfox", "Goanna", "like Firefox", "Camino"), _rv_differs),
+    Conflict(
+        "webkit_version",
+        "a Chrome with another WebKit than 537.36",
+        ("AppleWebKit/", "Chrome/"),
+        ("CriOS", "Edge", "iPhone", "iPad"),
+        _wrong_webkit,
+    ),
+    Conflict(
+        "firefox_revision",
+        "Firefox and rv: differ",
+        (" Firefox/", "rv:"),
+        ("Seamonkey", "SeaMonkey", "PaleMoon", "Waterfox", "Goanna", "like Firefox", "Camino"),
+        _rv_differs,
+    ),
     Conflict(
         "chrome_on_old_windows",
         "Chrome left Windows 7 and 8 with version 109, and XP with 49",
@@ -132,8 +148,20 @@ CONFLICTS: Final[tuple[Conflict, ...]] = (
         ("Windows NT 10.0",),
         lambda agent: _number(_FIREFOX, agent) > (52 if "Windows NT 5" in agent or "Windows NT 6.0" in agent else 115),
     ),
-    Conflict("mac_version", "a macOS version where this browser writes 10_15_7", ("Macintosh", " Mac OS X "), ("Electron", "CriOS"), _mac_not_frozen),
-    Conflict("ios_version", "an iOS version where Safari writes 18_6", (" like Mac OS X", "Version/", " Safari/"), _IOS_WRAPPERS, _ios_not_frozen),
+    Conflict(
+        "mac_version",
+        "a macOS version where this browser writes 10_15_7",
+        ("Macintosh", " Mac OS X "),
+        ("Electron", "CriOS"),
+        _mac_not_frozen,
+    ),
+    Conflict(
+        "ios_version",
+        "an iOS version where Safari writes 18_6",
+        (" like Mac OS X", "Version/", " Safari/"),
+        _IOS_WRAPPERS,
+        _ios_not_frozen,
+    ),
     Conflict("two_agents", "two agents in one", (), ("MSIE", "Opera"), lambda agent: agent.count("Mozilla/5.0 (") > 1),
 )
 """Every combination, the most telling first: `agent_conflict` holds the first that fires."""

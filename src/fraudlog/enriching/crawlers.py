@@ -1,8 +1,8 @@
 """Whether a crawler is who it claims to be: verified, fake, unverifiable, or no claim made.
 
 Published networks are asked first. Where a resolver was given, a reverse name under the operator's domain that leads
-forward to the same address decides; without one, only an operator that publishes all its networks can be told from a fake.
-Unverifiable is not fake. Nothing here touches the network on its own.
+forward to the same address decides; without one, only an operator that publishes all its networks can be told from a
+fake. Unverifiable is not fake. Nothing here touches the network on its own.
 
 References
 ----------
@@ -106,7 +106,8 @@ class CrawlerVerifier:
     --------
     >>> verifier = CrawlerVerifier()
     >>> agent = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
-    >>> verifier.states([agent, agent, "curl/8.5.0"], ["66.249.66.1", "192.0.32.7", "192.0.32.7"], ["crawler", "crawler", "tool"])
+    >>> addresses = ["66.249.66.1", "192.0.32.7", "192.0.32.7"]
+    >>> verifier.states([agent, agent, "curl/8.5.0"], addresses, ["crawler", "crawler", "tool"])
     ['verified', 'fake', 'unclaimed']
     """
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    Strings = pa.Array | pa.ChunkedArray
 
 __all__ = ["CATEGORY", "FactTable", "distinct_rows", "encode_once", "gather"]
 
@@ -25,7 +24,7 @@ CATEGORY: Final = pa.dictionary(pa.int32(), pa.string())
 _DEFAULT_LIMIT: Final = 200_000
 
 
-def encode_once(values: Strings) -> pa.DictionaryArray:
+def encode_once(values: pa.Array | pa.ChunkedArray) -> pa.DictionaryArray:
     """Return `values` as one dictionary array whose dictionary holds nothing that no row uses.
 
     >>> encode_once(pa.chunked_array([["a", "b"], ["a", None]])).dictionary.to_pylist()
@@ -56,7 +55,8 @@ def _without_unused(encoded: pa.DictionaryArray) -> pa.DictionaryArray:
 def distinct_rows(columns: Sequence[pa.DictionaryArray]) -> tuple[npt.NDArray[np.int64], pa.Array]:
     """Return the first row of each distinct combination of `columns`, and for each row the number of its combination.
 
-    >>> first, combination = distinct_rows([encode_once(pa.array(["a", "b", "a"])), encode_once(pa.array(["x", "x", "x"]))])
+    >>> columns = [encode_once(pa.array(list("aba"))), encode_once(pa.array(list("xxx")))]
+    >>> first, combination = distinct_rows(columns)
     >>> first.tolist(), combination.to_pylist()
     ([0, 1], [0, 1, 0])
     """
@@ -122,7 +122,7 @@ class FactTable:
             self.computed += 1
         return facts
 
-    def lookup(self, values: Strings) -> dict[str, pa.Array]:
+    def lookup(self, values: pa.Array | pa.ChunkedArray) -> dict[str, pa.Array]:
         """Return one array a fact, each as long as `values`."""
         encoded = encode_once(values)
         rows = [self.one(value) for value in encoded.dictionary.to_pylist()]

@@ -1,7 +1,7 @@
 """What a path is: page, asset, login, checkout, or what only scanners ask for.
 
-Rules stand in ``rules/endpoints.toml``; a site's own map, written by hand or by `fraudlog suggest-endpoints`, is asked first,
-and assets learnt from the traffic (see `learning`) come before the verdict "page".
+Rules stand in ``rules/endpoints.toml``; a site's own map, written by hand or by `fraudlog suggest-endpoints`, is
+asked first, and assets learnt from the traffic (see `learning`) come before the verdict "page".
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ class _Rules:
                 [(pattern, endpoint, None, None, None, None) for pattern, endpoint in pairs]
             )
         except ValueError as error:
-            raise ConfigError(f"{source} holds a pattern that does not compile: {error}", parameter="patterns") from None
+            raise ConfigError(
+                f"{source} holds a pattern that does not compile: {error}", parameter="patterns"
+            ) from None
 
     def __call__(self, text: str) -> str | None:
         match = self._engine.extract(text)

@@ -20,7 +20,7 @@ from fraudlog.enriching.population import MIX_COLUMNS
 from fraudlog.schema import DERIVED, EVENTS, arrow_schema, column_names, to_arrow, to_pandas
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from fraudlog.enriching.geo import GeoSource
     from fraudlog.enriching.networks import NetworkLists
@@ -31,9 +31,7 @@ __all__ = ["Enricher", "enrich", "enrich_table"]
 Frame = TypeVar("Frame", pd.DataFrame, pa.Table)
 
 _TYPES: Final = {field.name: field.type for field in arrow_schema(DERIVED)}
-_STORED: Final = {
-    name: (kind.value_type if pa.types.is_dictionary(kind) else kind) for name, kind in _TYPES.items()
-}
+_STORED: Final = {name: (kind.value_type if pa.types.is_dictionary(kind) else kind) for name, kind in _TYPES.items()}
 _MIX_INPUTS: Final = ("browser", "browser_version", "country", "user", "language_primary")
 _OWN_FIRST: Final = ("country", "asn")
 _AGENT_FIRST: Final = ("os", "browser")
@@ -54,6 +52,9 @@ class Enricher:
         Default: published networks only, no name is looked up.
     mix : SiteMix, optional
         Without it the columns of `population` are left out.
+    records : collection of str, optional
+        Which of ``language`` and ``ch_ua`` the log records, so that a null says that the header did not come.
+        Default: those of which the table at hand holds a value.
 
     Examples
     --------
@@ -73,12 +74,14 @@ class Enricher:
         geo: GeoSource | Sequence[GeoSource] | None = None,
         crawlers: CrawlerVerifier | None = None,
         mix: SiteMix | None = None,
+        records: Collection[str] | None = None,
     ) -> None:
         self.endpoints = endpoints or EndpointMap()
         self.networks = networks
         self.geo: tuple[GeoSource, ...] = () if geo is None else (geo,) if hasattr(geo, "columns") else tuple(geo)
         self.crawlers = crawlers or CrawlerVerifier()
         self.mix = mix
+        self.records = None if records is None else frozenset(records)
         self._agents = FactTable(read_agent, _fields(AgentFacts._fields))
         self._languages = FactTable(read_language, _fields(LanguageFacts._fields))
         self._addresses_computed = 0
@@ -103,7 +106,7 @@ class Enricher:
         SchemaError
             If an input column holds another type than the schema says.
         """
-        inputs = {name: column for name, column in _inputs(events).items() if column.null_count < len(column) or not len(column)}
+        inputs = _inputs(events)
         found: dict[str, pa.Array] = {}
         for step in (self._agent_columns, self._language_columns, self._address_columns, self._geo_columns):
             found |= step(inputs)
@@ -124,38 +127,42 @@ class Enricher:
         return events.assign(**{name: added[name].set_axis(events.index) for name in added.columns})
 
     def event(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the derived columns of one event, as `table` gives them for a table of this event alone.
+        """Return the derived columns of one event, as `table` gives them for its row.
 
-        For a service: microseconds for values seen before. Databases and names are asked as in `table`.
+        For a service, which knows the headers: a key with None says that the header did not come. Takes microseconds
+        for values seen before. Databases and names are asked as in `table`.
         """
-        inputs = {name: event[name] for name in event if event[name] is not None}
         found: dict[str, Any] = {}
         facts = NOTHING
-        if "user_agent" in inputs:
-            facts = AgentFacts._make(self._agents.one(inputs["user_agent"]))
+        if "user_agent" in event:
+            facts = AgentFacts._make(self._agents.one(event["user_agent"]))
             found |= facts._asdict()
             for name in _AGENT_FIRST:
-                found[name] = found[name] if found[name] is not None else inputs.get(name)
-        if "language" in inputs:
-            found |= zip(LanguageFacts._fields, self._languages.one(inputs["language"]), strict=True)
-            found["is_language_absent"] = False
-        if "client_ip" in inputs:
+                found[name] = found[name] if found[name] is not None else event.get(name)
+        if "language" in event:
+            found |= zip(LanguageFacts._fields, self._languages.one(event["language"]), strict=True)
+            found["is_language_absent"] = event["language"] is None if self._may_miss("language") else None
+        if "client_ip" in event:
             self._addresses_computed += 1
-            found |= zip(NETWORK_COLUMNS, read_address(inputs["client_ip"], lists=self.networks), strict=True)
-            found |= self._geo_of(inputs)
-        if any(name in inputs for name in HINT_COLUMNS):
+            found |= zip(NETWORK_COLUMNS, read_address(event["client_ip"], lists=self.networks), strict=True)
+        found |= self._geo_of(event)
+        if any(name in event for name in HINT_COLUMNS):
             self._hints_computed += 1
-            found |= read_hints(
-                inputs.get("user_agent"), facts, tuple(inputs.get(name) for name in HINT_COLUMNS)
+            hints = read_hints(event.get("user_agent"), facts, tuple(event.get(name) for name in HINT_COLUMNS))
+            found |= (
+                hints if "ch_ua" in event and self._may_miss("ch_ua") else hints._replace(is_ch_missing=None)
             )._asdict()
-        if "user_agent" in inputs:
-            found["crawler_state"] = self._state_of(inputs, facts)
-        if "path" in inputs:
-            found["endpoint"] = self.endpoints.one(inputs["path"], inputs.get("query"))
+        if "user_agent" in event and "client_ip" in event:
+            found["crawler_state"] = self._state_of(event, facts)
+        if "path" in event:
+            found["endpoint"] = self.endpoints.one(event["path"], event.get("query"))
         if self.mix is not None:
-            known = inputs | found
+            known = {**event, **found}
             found |= zip((name for name, _ in MIX_COLUMNS), self.mix.row(*map(known.get, _MIX_INPUTS)), strict=True)
         return found
+
+    def _may_miss(self, name: str) -> bool:
+        return self.records is None or name in self.records
 
     def _agent_columns(self, inputs: Mapping[str, pa.ChunkedArray]) -> dict[str, pa.Array]:
         if "user_agent" not in inputs:
@@ -169,7 +176,16 @@ class Enricher:
     def _language_columns(self, inputs: Mapping[str, pa.ChunkedArray]) -> dict[str, pa.Array]:
         if "language" not in inputs:
             return {}
-        return {**self._languages.lookup(inputs["language"]), "is_language_absent": pc.is_null(inputs["language"])}
+        absent = _flat(pc.is_null(inputs["language"]))
+        if not self._is_recorded("language", inputs):
+            absent = pa.nulls(len(absent), pa.bool_())
+        return {**self._languages.lookup(inputs["language"]), "is_language_absent": absent}
+
+    def _is_recorded(self, name: str, inputs: Mapping[str, pa.ChunkedArray]) -> bool:
+        """Return whether a null in column `name` says that the header did not come."""
+        if name not in inputs:
+            return False
+        return inputs[name].null_count < len(inputs[name]) if self.records is None else name in self.records
 
     def _address_columns(self, inputs: Mapping[str, pa.ChunkedArray]) -> dict[str, pa.Array]:
         if "client_ip" not in inputs:
@@ -191,12 +207,13 @@ class Enricher:
                 found[name] = pc.coalesce(found[name], rows) if name in found else rows
         return found
 
-    def _geo_of(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        table = {"client_ip": pa.chunked_array([pa.array([inputs["client_ip"]], pa.string())])}
-        own = {name: inputs[name] for name in _OWN_FIRST if name in inputs}
-        if not self.geo:
+    def _geo_of(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        own = {name: event[name] for name in _OWN_FIRST if name in event}
+        if not self.geo or "client_ip" not in event:
             return own
-        return {name: column[0].as_py() for name, column in self._geo_columns(table).items()} | own
+        table = {"client_ip": pa.chunked_array([pa.array([event["client_ip"]], pa.string())])}
+        found = {name: column[0].as_py() for name, column in self._geo_columns(table).items()}
+        return found | {name: value for name, value in own.items() if value is not None}
 
     def _hint_columns(self, inputs: Mapping[str, pa.ChunkedArray]) -> dict[str, pa.Array]:
         if not any(name in inputs for name in HINT_COLUMNS):
@@ -213,6 +230,8 @@ class Enricher:
             read_hints(agent, AgentFacts._make(self._agents.one(agent)), hint)
             for agent, hint in zip(agents, hints, strict=True)
         ]
+        if not self._is_recorded("ch_ua", inputs):
+            rows = [row._replace(is_ch_missing=None) for row in rows]
         return {
             name: gather(pa.array([getattr(row, name) for row in rows], _STORED[name]), combination)
             for name in HintFacts._fields
@@ -224,7 +243,11 @@ class Enricher:
         if "user_agent" not in inputs or "client_ip" not in inputs:
             return {}
         days = _days(inputs.get("timestamp"), len(inputs["user_agent"]))
-        keys = [encode_once(inputs["user_agent"]), encode_once(inputs["client_ip"]), encode_once(pa.array(days).cast(pa.string()))]
+        keys = [
+            encode_once(inputs["user_agent"]),
+            encode_once(inputs["client_ip"]),
+            encode_once(pa.array(days).cast(pa.string())),
+        ]
         first, combination = distinct_rows(keys)
         rows = pa.array(first)
         agents, addresses = (key.take(rows).to_pylist() for key in keys[:2])
@@ -234,9 +257,9 @@ class Enricher:
         return {"crawler_state": gather(pa.array(states, pa.string()), combination)}
 
     def _state_of(self, inputs: Mapping[str, Any], facts: AgentFacts) -> str | None:
-        if "client_ip" not in inputs:
-            return None
         agent, moment = inputs["user_agent"], inputs.get("timestamp")
+        if agent is None:
+            return None
         if claimed_crawler(agent) is None and facts.is_automation is False:
             return "unclaimed"
         day = np.nan if moment is None else pd.Timestamp(moment).timestamp() // 86_400
@@ -246,7 +269,10 @@ class Enricher:
         if self.mix is None:
             return {}
         size = len(next(iter(columns.values()))) if columns else 0
-        keys = [encode_once(_text(columns[name]) if name in columns else pa.nulls(size, pa.string())) for name in _MIX_INPUTS]
+        keys = [
+            encode_once(_text(columns[name]) if name in columns else pa.nulls(size, pa.string()))
+            for name in _MIX_INPUTS
+        ]
         first, combination = distinct_rows(keys)
         values = zip(*(key.take(pa.array(first)).to_pylist() for key in keys), strict=True)
         rows = [self.mix.row(*row) for row in values]

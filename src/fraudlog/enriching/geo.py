@@ -59,14 +59,18 @@ class GeoDatabase:
         try:
             import maxminddb  # noqa: PLC0415 -- an extra: only who brings a database needs it
         except ImportError:
-            raise ConfigError("country and ASN databases need the extra: pip install 'fraudlog[geo]'", parameter="geo") from None
+            raise ConfigError(
+                "country and ASN databases need the extra: pip install 'fraudlog[geo]'", parameter="geo"
+            ) from None
         given = [paths] if isinstance(paths, (str, Path)) else list(paths)
         self._readers = []
         for path in given:
             try:
                 self._readers.append(maxminddb.open_database(str(path)))
             except (OSError, maxminddb.InvalidDatabaseError):
-                raise InputError(f"{Path(path).name} is missing or no database in MaxMind's format", source=path) from None
+                raise InputError(
+                    f"{Path(path).name} is missing or no database in MaxMind's format", source=path
+                ) from None
         self._table = FactTable(self._look_up, GEO_COLUMNS)
 
     @property
@@ -87,9 +91,11 @@ class GeoDatabase:
         for reader in self._readers:
             if packed.version == 6 and reader.metadata().ip_version == 4:
                 continue
-            row: dict[str, Any] = reader.get(packed) or {}
+            row: Any = reader.get(packed) or {}
             country = country or (row.get("country") or row.get("registered_country") or {}).get("iso_code")
-            asn = asn or row.get("autonomous_system_number") or (row.get("traits") or {}).get("autonomous_system_number")
+            asn = (
+                asn or row.get("autonomous_system_number") or (row.get("traits") or {}).get("autonomous_system_number")
+            )
             org = org or row.get("autonomous_system_organization")
         return country, asn, org
 
@@ -112,14 +118,16 @@ class CountryRanges:
 
     def __init__(self, path: str | Path) -> None:
         opener = gzip.open if str(path).endswith(".gz") else open
-        with opener(path, "rt", encoding="utf-8", newline="") as lines:  # type: ignore[operator] # one of two known openers
+        with opener(path, "rt", encoding="utf-8", newline="") as lines:
             rows = [row for row in csv.reader(lines) if row and not row[0].startswith("#")]
         try:
             self._first = np.array([_number(row[0]) for row in rows], np.uint64)
             self._last = np.array([_number(row[1]) for row in rows], np.uint64)
             self._codes = pa.array([row[2] for row in rows], pa.string()).dictionary_encode()
         except (ValueError, IndexError):
-            raise InputError(f"{Path(path).name} holds a row that is no range: write first,last,country", source=path) from None
+            raise InputError(
+                f"{Path(path).name} holds a row that is no range: write first,last,country", source=path
+            ) from None
         if (self._first[1:] <= self._last[:-1]).any() or (self._last < self._first).any():
             raise InputError(f"the ranges of {Path(path).name} overlap or are not sorted", source=path)
 

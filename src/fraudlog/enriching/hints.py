@@ -32,7 +32,9 @@ _PLATFORMS: Final[dict[str, frozenset[str]]] = {
     "Chrome OS": frozenset({"Chrome OS"}),
     "Chromium OS": frozenset({"Chrome OS", "Linux"}),
     "iOS": frozenset({"iOS"}),
-    "Linux": frozenset({"Linux", "Ubuntu", "Debian", "Fedora", "Red Hat", "SUSE", "Arch Linux", "Gentoo", "CentOS", "Mint"}),
+    "Linux": frozenset(
+        {"Linux", "Ubuntu", "Debian", "Fedora", "Red Hat", "SUSE", "Arch Linux", "Gentoo", "CentOS", "Mint"}
+    ),
 }
 _OWN_BRANDS: Final[dict[str, str]] = {
     "Edge": "Microsoft Edge",
@@ -42,8 +44,8 @@ _OWN_BRANDS: Final[dict[str, str]] = {
     "Samsung Internet": "Samsung Internet",
     "Yandex Browser": "Yandex",
 }
-"""Browsers that name themselves in the agent and in the brands; others (Brave, Vivaldi) hide in the agent and may show in
-the brands, which is no contradiction."""
+"""Browsers that name themselves in the agent and in the brands; others (Brave, Vivaldi) hide in the agent and may
+show in the brands, which is no contradiction."""
 
 
 class HintFacts(NamedTuple):
@@ -77,7 +79,7 @@ class HintFacts(NamedTuple):
     is_ch_mobile_same: bool | None = None
 
 
-class _Malformed(Exception):
+class _MalformedError(Exception):
     """A hint is no structured field."""
 
 
@@ -88,7 +90,7 @@ def _parse(value: str | None, kind: str) -> Any:  # noqa: ANN401 -- a structured
     try:
         return http_sf.parse(text.encode("utf-8", "replace"), tltype=kind)
     except (http_sf.StructuredFieldError, ValueError):
-        raise _Malformed from None
+        raise _MalformedError from None
 
 
 def _item(value: str | None) -> str | None:
@@ -116,7 +118,7 @@ def read_hints(agent: str | None, facts: AgentFacts, hints: tuple[str | None, ..
     Examples
     --------
     >>> from fraudlog.enriching.agents import read_agent
-    >>> agent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
+    >>> agent = "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
     >>> brands = '"Chromium";v="131", "Not_A Brand";v="24", "Google Chrome";v="131"'
     >>> found = read_hints(agent, read_agent(agent), (brands, '"Linux"', None, "?0", None))
     >>> found.ch_version, found.is_ch_version_same, found.is_ch_platform_same, found.is_ch_mobile_same
@@ -126,7 +128,7 @@ def read_hints(agent: str | None, facts: AgentFacts, hints: tuple[str | None, ..
         brands = [(str(brand), str(parameters.get("v", ""))) for brand, parameters in _parse(hints[0], "list") or []]
         platform, version, mobile = _item(hints[1]), _item(hints[2]), _parse(hints[3], "item")
         _item(hints[4])
-    except (_Malformed, AttributeError, TypeError, ValueError):
+    except (_MalformedError, AttributeError, TypeError, ValueError):
         return HintFacts(is_ch_malformed=True)
     if not any(value is not None for value in hints):
         return HintFacts(is_ch_missing=_sends_hints(agent, facts))
@@ -150,7 +152,9 @@ def read_hints(agent: str | None, facts: AgentFacts, hints: tuple[str | None, ..
 def _sends_hints(agent: str | None, facts: AgentFacts) -> bool:
     """Return whether this agent's browser sends brands with every request (Chromium since 89, over HTTPS)."""
     found = _CHROMIUM_OF_AGENT.search(agent or "")
-    return bool(found and int(found[1]) >= _FIRST_WITH_HINTS and facts.agent_kind == "browser" and "; wv)" not in (agent or ""))
+    return bool(
+        found and int(found[1]) >= _FIRST_WITH_HINTS and facts.agent_kind == "browser" and "; wv)" not in (agent or "")
+    )
 
 
 def _platform(platform: str | None, version: str | None) -> tuple[str | None, str | None]:

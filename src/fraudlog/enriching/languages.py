@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import langcodes
+from langcodes.tag_parser import LanguageTagError
 
 __all__ = ["LANGUAGE_LIMIT", "LANGUAGE_SHAPES", "LanguageFacts", "read_language"]
 
@@ -72,7 +74,7 @@ def _read_tag(tag: str) -> tuple[str | None, str | None, bool]:
     try:
         standard = langcodes.Language.get(tag)
         return standard.language, standard.territory, standard.is_valid()
-    except langcodes.LanguageTagError:
+    except LanguageTagError:
         return None, None, False
 
 
@@ -92,8 +94,8 @@ def read_language(value: str | None) -> LanguageFacts:
 
     Examples
     --------
-    >>> read_language("fr-CH, fr;q=0.9, en;q=0.8")
-    LanguageFacts(language_primary='fr', language_region='CH', language_count=3, language_shape='falling', is_language_malformed=False, is_language_unknown=False)
+    >>> read_language("fr-CH, fr;q=0.9, en;q=0.8")[:4]
+    ('fr', 'CH', 3, 'falling')
     >>> read_language("de_DE.UTF-8").language_region
     'DE'
     """
@@ -102,6 +104,8 @@ def read_language(value: str | None) -> LanguageFacts:
         return NOTHING
     if text.startswith("[") and text.endswith("]"):
         text = re.sub(r"[\[\]\"']", "", text)
+    if text.partition(".")[0].lower() in _NO_LOCALE:
+        return LanguageFacts(language_count=0, language_shape="setting", is_language_malformed=False)
     locale = _LOCALE.match(text)
     if locale:
         return _from_locale(locale)
@@ -114,11 +118,14 @@ def read_language(value: str | None) -> LanguageFacts:
 
 def _from_locale(locale: re.Match[str]) -> LanguageFacts:
     language, script, region = locale.groups()
-    if language.lower() in _NO_LOCALE:
-        return LanguageFacts(language_count=0, language_shape="setting", is_language_malformed=False)
     primary, territory, is_valid = _read_tag("-".join(part for part in (language, script, region) if part))
     return LanguageFacts(
-        primary if is_valid else None, territory if is_valid else None, 1, "setting", False, not is_valid
+        language_primary=primary if is_valid else None,
+        language_region=territory if is_valid else None,
+        language_count=1,
+        language_shape="setting",
+        is_language_malformed=False,
+        is_language_unknown=not is_valid,
     )
 
 
@@ -142,7 +149,7 @@ def _from_ranges(ranges: list[tuple[str, float, bool]], *, is_malformed: bool) -
 def _shape(qualities: list[float], has_weights: bool) -> str:  # noqa: FBT001 -- private, read where it is called
     if not has_weights:
         return "setting" if len(qualities) == 1 else "unweighted"
-    steps = [later - earlier for earlier, later in zip(qualities, qualities[1:], strict=False)]
+    steps = [later - earlier for earlier, later in pairwise(qualities)]
     if any(step > 0 for step in steps):
         return "rising"
     return "tied" if any(step == 0 for step in steps) else "falling"

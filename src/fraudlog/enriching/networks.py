@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from datetime import date
 from functools import cache
+from os import PathLike
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -22,6 +22,7 @@ from fraudlog.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import date
     from pathlib import Path
 
     import numpy.typing as npt
@@ -29,7 +30,15 @@ if TYPE_CHECKING:
     from fraudlog.enriching.addresses import Addresses
     from fraudlog.enriching.ranges import Network
 
-__all__ = ["IP_CLASSES", "LIST_COLUMNS", "NetworkLists", "NETWORK_COLUMNS", "read_address", "read_addresses", "special_use"]
+__all__ = [
+    "IP_CLASSES",
+    "LIST_COLUMNS",
+    "NETWORK_COLUMNS",
+    "NetworkLists",
+    "read_address",
+    "read_addresses",
+    "special_use",
+]
 
 IP_CLASSES: Final[dict[str, tuple[str, ...]]] = {
     "private": ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "64:ff9b:1::/48"),
@@ -46,8 +55,8 @@ IP_CLASSES: Final[dict[str, tuple[str, ...]]] = {
     "global": ("0.0.0.0/0", "2000::/3", "2001:1::1/128", "2001:1::2/128", "2001:3::/32", "2001:4:112::/48",
                "2001:20::/28", "2001:30::/28", "192.0.0.9/32", "192.0.0.10/32"),
 }  # fmt: skip
-"""Vocabulary of `ip_class` with the networks of each; the narrowest decides. ``shared`` is carrier-grade NAT (RFC 6598),
-``special`` what IANA set aside or has not given out."""
+"""Vocabulary of `ip_class` with the networks of each; the narrowest decides. ``shared`` is carrier-grade NAT (RFC
+6598), ``special`` what IANA set aside or has not given out."""
 
 LIST_COLUMNS: Final[dict[str, str]] = {
     "hosting": "is_hosting",
@@ -111,7 +120,9 @@ class NetworkLists:
 
     @classmethod
     def from_files(cls, files: Mapping[str, str | Path | Iterable[str | Path]]) -> NetworkLists:
-        """Read the lists from plain files, see `read_networks`; several files of one name make one list of the older date.
+        """Read the lists from plain files, see `read_networks`.
+
+        Several files of one name make one list, which is as old as the oldest of them.
 
         Raises
         ------
@@ -121,7 +132,7 @@ class NetworkLists:
         networks: dict[str, list[Network]] = {}
         dates: dict[str, date] = {}
         for name, given in files.items():
-            paths = [given] if isinstance(given, str) or hasattr(given, "__fspath__") else list(given)
+            paths = [given] if isinstance(given, (str, PathLike)) else list(given)
             if not paths:
                 raise ConfigError(f"list {name!r} names no file", parameter="files")
             for path in paths:
@@ -151,13 +162,10 @@ class NetworkLists:
             },
         }
 
-
     def facts(self, version: int, number: int) -> tuple[str | bool | None, ...]:
         """Return the values of `columns` for one address."""
         mask, label = self._table.find(version, number)
-        flags = (
-            bool(mask >> self.names.index(name) & 1) if name in self.names else None for name in LIST_COLUMNS
-        )
+        flags = (bool(mask >> self.names.index(name) & 1) if name in self.names else None for name in LIST_COLUMNS)
         return (self.names[label] if label >= 0 else None, *flags)
 
 
@@ -165,7 +173,9 @@ _NO_LISTS: Final = NetworkLists({})
 
 
 def _labelled(labels: npt.NDArray[np.int16], names: tuple[str, ...]) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(pa.array(labels.astype(np.int32), mask=labels < 0), pa.array(names, pa.string()))
+    return pa.DictionaryArray.from_arrays(
+        pa.array(labels.astype(np.int32), mask=labels < 0), pa.array(names, pa.string())
+    )
 
 
 def read_addresses(strings: pa.Array, *, lists: NetworkLists | None = None) -> dict[str, pa.Array]:

@@ -1,7 +1,7 @@
-"""What is usual on this site: which browser versions its people use, and which languages its countries and accounts speak.
+"""What is usual on this site: the browser versions of its people, the languages of its countries and accounts.
 
-A table of current browser versions rots; the site's own mix does not. Each client (address prefix and agent) counts once,
-so that one busy scraper can't move the mix. Counts of two periods add up.
+A table of current browser versions rots; the site's own mix does not. Each client (address prefix and agent) counts
+once, so that one busy scraper can't move the mix. Counts of two periods add up.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class SiteMix:
         """Count the clients of an enriched table and return self; what the table lacks is not counted."""
         names = set(events.column_names)
         if {"browser", "browser_version", "is_automation"} <= names:
-            people = events.filter(pc.equal(events["is_automation"], False).fill_null(False))
+            people = events.filter(pc.fill_null(pc.invert(events["is_automation"]), fill_value=False))
             for browser, version in _clients(people, ["browser", "browser_version"]):
                 if version.isdigit() and len(version) <= 6:
                     self.browsers.setdefault(browser, Counter())[int(version)] += 1
@@ -91,7 +91,8 @@ class SiteMix:
     def browser_age(self, browser: str | None, version: str | None) -> float | None:
         """Return by how many major versions this one is behind the newest that 5 % of its users reach.
 
-        Negative where it is ahead of the site: a new release, or a made-up number. None below 20 clients of the browser.
+        Negative where it is ahead of the site: a new release, or a made-up number. None below 20 clients of the
+        browser.
         """
         found = self._versions(browser, version)
         return None if found is None else float(_current(found[0]) - found[1])
@@ -106,7 +107,13 @@ class SiteMix:
 
     def _versions(self, browser: str | None, version: str | None) -> tuple[Counter[int], int] | None:
         versions = self.browsers.get(browser or "")
-        if versions is None or versions.total() < _FEWEST_CLIENTS or not version or not version.isdigit() or len(version) > 6:
+        if (
+            versions is None
+            or versions.total() < _FEWEST_CLIENTS
+            or not version
+            or not version.isdigit()
+            or len(version) > 6
+        ):
             return None
         return versions, int(version)
 
@@ -125,10 +132,12 @@ class SiteMix:
         return self._surprise(counts, language)
 
     def _surprise(self, counts: Counter[str], language: str | None) -> float | None:
-        """Smooth with the site's own languages: a language that is common on the site is less of a surprise anywhere."""
+        """Smooth with the site's own languages: one that is common on the site surprises less everywhere."""
         if language is None:
             return None
-        prior = (self.languages[language] + _SMOOTHING) / (self.languages.total() + _SMOOTHING * (len(self.languages) + 1))
+        prior = (self.languages[language] + _SMOOTHING) / (
+            self.languages.total() + _SMOOTHING * (len(self.languages) + 1)
+        )
         return -math.log2((counts[language] + prior) / (counts.total() + 1))
 
     def row(

@@ -53,7 +53,7 @@ def read_networks(path: str | Path) -> tuple[list[Network], date | None]:
                 continue
             try:
                 networks += _parse(text)
-            except ValueError:
+            except (ValueError, TypeError):  # TypeError: a range from one family to the other
                 raise InputError(
                     f"line {number} of {Path(path).name} is no network: write one address, CIDR or first-last a line",
                     source=path,
@@ -65,7 +65,7 @@ def _parse(text: str) -> list[Network]:
     first, dash, last = text.partition("-")
     if dash:
         ends = ipaddress.ip_address(first.strip()), ipaddress.ip_address(last.strip())
-        return list(ipaddress.summarize_address_range(*ends))  # type: ignore[type-var] # both are of one family, or it raises
+        return list(ipaddress.summarize_address_range(*ends))
     return [ipaddress.ip_network(text, strict=False)]
 
 
@@ -98,7 +98,8 @@ class RangeTable:
     --------
     >>> import pyarrow as pa
     >>> from fraudlog.enriching.addresses import parse_addresses
-    >>> table = RangeTable({"cloud": [ipaddress.ip_network("10.0.0.0/8")], "vpn": [ipaddress.ip_network("10.1.0.0/16")]})
+    >>> cloud, vpn = ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("10.1.0.0/16")
+    >>> table = RangeTable({"cloud": [cloud], "vpn": [vpn]})
     >>> masks, labels = table.lookup(parse_addresses(pa.array(["10.1.2.3", "10.2.2.3", "11.0.0.1"])))
     >>> masks.tolist(), [table.labels[label] if label >= 0 else None for label in labels]
     ([3, 1, 0], ['vpn', 'cloud', None])
@@ -129,7 +130,6 @@ class RangeTable:
                 masks[rows], labels[rows] = pieces.masks[places], pieces.labels[places]
         return masks, labels
 
-
     def find(self, version: int, number: int) -> tuple[int, int]:
         """Return bit mask and narrowest label of one address, as `lookup` does for many."""
         pieces = self._four if version == 4 else self._six
@@ -154,7 +154,9 @@ def _flatten(spans: list[tuple[int, int, int]], *, packed: bool) -> _Pieces:
         stack.append((last, mask, bit))
         pieces.append((first, mask, bit))
     close_until(1 << 129)
-    final = {start: (mask, label) for start, mask, label in pieces}  # of several that start together the last, narrowest
+    final = {
+        start: (mask, label) for start, mask, label in pieces
+    }  # of several that start together the last, narrowest
     limit = 1 << (128 if packed else 32)
     ordered = [(start, *final[start]) for start in sorted(final) if start < limit]
     starts = (

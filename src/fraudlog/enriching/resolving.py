@@ -22,7 +22,10 @@ _WORKERS: Final = 8
 
 
 class Resolver(Protocol):
-    """What a resolver must do. Raise `LookupError` where there is no such name, `TimeoutError` or `OSError` where no answer came."""
+    """What a resolver must do.
+
+    It raises `LookupError` where there is no such name, and `TimeoutError` or `OSError` where no answer came.
+    """
 
     def reverse(self, address: str) -> Iterable[str]:
         """Return the host names of `address`."""
@@ -99,8 +102,12 @@ class NameCheck:
             Address and domains.
         """
         now = time.monotonic()
-        answers = {question: known[1] for question in questions if (known := self._known.get(question)) and known[0] > now}
-        fresh = self._ask([question for question in questions if question not in answers], deadline=now + self._time_limit_s)
+        answers = {
+            question: known[1] for question in questions if (known := self._known.get(question)) and known[0] > now
+        }
+        fresh = self._ask(
+            [question for question in questions if question not in answers], deadline=now + self._time_limit_s
+        )
         for question, answer in fresh.items():
             if len(self._known) >= self._limit:
                 self._known.pop(next(iter(self._known)))
