@@ -17,8 +17,8 @@ from fraudlog.enriching import automation
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 _COMMON = frozenset(
     """mozilla applewebkit khtml like gecko chrome safari mobile version windows macintosh intel linux android
-    compatible http https www com html org net x11 msie trident net clr wow64 win64 x64 iphone ipad cpu os mac the and for bot
-    spider crawler opera presto build firefox edg ubuntu x86_64 i686 rv php htm index info""".split()  # noqa: SIM905
+    compatible http https www com html org net x11 msie trident net clr wow64 win64 x64 iphone ipad cpu os mac the and
+    for bot spider crawler opera presto build firefox edg ubuntu x86_64 i686 rv php htm index info""".split()  # noqa: SIM905
 )
 _WORD = re.compile(r"[a-z][a-z_-]{2,}")
 

@@ -74,7 +74,7 @@ def test_a_bot_that_nobody_has_heard_of_is_found_by_its_words_and_shape():
         FIREFOX,
         SAFARI_26,
         ANDROID_K,
-        "Mozilla/5.0 (Linux; Android 9; CUBOT X19) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/99.0.0.0 Safari/537.36",
+        "Mozilla/5.0 (Linux; Android 9; CUBOT X9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/99.0.0.0 Safari/537.36",
         "Mozilla/4.0 (compatible; MSIE 8.0; Windows NT 6.1; Trident/4.0)",
         "Dalvik/2.1.0 (Linux; U; Android 13; SM-G991B Build/TP1A.220624.014)",
         "Opera/9.80 (Windows NT 6.1; WOW64) Presto/2.12.388 Version/12.18",

@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import fraudlog
 from fraudlog.enriching import CrawlerVerifier, Enricher, GeoDatabase, NetworkLists, SiteMix, enrich, enrich_table
 from fraudlog.enriching.distinct import FactTable, encode_once
+from fraudlog.enriching.networks import NETWORK_COLUMNS
 from fraudlog.errors import SchemaError
 from fraudlog.schema import DERIVED, EVENTS, arrow_schema, column_names
 
@@ -148,6 +150,12 @@ def test_a_language_is_absent_only_where_the_log_records_it():
     nothing = pa.table({"language": pa.nulls(2, pa.string())})
     assert enrich_table(nothing)["is_language_absent"].to_pylist() == [None, None]
     assert Enricher(records=["language"]).table(nothing)["is_language_absent"].to_pylist() == [True, True]
+
+
+def test_the_public_name_adds_what_the_table_has_the_inputs_of():
+    """No agent column, no agent columns."""
+    found = list(fraudlog.enrich(pd.DataFrame({"client_ip": ["8.8.8.8"]})))
+    assert found == ["client_ip", *NETWORK_COLUMNS]
 
 
 def test_an_empty_table_gets_empty_columns():
