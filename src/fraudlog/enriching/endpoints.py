@@ -49,7 +49,7 @@ ENDPOINTS: Final[dict[str, str]] = {
 
 _PATH_LIMIT: Final = 512
 _OPEN_TO_QUERY: Final = ("page", "api", "search")
-_ABBREVIATIONS: Final = (("SEG", "(?:^|/)"), ("END", r"(?:$|/|\.\w{2,5}$|;)"))
+_ABBREVIATIONS: Final = (("{seg}", "(?:^|/)"), ("{end}", r"(?:$|/|\.\w{2,5}$|;)"))
 
 
 class _Rules:
