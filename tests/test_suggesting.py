@@ -6,16 +6,17 @@ import json
 import tomllib
 from pathlib import Path
 
-import fraudlog as fl
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fraudlog as fl
 from conftest import SAMPLE, make_events, shared_data
 from fraudlog.enriching import EndpointMap, read_endpoint
 from fraudlog.enriching.learning import AssetRule, learn_assets, looks_like_asset, path_traffic, template
 from fraudlog.enriching.suggesting import TRAFFIC_RULES, suggest_endpoints, write_map
 from fraudlog.errors import SchemaError
-from hypothesis import given
-from hypothesis import strategies as st
 from test_cli import run
 
 LABELS = Path(__file__).parent / "corpus" / "endpoints" / "shared_logs.jsonl"

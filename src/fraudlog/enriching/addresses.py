@@ -1,6 +1,6 @@
 """Addresses as numbers: many strings parsed at once, special-use ranges, transition forms and prefixes.
 
-IPv4 strings are read column by column over their bytes, IPv6 strings by the C library. Both refuse what `inet_pton`
+IPv4 strings are read over all their bytes at once, IPv6 strings by the C library. Both refuse what `inet_pton`
 refuses (leading zeros, blanks, zones), so that one client has one spelling.
 
 References
@@ -12,7 +12,6 @@ References
 from __future__ import annotations
 
 import socket
-import struct
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +24,7 @@ __all__ = ["Addresses", "parse_addresses", "prefixes"]
 
 U64 = npt.NDArray[np.uint64]
 _CHUNK: Final = 1 << 16
+_CHUNK_IPV6: Final = 1 << 10
 _LONGEST_IPV4: Final = 15
 _DOT: Final = ord(".")
 _NAT64: Final = 0x0064_FF9B_0000_0000
@@ -97,7 +97,6 @@ def parse_addresses(strings: pa.Array) -> Addresses:
         return Addresses(version, high, low)
     offsets = np.frombuffer(strings.buffers()[1], np.int64)[strings.offset : strings.offset + n + 1]
     data = np.frombuffer(strings.buffers()[2] or b"", np.uint8)
-    data = np.concatenate([data, np.zeros(_LONGEST_IPV4 + 1, np.uint8)])
     present = strings.is_valid().to_numpy(zero_copy_only=False)
     for start in range(0, n, _CHUNK):
         rows = slice(start, min(n, start + _CHUNK))
@@ -109,37 +108,73 @@ def parse_addresses(strings: pa.Array) -> Addresses:
 
 
 def _parse_ipv4(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.bool_], U64]:
-    """Read dotted quads column by column: octets end at a dot or at the end of the string."""
-    starts, lengths = offsets[:-1], np.diff(offsets)
-    valid = (lengths >= 7) & (lengths <= _LONGEST_IPV4)
-    octet, total = np.zeros(len(starts), np.uint32), np.zeros(len(starts), np.uint32)
-    digits, dots = np.zeros(len(starts), np.uint8), np.zeros(len(starts), np.uint8)
-    for column in range(_LONGEST_IPV4):
-        inside = lengths > column
-        letter = data[np.minimum(starts + column, len(data) - 1)]
-        digit = letter - np.uint8(48)
-        is_dot, is_digit = (letter == _DOT) & inside, (digit <= 9) & inside
-        valid &= is_dot | is_digit | ~inside
-        valid &= ~(is_digit & (digits > 0) & (octet == 0))  # a leading zero
-        valid &= ~(is_dot & (digits == 0))
-        octet = np.where(is_digit, octet * 10 + digit, octet)
-        digits += is_digit
-        valid &= octet <= 255
-        total = np.where(is_dot, (total << 8) | octet, total)
-        octet[is_dot], digits[is_dot] = 0, 0
-        dots += is_dot
-    valid &= (dots == 3) & (digits > 0)
-    return valid, ((total << 8) | octet).astype(np.uint64)
+    """Read dotted quads: find all dots of the chunk at once, then the at most three digits before each octet's end."""
+    base = offsets[0]
+    # zeros around, so that the digits before an octet's end and after its begin can be asked for anywhere
+    text = np.concatenate([np.zeros(2, np.uint8), data[base : offsets[-1]], np.zeros(1, np.uint8)])
+    starts, stops = (offsets[:-1] - base + 2).astype(np.int32), (offsets[1:] - base + 2).astype(np.int32)
+    digits = text - np.uint8(48)  # what is no digit wraps to 10 and above
+    is_dot = text == _DOT
+    strange = np.flatnonzero((digits > 9) & ~is_dot).astype(np.int32)
+    dots = np.flatnonzero(is_dot).astype(np.int32)
+    first = np.searchsorted(dots, starts).astype(np.int32)
+    valid = (np.searchsorted(dots, stops) - first == 3) & (stops - starts <= _LONGEST_IPV4)
+    if len(strange) > 3:  # more than the zeros around
+        valid &= np.searchsorted(strange, starts) == np.searchsorted(strange, stops)
+    rows = np.flatnonzero(valid)
+    number, fits = _quads(digits, starts[rows], stops[rows], dots[first[rows, None] + np.arange(3, dtype=np.int32)])
+    valid[rows] = fits
+    numbers = np.zeros(len(starts), np.uint64)
+    numbers[rows[fits]] = number[fits]
+    return valid, numbers
+
+
+def _quads(
+    digits: npt.NDArray[np.uint8],
+    starts: npt.NDArray[np.int32],
+    stops: npt.NDArray[np.int32],
+    dots: npt.NDArray[np.int32],
+) -> tuple[U64, npt.NDArray[np.bool_]]:
+    """Return the number between `starts` and `stops`, three `dots` a row, and whether each octet is one."""
+    fits = np.ones(len(starts), bool)
+    number = np.zeros(len(starts), np.uint64)
+    begins = (starts, dots[:, 0] + 1, dots[:, 1] + 1, dots[:, 2] + 1)
+    for begin, end in zip(begins, (dots[:, 0], dots[:, 1], dots[:, 2], stops), strict=True):
+        length = end - begin
+        octet = digits[end - 1].astype(np.uint16)
+        octet += np.where(length > 1, digits[end - 2] * np.uint16(10), np.uint16(0))
+        octet += np.where(length > 2, digits[end - 3] * np.uint16(100), np.uint16(0))
+        has_leading_zero = (length > 1) & (digits[begin] == 0)
+        fits &= (length >= 1) & (length <= 3) & (octet <= 255) & ~has_leading_zero
+        number = (number << np.uint64(8)) | octet
+    return number, fits
 
 
 def _parse_ipv6(strings: pa.Array, rows: npt.NDArray[np.intp], out: tuple[npt.NDArray[np.uint8], U64, U64]) -> None:
+    """Read IPv6 addresses by the C library, many at a time where all of them are well formed."""
     version, high, low = out
-    for row, text in zip(rows.tolist(), strings.take(pa.array(rows)).to_pylist(), strict=True):
+    for start in range(0, len(rows), _CHUNK_IPV6):
+        chunk = rows[start : start + _CHUNK_IPV6]
+        texts = strings.take(pa.array(chunk)).to_pylist()
         try:
-            high[row], low[row] = struct.unpack(">QQ", socket.inet_pton(socket.AF_INET6, text))
+            packed = b"".join(map(_inet6, texts))
         except (OSError, ValueError):
-            continue
-        version[row] = 6
+            good = [_try_inet6(text) for text in texts]
+            chunk = chunk[[number is not None for number in good]]
+            packed = b"".join(number for number in good if number is not None)
+        both = np.frombuffer(packed, ">u8").reshape(-1, 2)
+        version[chunk], high[chunk], low[chunk] = 6, both[:, 0], both[:, 1]
+
+
+def _inet6(text: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET6, text)
+
+
+def _try_inet6(text: str) -> bytes | None:
+    try:
+        return _inet6(text)
+    except (OSError, ValueError):
+        return None
 
 
 def prefixes(addresses: Addresses, *, four: int | None, six: int) -> pa.DictionaryArray:

@@ -71,7 +71,7 @@ class Conflict:
     meaning : str
         Sentence for a person.
     has, lacks : tuple of str
-        Strings that must, and must not, stand in the agent.
+        Strings that must, and must not, stand in the agent; the rarest first.
     test : callable or None
         Further condition on the agent.
     """
@@ -84,22 +84,24 @@ class Conflict:
 
     def fires(self, agent: str) -> bool:
         """Return whether `agent` holds this combination."""
-        return (
-            all(part in agent for part in self.has)
-            and not any(part in agent for part in self.lacks)
-            and (self.test is None or self.test(agent))
-        )
+        for part in self.has:  # plain loops: this runs for every row of the table on every agent
+            if part not in agent:
+                return False
+        for part in self.lacks:
+            if part in agent:
+                return False
+        return self.test is None or self.test(agent)
 
 
 _IOS_WRAPPERS = ("EdgiOS", "CriOS", "FxiOS", "OPX", "OPT", "Ddg", "GSA", "DuckDuckGo", "YaBrowser", "Brave")
 _IE_PHONE = ("Windows Phone", "IEMobile", "Xbox")
 
 CONFLICTS: Final[tuple[Conflict, ...]] = (
-    Conflict("windows_and_android", "names Windows and Android", ("Windows NT", "Android"), _IE_PHONE),
-    Conflict("windows_and_iphone", "names Windows and an iPhone", ("Windows NT", "iPhone"), _IE_PHONE),
-    Conflict("windows_and_mac", "names Windows and a Macintosh", ("Windows NT", "(Macintosh")),
-    Conflict("android_and_iphone", "names Android and an iPhone", ("Android", "iPhone OS"), _IE_PHONE),
-    Conflict("android_and_mac", "names Android and a Macintosh", ("Android ", "(Macintosh")),
+    Conflict("windows_and_android", "names Windows and Android", ("Android", "Windows NT"), _IE_PHONE),
+    Conflict("windows_and_iphone", "names Windows and an iPhone", ("iPhone", "Windows NT"), _IE_PHONE),
+    Conflict("windows_and_mac", "names Windows and a Macintosh", ("(Macintosh", "Windows NT")),
+    Conflict("android_and_iphone", "names Android and an iPhone", ("iPhone OS", "Android"), _IE_PHONE),
+    Conflict("android_and_mac", "names Android and a Macintosh", ("(Macintosh", "Android ")),
     Conflict(
         "unknown_windows", "names a Windows NT version that was never released", ("Windows NT",), (), _unknown_windows
     ),
@@ -114,16 +116,16 @@ CONFLICTS: Final[tuple[Conflict, ...]] = (
     Conflict(
         "safari_on_windows",
         "Safari left Windows with version 5",
-        ("Windows NT", "Version/", " Safari/"),
+        ("Version/", "Windows NT", " Safari/"),
         ("Chrome", "Opera", "Presto", "Mobile", "QtWeb", "Iron", "Silk", "CriOS", "OPR", "Epiphany"),
         lambda agent: _number(_SAFARI, agent) > 5,
     ),
-    Conflict("mobile_windows", "a desktop Windows that says Mobile Safari", ("Windows NT", "Mobile Safari"), _IE_PHONE),
+    Conflict("mobile_windows", "a desktop Windows that says Mobile Safari", ("Mobile Safari", "Windows NT"), _IE_PHONE),
     Conflict("chrome_and_gecko", "names Chrome's and Firefox's engine", ("Gecko/20100101", " Chrome/"), ("PaleMoon",)),
     Conflict(
         "webkit_version",
         "a Chrome with another WebKit than 537.36",
-        ("AppleWebKit/", "Chrome/"),
+        ("Chrome/", "AppleWebKit/"),
         ("CriOS", "Edge", "iPhone", "iPad"),
         _wrong_webkit,
     ),
@@ -173,4 +175,7 @@ def find_conflict(agent: str) -> str | None:
     >>> find_conflict("Mozilla/5.0 (Windows NT 11.0; Win64; x64) AppleWebKit/537.36 Chrome/120.0.0.0 Safari/537.36")
     'unknown_windows'
     """
-    return next((conflict.code for conflict in CONFLICTS if conflict.fires(agent)), None)
+    for conflict in CONFLICTS:
+        if conflict.fires(agent):
+            return conflict.code
+    return None

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 
 from fraudlog.enriching.addresses import parse_addresses
+from fraudlog.enriching.agents import AGENT_LIMIT
 from fraudlog.enriching.networks import IP_CLASSES, NetworkLists, special_use
 from fraudlog.enriching.resolving import NameCheck
 
@@ -164,6 +165,12 @@ class CrawlerVerifier:
                 found.append(self._outside(crawler, confirmed.get((addresses[row] or "", crawler.domains)), day))
         return found
 
+    def state(self, agent: str | None, address: str | None, category: str | None, day: float = np.nan) -> str | None:
+        """Return the state of one pair, as `states` does for many; quick where no claim can be checked."""
+        if agent is None or _remembered_claim(agent) is None:
+            return None if agent is None else "unverifiable" if category in _CLAIMING else "unclaimed"
+        return self.states([agent], [address], [category], np.array([day]))[0]
+
     def _is_inside(self, crawler: _Crawler, mask: int) -> bool:
         return any(mask >> self._ranges.names.index(name) & 1 for name in crawler.ranges if name in self._ranges.names)
 
@@ -202,9 +209,10 @@ def _day_of(made: date) -> int:
     return made.toordinal() - 719163  # ordinal of 1970-01-01
 
 
+@lru_cache(maxsize=10_000)
+def _remembered_claim(agent: str) -> str | None:
+    return claimed_crawler(agent[:AGENT_LIMIT])
+
+
 def _claims(agents: Sequence[str | None]) -> list[str | None]:
-    known: dict[str, str | None] = {}
-    for agent in agents:
-        if agent is not None and agent not in known:
-            known[agent] = claimed_crawler(agent)
-    return [None if agent is None else known[agent] for agent in agents]
+    return [None if agent is None else _remembered_claim(agent) for agent in agents]

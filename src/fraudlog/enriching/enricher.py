@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraudlog.enriching.agents import NOTHING, AgentFacts, read_agent
-from fraudlog.enriching.crawlers import CrawlerVerifier, claimed_crawler
+from fraudlog.enriching.crawlers import CrawlerVerifier
 from fraudlog.enriching.distinct import FactTable, distinct_rows, encode_once, gather
 from fraudlog.enriching.endpoints import EndpointMap
 from fraudlog.enriching.hints import HINT_COLUMNS, HintFacts, read_hints
@@ -32,6 +33,7 @@ Frame = TypeVar("Frame", pd.DataFrame, pa.Table)
 
 _TYPES: Final = {field.name: field.type for field in arrow_schema(DERIVED)}
 _STORED: Final = {name: (kind.value_type if pa.types.is_dictionary(kind) else kind) for name, kind in _TYPES.items()}
+_REMEMBERED: Final = 100_000
 _MIX_INPUTS: Final = ("browser", "browser_version", "country", "user", "language_primary")
 _OWN_FIRST: Final = ("country", "asn")
 _AGENT_FIRST: Final = ("os", "browser")
@@ -84,8 +86,9 @@ class Enricher:
         self.records = None if records is None else frozenset(records)
         self._agents = FactTable(read_agent, _fields(AgentFacts._fields))
         self._languages = FactTable(read_language, _fields(LanguageFacts._fields))
-        self._addresses_computed = 0
-        self._hints_computed = 0
+        self._read_hints = lru_cache(maxsize=_REMEMBERED)(self._look_at_hints)
+        self._read_address = lru_cache(maxsize=_REMEMBERED)(lambda text: read_address(text, lists=self.networks))
+        self._addresses_in_tables = 0
 
     @property
     def computed(self) -> dict[str, int]:
@@ -94,8 +97,8 @@ class Enricher:
             "user_agent": self._agents.computed,
             "language": self._languages.computed,
             "path": self.endpoints.computed,
-            "client_ip": self._addresses_computed,
-            "hints": self._hints_computed,
+            "client_ip": self._addresses_in_tables + self._read_address.cache_info().misses,
+            "hints": self._read_hints.cache_info().misses,
         }
 
     def table(self, events: pa.Table) -> pa.Table:
@@ -143,12 +146,10 @@ class Enricher:
             found |= zip(LanguageFacts._fields, self._languages.one(event["language"]), strict=True)
             found["is_language_absent"] = event["language"] is None if self._may_miss("language") else None
         if "client_ip" in event:
-            self._addresses_computed += 1
-            found |= zip(NETWORK_COLUMNS, read_address(event["client_ip"], lists=self.networks), strict=True)
+            found |= zip(NETWORK_COLUMNS, self._read_address(event["client_ip"]), strict=True)
         found |= self._geo_of(event)
         if any(name in event for name in HINT_COLUMNS):
-            self._hints_computed += 1
-            hints = read_hints(event.get("user_agent"), facts, tuple(event.get(name) for name in HINT_COLUMNS))
+            hints = self._read_hints(event.get("user_agent"), tuple(event.get(name) for name in HINT_COLUMNS))
             found |= (
                 hints if "ch_ua" in event and self._may_miss("ch_ua") else hints._replace(is_ch_missing=None)
             )._asdict()
@@ -160,6 +161,9 @@ class Enricher:
             known = {**event, **found}
             found |= zip((name for name, _ in MIX_COLUMNS), self.mix.row(*map(known.get, _MIX_INPUTS)), strict=True)
         return found
+
+    def _look_at_hints(self, agent: str | None, hints: tuple[str | None, ...]) -> HintFacts:
+        return read_hints(agent, AgentFacts._make(self._agents.one(agent)), hints)
 
     def _may_miss(self, name: str) -> bool:
         return self.records is None or name in self.records
@@ -191,7 +195,7 @@ class Enricher:
         if "client_ip" not in inputs:
             return {}
         encoded = encode_once(inputs["client_ip"])
-        self._addresses_computed += len(encoded.dictionary)
+        self._addresses_in_tables += len(encoded.dictionary)
         found = read_addresses(encoded.dictionary, lists=self.networks)
         return {name: gather(column, encoded.indices) for name, column in found.items()}
 
@@ -225,11 +229,7 @@ class Enricher:
         nothing = [None] * len(first)
         agents = values.get("user_agent", nothing)
         hints = zip(*(values.get(name, nothing) for name in HINT_COLUMNS), strict=True)
-        self._hints_computed += len(first)
-        rows = [
-            read_hints(agent, AgentFacts._make(self._agents.one(agent)), hint)
-            for agent, hint in zip(agents, hints, strict=True)
-        ]
+        rows = [self._read_hints(agent, hint) for agent, hint in zip(agents, hints, strict=True)]
         if not self._is_recorded("ch_ua", inputs):
             rows = [row._replace(is_ch_missing=None) for row in rows]
         return {
@@ -257,13 +257,9 @@ class Enricher:
         return {"crawler_state": gather(pa.array(states, pa.string()), combination)}
 
     def _state_of(self, inputs: Mapping[str, Any], facts: AgentFacts) -> str | None:
-        agent, moment = inputs["user_agent"], inputs.get("timestamp")
-        if agent is None:
-            return None
-        if claimed_crawler(agent) is None and facts.is_automation is False:
-            return "unclaimed"
+        moment = inputs.get("timestamp")
         day = np.nan if moment is None else pd.Timestamp(moment).timestamp() // 86_400
-        return self.crawlers.states([agent], [inputs["client_ip"]], [facts.bot_category], np.array([day]))[0]
+        return self.crawlers.state(inputs["user_agent"], inputs["client_ip"], facts.bot_category, day)
 
     def _mix_columns(self, columns: Mapping[str, Any]) -> dict[str, pa.Array]:
         if self.mix is None:

@@ -84,14 +84,11 @@ class GeoDatabase:
 
     def _look_up(self, address: str) -> tuple[str | None, int | None, str | None]:
         country, asn, org = None, None, None
-        try:
-            packed = ipaddress.ip_address(address)
-        except ValueError:
-            return None, None, None
         for reader in self._readers:
-            if packed.version == 6 and reader.metadata().ip_version == 4:
+            try:
+                row: Any = reader.get(address) or {}
+            except ValueError:  # no address, or an IPv6 one in a database of IPv4
                 continue
-            row: Any = reader.get(packed) or {}
             country = country or (row.get("country") or row.get("registered_country") or {}).get("iso_code")
             asn = (
                 asn or row.get("autonomous_system_number") or (row.get("traits") or {}).get("autonomous_system_number")
