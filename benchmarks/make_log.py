@@ -6,10 +6,14 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 EVENTS_PER_S = 10_000_000 / 86_400
 CHUNK = 500_000
@@ -52,10 +56,12 @@ def address(client: np.ndarray) -> tuple[pa.Array, pa.Array]:
     )
 
 
-def chunks(n_events: int, n_addresses: int):
+def chunks(n_events: int, n_addresses: int) -> Iterator[pa.Table]:
     """Give the log in parts: sessions begin evenly, their events follow with long-tailed gaps."""
     chance = np.random.default_rng(7)
-    agents = [f"Mozilla/5.0 (X11; Linux x86_64; rv:{i % 90}.0) Gecko/{20100000 + i} Firefox/{i % 90}.0" for i in range(3000)]
+    agents = [
+        f"Mozilla/5.0 (X11; Linux x86_64; rv:{i % 90}.0) Gecko/{20100000 + i} Firefox/{i % 90}.0" for i in range(3000)
+    ]
     languages = ["en-US,en;q=0.9", "de-DE,de;q=0.8", "fr-FR", "ja", "es-ES,es;q=0.7", None]
     paths = [f"/section{i % 40}/part{i % 700}/item-{i}.html" for i in range(60_000)]
     referrers = [None, None, *[f"https://ref{i}.example/" for i in range(500)]]

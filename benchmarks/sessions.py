@@ -15,14 +15,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-FEATURES = (
-    "requests pages bytes_total bytes_max duration_s gap_mean_s gap_deviation_s gap_max_s hours utc_night_share "
-    "get_share post_share head_share methods asset_share page_share assets_per_page referrer_missing_share referrers "
-    "bytes_mean distinct_paths coverage repetition path_entropy endpoint_switches depth_max depth_mean client_errors "
-    "client_error_share unauthorized forbidden not_found not_found_paths server_errors agents languages addresses "
-    "status_entropy login_requests login_failures"
-).split()
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FEATURES = ["requests", "pages", "bytes_total", "bytes_max", "duration_s", "gap_mean_s", "gap_deviation_s", "gap_max_s", "hours", "utc_night_share", "get_share", "post_share", "head_share", "methods", "asset_share", "page_share", "assets_per_page", "referrer_missing_share", "referrers", "bytes_mean", "distinct_paths", "coverage", "repetition", "path_entropy", "endpoint_switches", "depth_max", "depth_mean", "client_errors", "client_error_share", "unauthorized", "forbidden", "not_found", "not_found_paths", "server_errors", "agents", "languages", "addresses", "status_entropy", "login_requests", "login_failures"]
 GAP_US = 1_800_000_000
 TEXT = ["client_ip", "ip_prefix", "method", "path", "referrer", "user_agent", "language", "endpoint", "source"]
 
@@ -47,7 +45,7 @@ def fraudlog(log: str, out: str, shards: int = 2, features: str = "") -> None:
         writer.close()
 
 
-def plain_schema(schema):
+def plain_schema(schema: pa.Schema) -> pa.Schema:
     """Return the schema with plain strings, as the peers write them."""
     import pyarrow as pa  # noqa: PLC0415 -- as above
 
@@ -55,7 +53,7 @@ def plain_schema(schema):
     return pa.schema(list(zip(schema.names, types, strict=True)))
 
 
-SQL = f"""
+SQL = f""
 COPY (
 WITH e AS (
   SELECT epoch_us(timestamp) AS t, line_number AS l, hash(ip_prefix, user_agent, language) AS actor,
@@ -63,7 +61,9 @@ WITH e AS (
     status, bytes_sent AS b, endpoint, hash(endpoint) AS eh, length(path) - length(replace(path, '/', '')) AS depth,
     hash(user_agent) AS ua, CASE WHEN language IS NOT NULL THEN hash(language) END AS lang, hash(client_ip) AS ip
   FROM read_parquet('{{log}}')),
-g AS (SELECT *, t - lag(t) OVER w AS gap, lag(eh) OVER w AS before FROM e WINDOW w AS (PARTITION BY actor ORDER BY t, l)),
+g AS (
+  SELECT *, t - lag(t) OVER w AS gap, lag(eh) OVER w AS before FROM e
+  WINDOW w AS (PARTITION BY actor ORDER BY t, l)),
 s AS (
   SELECT * REPLACE (CASE WHEN gap <= {GAP_US} THEN gap // 1000 END AS gap),
     sum(CASE WHEN gap IS NULL OR gap > {GAP_US} THEN 1 ELSE 0 END)
@@ -215,10 +215,12 @@ def pandas(log: str, out: str) -> None:
         frame[name] = frame[name].where(frame[name] >= 0)
     frame["lost"] = frame["path"].where(frame["s404"])
     group = frame.groupby("sid", sort=False)
-    sums = "b GET POST HEAD page asset login switched night no_ref e4 e5 s401 s403 s404 failed gap depth".split()
+    sums = ["b", "GET", "POST", "HEAD", "page", "asset", "login", "switched", "night", "no_ref", "e4", "e5", "s401", "s403", "s404", "failed", "gap", "depth"]
     total = group[sums].sum()
     n, spread, gaps = group.size(), group[["t", "b", "depth", "gap"]].agg(["min", "max"]), group["gap"].count()
-    unique = {name: group[name].nunique() for name in "path referrer method language user_agent client_ip hour lost".split()}
+    unique = {
+        name: group[name].nunique() for name in ["path", "referrer", "method", "language", "user_agent", "client_ip", "hour", "lost"]
+    }
     mean_gap = total["gap"] / gaps
 
     def entropy(name: str) -> pd.Series:
@@ -289,7 +291,7 @@ def measured(log: str, name: str, out: str, limit_gb: float) -> dict[str, object
     began, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     limit = int(limit_gb * 2**30)
     preexec = (lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))) if limit_gb else None
-    done = subprocess.run(code, check=False, capture_output=True, text=True, preexec_fn=preexec)  # noqa: PLW1509 -- no threads here
+    done = subprocess.run(code, check=False, capture_output=True, text=True, preexec_fn=preexec)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     row: dict[str, object] = {"engine": name, "wall_s": round(time.perf_counter() - began, 1)}
     row["cpu_s"] = round(after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime, 1)
@@ -304,7 +306,11 @@ def summary(out: str) -> dict[str, object]:
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     table = pq.read_table(out, columns=FEATURES)
-    sums = {name: pc.sum(pc.if_else(pc.is_finite(c), c, 0)).as_py() if "float" in str(c.type) else pc.sum(c).as_py() for name in FEATURES for c in [table.column(name)]}
+    sums = {
+        name: pc.sum(pc.if_else(pc.is_finite(c), c, 0)).as_py() if "float" in str(c.type) else pc.sum(c).as_py()
+        for name in FEATURES
+        for c in [table.column(name)]
+    }
     return {"sessions": len(table), "sums": sums}
 
 
@@ -318,7 +324,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.inside:
         ENGINES[options.engines[0]](options.log, options.inside)
-        peak = [line for line in Path("/proc/self/status").read_text("ascii").splitlines() if "VmHWM" in line][0]
+        peak = next(line for line in Path("/proc/self/status").read_text("ascii").splitlines() if "VmHWM" in line)
         print(json.dumps({"peak_gb": round(int(peak.split()[1]) / 2**20, 2)}))
         return
     rows = []

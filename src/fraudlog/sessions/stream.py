@@ -185,7 +185,9 @@ def _settle(state: State, pending: Facts, watermark_us: int, settings: Settings)
     is_closed = ~segments.is_last | (ends_us + settings.definition.session_gap_us < watermark_us)
     sessions = _evaluate(facts, segments, np.flatnonzero(is_closed), settings)
     opened = _still_open(facts, segments, ~is_closed)
-    return replace(state, opened=opened, pending=pending.take(np.arange(n_settled, len(pending))), windows=windows), sessions
+    return replace(
+        state, opened=opened, pending=pending.take(np.arange(n_settled, len(pending))), windows=windows
+    ), sessions
 
 
 def _still_open(facts: Facts, segments: Segments, is_open: NDArray[np.bool_]) -> Facts:
