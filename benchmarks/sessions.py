@@ -15,22 +15,59 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-FEATURES = ["requests", "pages", "bytes_total", "bytes_max", "duration_s", "gap_mean_s", "gap_deviation_s", "gap_max_s", "hours", "utc_night_share", "get_share", "post_share", "head_share", "methods", "asset_share", "page_share", "assets_per_page", "referrer_missing_share", "referrers", "bytes_mean", "distinct_paths", "coverage", "repetition", "path_entropy", "endpoint_switches", "depth_max", "depth_mean", "client_errors", "client_error_share", "unauthorized", "forbidden", "not_found", "not_found_paths", "server_errors", "agents", "languages", "addresses", "status_entropy", "login_requests", "login_failures"]
+FEATURES = [
+    "requests",
+    "pages",
+    "bytes_total",
+    "bytes_max",
+    "duration_s",
+    "gap_mean_s",
+    "gap_deviation_s",
+    "gap_max_s",
+    "hours",
+    "utc_night_share",
+    "get_share",
+    "post_share",
+    "head_share",
+    "methods",
+    "asset_share",
+    "page_share",
+    "assets_per_page",
+    "referrer_missing_share",
+    "referrers",
+    "bytes_mean",
+    "distinct_paths",
+    "coverage",
+    "repetition",
+    "path_entropy",
+    "endpoint_switches",
+    "depth_max",
+    "depth_mean",
+    "client_errors",
+    "client_error_share",
+    "unauthorized",
+    "forbidden",
+    "not_found",
+    "not_found_paths",
+    "server_errors",
+    "agents",
+    "languages",
+    "addresses",
+    "status_entropy",
+    "login_requests",
+    "login_failures",
+]
 GAP_US = 1_800_000_000
 TEXT = ["client_ip", "ip_prefix", "method", "path", "referrer", "user_agent", "language", "endpoint", "source"]
 
 
 def fraudlog(log: str, out: str, shards: int = 2, features: str = "") -> None:
     """Run this library: batches of a Parquet file through `step`."""
-    import pyarrow as pa  # noqa: PLC0415 -- each engine's process imports its own
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-    from fraudlog.sessions import DEFAULT, Settings, State, finish, step  # noqa: PLC0415
+    from fraudlog.sessions import DEFAULT, Settings, State, finish, step
 
     definition = DEFAULT if features == "all" else DEFAULT.only(FEATURES)
     settings = Settings(definition, lateness_us=0, shards=shards)
@@ -45,15 +82,15 @@ def fraudlog(log: str, out: str, shards: int = 2, features: str = "") -> None:
         writer.close()
 
 
-def plain_schema(schema: pa.Schema) -> pa.Schema:
+def plain_schema(schema):
     """Return the schema with plain strings, as the peers write them."""
-    import pyarrow as pa  # noqa: PLC0415 -- as above
+    import pyarrow as pa
 
     types = [field.type.value_type if pa.types.is_dictionary(field.type) else field.type for field in schema]
     return pa.schema(list(zip(schema.names, types, strict=True)))
 
 
-SQL = f""
+SQL = f"""
 COPY (
 WITH e AS (
   SELECT epoch_us(timestamp) AS t, line_number AS l, hash(ip_prefix, user_agent, language) AS actor,
@@ -61,9 +98,8 @@ WITH e AS (
     status, bytes_sent AS b, endpoint, hash(endpoint) AS eh, length(path) - length(replace(path, '/', '')) AS depth,
     hash(user_agent) AS ua, CASE WHEN language IS NOT NULL THEN hash(language) END AS lang, hash(client_ip) AS ip
   FROM read_parquet('{{log}}')),
-g AS (
-  SELECT *, t - lag(t) OVER w AS gap, lag(eh) OVER w AS before FROM e
-  WINDOW w AS (PARTITION BY actor ORDER BY t, l)),
+g AS (SELECT *, t - lag(t) OVER w AS gap, lag(eh) OVER w AS before FROM e
+      WINDOW w AS (PARTITION BY actor ORDER BY t, l)),
 s AS (
   SELECT * REPLACE (CASE WHEN gap <= {GAP_US} THEN gap // 1000 END AS gap),
     sum(CASE WHEN gap IS NULL OR gap > {GAP_US} THEN 1 ELSE 0 END)
@@ -96,7 +132,7 @@ FROM s GROUP BY actor, sid
 
 def duckdb(log: str, out: str, memory: str = "") -> None:
     """Run DuckDB: strings hashed first, one window, one aggregate."""
-    import duckdb as engine  # noqa: PLC0415 -- as above
+    import duckdb as engine
 
     connection = engine.connect()
     connection.execute("SET threads = 2; SET preserve_insertion_order = false")
@@ -107,7 +143,7 @@ def duckdb(log: str, out: str, memory: str = "") -> None:
 
 def polars(log: str, out: str) -> None:
     """Run Polars: lazy, streaming; strings hashed first."""
-    import polars as pl  # noqa: PLC0415 -- as above
+    import polars as pl
 
     c = pl.col
     t = c("timestamp").dt.epoch("us")
@@ -186,8 +222,8 @@ def polars(log: str, out: str) -> None:
 
 def pandas(log: str, out: str) -> None:
     """Run pandas: text as codes first, sums by groupby, counts of values by a second one."""
-    import numpy as np  # noqa: PLC0415 -- as above
-    import pandas as pd  # noqa: PLC0415
+    import numpy as np
+    import pandas as pd
 
     raw = pd.read_parquet(log)
     frame = pd.DataFrame({name: pd.factorize(raw[name])[0] for name in TEXT if name != "source"})
@@ -215,11 +251,31 @@ def pandas(log: str, out: str) -> None:
         frame[name] = frame[name].where(frame[name] >= 0)
     frame["lost"] = frame["path"].where(frame["s404"])
     group = frame.groupby("sid", sort=False)
-    sums = ["b", "GET", "POST", "HEAD", "page", "asset", "login", "switched", "night", "no_ref", "e4", "e5", "s401", "s403", "s404", "failed", "gap", "depth"]
+    sums = [
+        "b",
+        "GET",
+        "POST",
+        "HEAD",
+        "page",
+        "asset",
+        "login",
+        "switched",
+        "night",
+        "no_ref",
+        "e4",
+        "e5",
+        "s401",
+        "s403",
+        "s404",
+        "failed",
+        "gap",
+        "depth",
+    ]
     total = group[sums].sum()
     n, spread, gaps = group.size(), group[["t", "b", "depth", "gap"]].agg(["min", "max"]), group["gap"].count()
     unique = {
-        name: group[name].nunique() for name in ["path", "referrer", "method", "language", "user_agent", "client_ip", "hour", "lost"]
+        name: group[name].nunique()
+        for name in ["path", "referrer", "method", "language", "user_agent", "client_ip", "hour", "lost"]
     }
     mean_gap = total["gap"] / gaps
 
@@ -302,8 +358,8 @@ def measured(log: str, name: str, out: str, limit_gb: float) -> dict[str, object
 
 def summary(out: str) -> dict[str, object]:
     """Return sessions and the sums of some features, which all engines must share."""
-    import pyarrow.compute as pc  # noqa: PLC0415 -- as above
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
 
     table = pq.read_table(out, columns=FEATURES)
     sums = {
