@@ -175,6 +175,7 @@ SESSIONS: Final[tuple[Column, ...]] = (
     Column("end", "timestamp", "time of the last event", "us since 1970, UTC"),
     Column("source", "category", "file of the first event"),
     Column("first_line", "int64", "line of the first event in that file"),
+    Column("piece", "int64", "how many sessions a limit cut off before: 0 unless one was too long", "sessions"),
 )
 """The columns of a session besides its features, which `fraudlog.sessions.catalogue` declares."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fraudlog.schema import require_columns
-from fraudlog.sessions import FEATURES
+from fraudlog.sessions import FEATURES, transforms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["feature_matrix", "transforms_of", "usable_features"]
 
-_TRANSFORMS = {row.name: row.transform for row in FEATURES}
+_TRANSFORMS = {name: curve if side == "both" else f"{curve}:{side}" for name, (curve, side) in transforms().items()}
 
 
 def usable_features(sessions: pd.DataFrame) -> list[str]:
@@ -46,5 +46,5 @@ def feature_matrix(sessions: pd.DataFrame, names: Sequence[str]) -> Floats:
 
 
 def transforms_of(names: Sequence[str]) -> dict[str, str]:
-    """Return the scale of each feature by its position, as `fraudlog.detecting.SessionForest` takes it."""
+    """Return the scale and the suspicious side of each feature by its position, as `SessionForest` takes them."""
     return {str(place): _TRANSFORMS[name] for place, name in enumerate(names)}
