@@ -199,6 +199,13 @@ def test_fresh_fakes_and_stale_unknowns_follow_the_events_own_day():
     assert Enricher(crawlers=CrawlerVerifier()).table(table)["crawler_state"].to_pylist() == ["fake", "unverifiable"]
 
 
+def test_a_service_may_hand_in_any_string():
+    """Lone surrogates, which no table could hold, and a megabyte of anything."""
+    for odd in ("\ud800", "x" * 1_000_000, "\x00"):
+        event = dict.fromkeys(("client_ip", "path", "query", "user_agent", "language", "ch_ua", "ch_mobile"), odd)
+        assert Enricher().event(event)["endpoint"] is not None
+
+
 def test_the_memory_of_values_is_bounded():
     """The memory of values is bounded."""
     table = FactTable(lambda value: (len(value),), [("length", pa.int64())], limit=100)

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ua_parser_rs
 
-from fraudlog.enriching.distinct import CATEGORY, FactTable
+from fraudlog.enriching.distinct import CATEGORY, FactTable, encodable
 from fraudlog.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class EndpointMap:
 
     def _read(self, path: str) -> tuple[str, str | None]:
         """Return what the path is, and what it is where the site does not have it; the own map's word is final."""
-        text = path[:_PATH_LIMIT]
+        text = encodable(path[:_PATH_LIMIT])
         own = self._own(text) if self._own else None
         if own is None and text in self.assets:
             return "asset", None
