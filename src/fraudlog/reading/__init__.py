@@ -1,0 +1,25 @@
+"""Reading: bytes of any common log to a table of events, with nothing lost.
+
+`read_log` reads a whole log, `iter_log` in batches of bounded memory. Formats are rows of `formats.FORMATS`.
+"""
+
+from fraudlog.reading.client_ip import TrustedProxies
+from fraudlog.reading.decompress import Caps
+from fraudlog.reading.fieldmaps import Field
+from fraudlog.reading.formats import FORMATS, Format, all_formats
+from fraudlog.reading.log import ParsedLog, Summary, iter_log, read_log
+from fraudlog.reading.reasons import REASONS
+
+__all__ = [
+    "FORMATS",
+    "REASONS",
+    "Caps",
+    "Field",
+    "Format",
+    "ParsedLog",
+    "Summary",
+    "TrustedProxies",
+    "all_formats",
+    "iter_log",
+    "read_log",
+]

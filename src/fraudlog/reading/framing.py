@@ -1,0 +1,106 @@
+"""Bytes to blocks of whole lines.
+
+Only a line feed ends a line: a bare carriage return is what a client sent, not a line of ours. A block holds whole
+lines; a line longer than a block grows the block up to `LONGEST_KEPT`, beyond which its rest is read over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["BLOCK_BYTES", "LINE_LIMIT", "Block", "frame"]
+
+BLOCK_BYTES: Final = 4 << 20
+"""Size of a block: larger ones leave the cache, smaller ones pay more calls."""
+LINE_LIMIT: Final = 64 << 10
+"""Longest line in bytes; what stands behind is cut and the event flagged."""
+LONGEST_KEPT: Final = 16 << 20
+"""A line longer than this is read over from there on, so that a file without line feeds can't fill the memory."""
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+@dataclass(slots=True)
+class Block:
+    """A run of whole lines.
+
+    Attributes
+    ----------
+    source : str
+        Where they come from.
+    data : bytes
+        The lines with their ends; the last line of a source may have none.
+    first_line : int
+        Number of the first line, from 1.
+    """
+
+    source: str
+    data: bytes
+    first_line: int
+
+    @property
+    def n_lines(self) -> int:
+        """Number of lines."""
+        return self.data.count(b"\n") + (not self.data.endswith(b"\n"))
+
+    def lines(self) -> list[bytes]:
+        """Return the lines without their ends."""
+        lines = self.data.split(b"\n")
+        if not lines[-1]:
+            lines.pop()
+        return lines
+
+
+class _Joiner:
+    """Gathers pieces of bytes until a line ends, and forgets the middle of a line without end."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.size = 0
+
+    def add(self, piece: bytes) -> None:
+        if self.size < LONGEST_KEPT:
+            self.pieces.append(piece[: LONGEST_KEPT - self.size])
+            self.size += len(self.pieces[-1])
+
+    def take(self, tail: bytes) -> bytes:
+        data = b"".join([*self.pieces, tail])
+        self.pieces, self.size = [], 0
+        return data
+
+
+def frame(source: str, pieces: Iterable[bytes], *, first_line: int = 1, keep_half: bool = True) -> Iterator[Block]:
+    """Cut pieces of bytes into blocks of whole lines.
+
+    Parameters
+    ----------
+    source : str
+    pieces : iterable of bytes
+        Any sizes; about `BLOCK_BYTES` is best.
+    first_line : int, default 1
+    keep_half : bool, default True
+        Whether a last line without end is given out; if not, it is left for the next reading.
+
+    Yields
+    ------
+    Block
+    """
+    carry, is_start = _Joiner(), first_line == 1
+    for read in pieces:
+        piece = read
+        if is_start and piece:
+            piece, is_start = piece.removeprefix(_BOM), False
+        end = piece.rfind(b"\n") + 1
+        if not end:
+            carry.add(piece)
+            continue
+        block = Block(source, carry.take(piece[:end]), first_line)
+        first_line += block.n_lines
+        carry.add(piece[end:])
+        yield block
+    rest = carry.take(b"")
+    if rest and keep_half:
+        yield Block(source, rest, first_line)
