@@ -30,7 +30,6 @@ _NUMBERS: Final[dict[str, Any]] = {
     "int16": np.int16,
     "int64": np.int64,
     "float64": np.float64,
-    "bool": np.bool_,
 }
 
 
@@ -107,6 +106,8 @@ def rows_to_columns(rows: Sequence[Row], names: Iterable[str], interners: Intern
 
 def _column(values: list[Any], name: str, interners: Interners) -> Any:  # noqa: ANN401 -- see `Chunk`
     kind = _TYPES[name]
+    if kind == "bool":
+        return np.array([value is True for value in values], np.bool_), None
     if kind == "category":
         code = interners[name].code
         return np.fromiter((code(value) for value in values), np.int32, len(values))

@@ -58,8 +58,8 @@ class LineReader(ABC):
         self.options = options
         self.interners = Interners()
         self.columns: dict[str, None] = {}
-        self._client = lru_cache(maxsize=_CACHED)(options.proxies.client)
-        self._believes_headers = bool(options.proxies.networks) or format_.appends_peer
+        self.client = lru_cache(maxsize=_CACHED)(options.proxies.client)
+        self.believes_headers = bool(options.proxies.networks) or format_.appends_peer
 
     @abstractmethod
     def read_line(self, line: bytes) -> Row | str | None:
@@ -91,9 +91,9 @@ class LineReader(ABC):
             return row
         header = row.pop(FORWARDED, None)
         row.pop("_unknown", None)
-        if self._believes_headers:
+        if self.believes_headers:
             peer = row.pop("client_ip", None)
-            client = self._client(peer, header)
+            client = self.client(peer, header)
             if client is not None:
                 row["client_ip"] = client
         return row if "timestamp" in row else "missing_time"
@@ -201,7 +201,7 @@ class TextReader(LineReader):
         super().__init__(format_, options)
         self.matchers = [_Matcher(layout, options.zone) for layout in format_.layouts]
         self.columns.update(dict.fromkeys(sorted(set().union(*(layout.columns for layout in format_.layouts)))))
-        if not self._believes_headers and not self._has_client():
+        if not self.believes_headers and not self._has_client():
             self.columns.pop("client_ip", None)
 
     def _has_client(self) -> bool:

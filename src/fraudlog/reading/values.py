@@ -24,7 +24,19 @@ if TYPE_CHECKING:
     Row = dict[str, Scalar]
     Reader = Callable[["Scalar", "Row", "Target"], None]
 
-__all__ = ["FORWARDED", "LIMITS", "MISSING", "READERS", "TRUNCATED", "Target", "cut", "split_request", "split_uri"]
+__all__ = [
+    "FORWARDED",
+    "LIMITS",
+    "METHOD",
+    "MISSING",
+    "PROTOCOL",
+    "READERS",
+    "TRUNCATED",
+    "Target",
+    "cut",
+    "split_request",
+    "split_uri",
+]
 
 MISSING: Final = frozenset({"", "-"})
 """What servers write for a value they do not have."""
@@ -196,8 +208,8 @@ def read_time(value: Scalar, row: Row, target: Target) -> None:
         row[target.column] = times.from_text(value, target.unit, target.zone)
 
 
-_METHOD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}", re.ASCII)
-_PROTOCOL = re.compile(r"[A-Za-z]{2,10}/[0-9]{1,2}(?:\.[0-9]{1,2})?", re.ASCII)
+METHOD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}", re.ASCII)
+PROTOCOL = re.compile(r"[A-Za-z]{2,10}/[0-9]{1,2}(?:\.[0-9]{1,2})?", re.ASCII)
 
 
 def split_request(text: str) -> tuple[str | None, str | None, str | None]:
@@ -212,10 +224,10 @@ def split_request(text: str) -> tuple[str | None, str | None, str | None]:
     if text in MISSING:
         return None, None, None
     method, _, rest = text.partition(" ")
-    if _METHOD.fullmatch(method) is None or not rest:
+    if METHOD.fullmatch(method) is None or not rest:
         return None, text, None
     uri, blank, protocol = rest.rpartition(" ")
-    if blank and _PROTOCOL.fullmatch(protocol):
+    if blank and PROTOCOL.fullmatch(protocol):
         return method, uri or None, protocol
     if rest[0] in "/*" or "://" in rest:
         return method, rest, None
