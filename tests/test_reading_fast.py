@@ -20,8 +20,10 @@ fast = pytest.importorskip("fraudlog.reading.fast")
 ACCELERATED = ["combined", "common", "vhost_combined", "traefik_clf", "haproxy_http"]
 PIECES = [
     b'"', b"\\", b'\\"', b"\\x22", b"\\x", b"-", b" ", b"  ", b"\t", b"\r", b"\0", b"\x80", b"\xff\xfe",
-    b"\xc3\xa9", b"[", b"]", b"{", b"}", b"?", b"#", b"%", b"::1", b"999.1.1.1", b"32/Foo/2021:25:61:61 +9999", b"23:59:60",
-    b"2xx", b"99999999999999999999", b" HTTP/1.1", b"GET", b'" 200 5 "-" "-"', b"[10/Oct/2000:13:55:36 -0700]", b"\n", b"",
+    b"\xc3\xa9",
+    b"[", b"]", b"{", b"}", b"?", b"#", b"%", b"::1", b"999.1.1.1", b"32/Foo/2021:25:61:61 +9999", b"23:59:60",
+    b"2xx",
+    b"99999999999999999999", b" HTTP/1.1", b"GET", b'" 200 5 "-" "-"', b"[10/Oct/2000:13:55:36 -0700]", b"\n", b"",
     b"\x7f", b"1.2.3.4", b"GET /x HTTP/1.1",
 ]  # fmt: skip
 OPTIONS = [Options(), Options(TrustedProxies(["10.0.0.0/8", "127.0.0.1", "192.168.0.0/16"]))]

@@ -24,7 +24,9 @@ MAGIC: Final = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\
 """First bytes of a compressed file."""
 
 _STEP: Final = 1 << 20
-_OUTPUT: Final = 4 << 20
+_OUTPUT: Final = 128 << 10
+"""Bytes out of one call: what a damaged stream gave in the call that failed is lost."""
+_BLOCK: Final = 4 << 20
 
 
 class DamageError(Exception):
@@ -61,7 +63,9 @@ class _Gzip:
     """Zlib in the shape of bz2 and lzma."""
 
     def __init__(self) -> None:
-        self._inner: Any = _zlib().decompressobj(wbits=31)
+        library = _zlib()
+        self._error: type[Exception] = library.error
+        self._inner: Any = library.decompressobj(wbits=31)
 
     @property
     def eof(self) -> bool:
@@ -76,7 +80,10 @@ class _Gzip:
         return not self._inner.unconsumed_tail
 
     def decompress(self, data: bytes, max_length: int = _OUTPUT) -> bytes:
-        return bytes(self._inner.decompress(self._inner.unconsumed_tail + data, max_length))
+        try:
+            return bytes(self._inner.decompress(self._inner.unconsumed_tail + data, max_length))
+        except self._error as error:
+            raise zlib.error(str(error)) from None
 
 
 def _zlib() -> Any:  # noqa: ANN401 -- a module
@@ -144,18 +151,33 @@ def expand(pieces: Iterator[bytes], kind: str, source: str, caps: Caps) -> Itera
     FormatError
         Beyond the caps.
     """
+    held: list[bytes] = []
+    n_held = 0
+    try:
+        for out in _expand(pieces, kind, source, caps):
+            held.append(out)
+            n_held += len(out)
+            if n_held >= _BLOCK:
+                yield b"".join(held)
+                held, n_held = [], 0
+    except DamageError:
+        yield b"".join(held)
+        raise
+    yield b"".join(held)
+
+
+def _expand(pieces: Iterator[bytes], kind: str, source: str, caps: Caps) -> Iterator[bytes]:
     n_in = n_out = 0
     member = _OPENERS[kind]()
     is_fresh = True
     for piece in pieces:
-        n_in += len(piece)
         for data in _slices(piece, _PIECE.get(kind, _STEP)):
-            for out, fed in _feed(member, data, kind):
-                member, is_fresh = fed
+            n_in += len(data)
+            for out, opened in _feed(member, data, kind):
+                member, is_fresh = opened, False
                 n_out += len(out)
                 caps.check(n_in, n_out, source)
-                if out:
-                    yield out
+                yield out
     if not is_fresh and not member.eof:
         raise DamageError("the compressed stream is cut; what came before the cut was read")
 
@@ -165,20 +187,20 @@ def _slices(piece: bytes, size: int) -> Iterator[bytes]:
         yield piece[start : start + size]
 
 
-def _feed(member: Any, data: bytes, kind: str) -> Iterator[tuple[bytes, tuple[Any, bool]]]:  # noqa: ANN401 -- a `_Member`
+def _feed(member: Any, data: bytes, kind: str) -> Iterator[tuple[bytes, Any]]:  # noqa: ANN401 -- a `_Member`
     """Push `data` through, opening the next member where one ends; zero padding between members is skipped."""
     while True:
         if member.eof:
             data = data.lstrip(b"\0")
             if not data:
-                yield b"", (member, False)
+                yield b"", member
                 return
             member = _OPENERS[kind]()
         try:
             out = member.decompress(data, _OUTPUT)
         except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as error:
             raise DamageError(f"the compressed stream is damaged: {type(error).__name__}") from None
-        yield out, (member, False)
+        yield out, member
         if member.eof:
             data = member.unused_data
         elif member.needs_input:

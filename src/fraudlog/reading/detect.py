@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from fraudlog.errors import FormatError
+from fraudlog.reading.client_ip import TrustedProxies
 from fraudlog.reading.escapes import decode, undo
 from fraudlog.reading.fieldmaps import look_up
 from fraudlog.reading.formats import Format, all_formats
@@ -47,6 +49,7 @@ def detect(head: bytes, source: str, options: Options) -> Format:
     lines = [line for line in head.split(b"\n")[:-1] or [head] if line.strip(b" \t\r\0")][:_HEAD_LINES]
     if not lines:
         raise FormatError(f"{source}: it is empty", source=source)
+    options = replace(options, proxies=TrustedProxies())  # which address is the client is not the question here
     scored = [score for row in _candidates(lines, options) if (score := _score(row, lines, options)) is not None]
     best = max((share for share, _, _ in scored), default=0.0)
     if best < _LEAST_SHARE:

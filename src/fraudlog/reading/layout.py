@@ -107,7 +107,9 @@ class Layout:
     def regex(self, *, longest: bool = False) -> re.Pattern[bytes]:
         """Return the careful pattern of a whole line, one group a value."""
         required = self.n_required or len(self.parts)
-        pattern = [_PREFIX]
+        first = self.parts[0]
+        # where a time or a text of the client's choice comes first, a prefix could be taken for it
+        pattern = [_PREFIX] if first.literal or first.variable.column in ("client_ip", "host") else []
         for index, part in enumerate(self.parts):
             if index >= required:
                 pattern.append(b"(?:")
@@ -162,7 +164,7 @@ def _build(
         if not close or not after.startswith(close):
             enclosure, close = "bare", ""
         literals[index + 1] = after.removeprefix(close)
-        if not after and index + 1 < len(pieces) and not variable.pattern:
+        if not after and index + 1 < len(pieces):
             raise ConfigError(
                 f"log format: nothing stands between ${name} and ${pieces[index + 1][1]}, so they can't be told apart",
                 parameter="format",
@@ -199,6 +201,7 @@ def compile_nginx(template: str, names: Mapping[str, Variable] | None = None, **
     b'GET / HTTP/1.0'
     """
     pieces, position = [], 0
+    template = template.replace("$uri$is_args$args", "$request_uri")
     for match in _NGINX.finditer(template):
         pieces.append((template[position : match.start()], match[1] or match[2]))
         position = match.end()
