@@ -130,7 +130,7 @@ def test_strings_are_decoded_once_each(monkeypatch):
     monkeypatch.setattr(fast, "_code", lambda raw, slot, interners: seen.append(raw) or original(raw, slot, interners))
     line = b'192.0.2.1 - - [10/Oct/2000:13:55:36 +0000] "GET / HTTP/1.1" 200 1 "https://a.example/" "agent"\n'
     for _ in range(3):
-        reader.read_block(Block("x", line * 1000, 1))
+        reader.read_block(Block("x", [line * 1000], 1))
     assert sorted(seen) == sorted(
         [b"192.0.2.1", b"-", b"https://a.example/", b"agent", b"GET", b"HTTP/1.1", b"-"][: len(seen)]
     )

@@ -162,9 +162,10 @@ class _Texts:
         self.seed = np.uint64(secrets.randbits(64) | 1)
         self.hashes = np.zeros(_TABLE, np.uint64)
         self.ids = np.full(_TABLE, -1, np.int32)
-        self.entries = np.zeros((_TABLE // 2 + 1, 3), np.int64)
+        self.entries = np.full((_TABLE // 2 + 1, 3), -1, np.int64)
         self.arena = np.zeros(_ARENA, np.uint8)
         self.used = np.zeros(2, np.int64)
+        self.recent = np.zeros(n_slots, np.int64)
         self.codes = np.zeros(_TABLE // 2 + 1, np.int32)
         self.n_decoded = 0
         self.n_slots = n_slots
@@ -237,20 +238,25 @@ class FastTextReader(TextReader):
     def read_block(self, block: Block) -> Chunk:
         """Read the lines of a block."""
         self.begin_block(block)
-        n_lines, size = block.n_lines, len(block.data) + (not block.data.endswith(b"\n"))
-        self._load(block.data, size)
-        found = self._run(n_lines, size)
+        size = block.n_bytes + (not block.is_ended)
+        self.load(block, size)
+        found = self.run(block.n_lines, size)
         self.texts.decode(self.program.slots, self.interners)
         return _Assembly(self, block, found, size).chunk()
 
-    def _load(self, data: bytes, size: int) -> None:
+    def load(self, block: Block, size: int) -> None:
+        """Copy a block to where the kernel reads it, with an end to its last line and room behind."""
         if self.buffer.size < size + kernel.PAD:
             self.buffer = np.zeros(size + size // 8 + kernel.PAD, np.uint8)
-        self.buffer[: len(data)] = np.frombuffer(data, np.uint8)
+        at = 0
+        for part in block.parts:
+            self.buffer[at : at + len(part)] = np.frombuffer(part, np.uint8)
+            at += len(part)
         self.buffer[size - 1] = 10
         self.buffer[size : size + kernel.PAD] = 0
 
-    def _run(self, n_lines: int, size: int) -> dict[str, NDArray[Any]]:
+    def run(self, n_lines: int, size: int) -> dict[str, NDArray[Any]]:
+        """Let the kernel read what was loaded; return its arrays."""
         program, texts = self.program, self.texts
         found: dict[str, NDArray[Any]] = {
             "codes": np.zeros((len(program.slots), n_lines), np.int32),
@@ -264,7 +270,7 @@ class FastTextReader(TextReader):
         while not kernel.read_lines(
             self.buffer, size, program.rows, program.literals, program.options, texts.seed, found["codes"],
             found["numbers"], found["floats"], found["spans"], found["bounds"], found["state"],
-            texts.hashes, texts.ids, texts.entries, texts.arena, texts.used, progress,
+            texts.hashes, texts.ids, texts.entries, texts.arena, texts.recent, texts.used, progress,
         ):  # fmt: skip
             texts.grow()
         return found
@@ -326,9 +332,9 @@ class _Assembly:
     def _read_carefully(self) -> NDArray[np.int64]:
         """Read the lines the kernel left; return where those stand that are events."""
         at = []
-        data, bounds, first = self.block.data, self.found["bounds"], self.block.first_line
+        buffer, bounds, first = self.reader.buffer, self.found["bounds"], self.block.first_line
         for index in np.flatnonzero(self.state).tolist():
-            line = data[bounds[index, 0] : bounds[index, 1]]
+            line = buffer[bounds[index, 0] : bounds[index, 1]].tobytes()
             row = self.reader.careful.read(line)
             if isinstance(row, dict):
                 at.append(index)

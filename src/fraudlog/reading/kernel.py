@@ -338,13 +338,22 @@ def _intern(
     ids: NDArray[np.int32],
     entries: NDArray[np.int64],
     arena: Bytes,
+    recent: NDArray[np.int64],
     used: NDArray[np.int64],
 ) -> int:
     """Return the number of a string, entering it if it is new; -1 if there is no room.
 
-    ``entries`` has a row (position, length, slot) for each string, ``used`` their number and the bytes of the arena.
+    ``entries`` has a row (position, length, slot) for each string, ``used`` their number and the bytes of the arena,
+    ``recent`` the one that each slot saw last.
     """
     length = end - start
+    found = recent[slot]
+    if (
+        entries[found, 2] == slot
+        and entries[found, 1] == length
+        and _same(buffer, start, arena, entries[found, 0], length)
+    ):
+        return found
     key = seed ^ (np.uint64(slot + 1) * _MIX) ^ np.uint64(length)
     done = 0
     while done + 8 <= length:
@@ -365,6 +374,7 @@ def _intern(
             break
         is_like = hashes[place] == key and entries[found, 2] == slot and entries[found, 1] == length
         if is_like and _same(buffer, start, arena, entries[found, 0], length):
+            recent[slot] = found
             return found
         place = (place + np.uint64(1)) & mask
     number = used[0]
@@ -374,6 +384,7 @@ def _intern(
         arena[used[1] + position] = buffer[start + position]
     entries[number, 0], entries[number, 1], entries[number, 2] = used[1], length, slot
     hashes[place], ids[place] = key, number
+    recent[slot] = number
     used[0] += 1
     used[1] += length
     return number
@@ -441,15 +452,16 @@ def _put_number(
     buffer: Bytes,
     first: int,
     last: int,
-    row: NDArray[np.int64],
+    action: int,
+    slot: int,
+    divisor: int,
     numbers: NDArray[np.int64],
     floats: NDArray[np.float64],
     line: int,
 ) -> bool:
     """Read a value that is no string; false if the careful path must look."""
-    action, slot = row[4], row[5]
     if action == 7:
-        amount = _duration(buffer, first, last, row[6])
+        amount = _duration(buffer, first, last, divisor)
         floats[slot, line] = np.nan if amount < 0 else amount
         return amount > -2.0
     if action == 9:
@@ -488,6 +500,7 @@ def read_lines(
     ids: NDArray[np.int32],
     entries: NDArray[np.int64],
     arena: Bytes,
+    recent: NDArray[np.int64],
     used: NDArray[np.int64],
     progress: NDArray[np.int64],
 ) -> bool:
@@ -511,7 +524,7 @@ def read_lines(
     bounds : int64 array of shape (n_lines, 2)
     state : uint8 array of shape (n_lines,)
         0 read, 1 for the careful path.
-    hashes, ids, entries, arena, used
+    hashes, ids, entries, arena, recent, used
         The table of strings, see `_intern`.
     progress : int64 array
         Line and byte to go on from.
@@ -527,27 +540,26 @@ def read_lines(
         start = position
         ok = _byte(buffer, position) != 0
         for part in range(n_parts):
-            row = program[part]
-            if not ok or not _matches(buffer, position, literals, row[0], row[1]):
+            if not ok or not _matches(buffer, position, literals, program[part, 0], program[part, 1]):
                 ok = False
                 break
-            first = position + row[1]
-            last = _end_of(buffer, first, row[2], row[3])
-            position = last + (1 if row[7] != 0 else 0)
+            first = position + program[part, 1]
+            last = _end_of(buffer, first, program[part, 2], program[part, 3])
+            position = last + (1 if program[part, 7] != 0 else 0)
             stopped = _byte(buffer, last)
-            if (stopped == 34 if row[2] == 3 else stopped != row[3]) or (
-                row[2] == 4 and _seek(buffer, first, last, 92) < last
+            if (stopped == 34 if program[part, 2] == 3 else stopped != program[part, 3]) or (
+                program[part, 2] == 4 and _seek(buffer, first, last, 92) < last
             ):
                 position = last
                 ok = False
                 break
-            action = row[4]
+            action = program[part, 4]
             if action == 1:
-                number = _intern(buffer, first, last, row[5], seed, hashes, ids, entries, arena, used)
+                number = _intern(buffer, first, last, program[part, 5], seed, hashes, ids, entries, arena, recent, used)
                 if number < 0:
                     progress[0], progress[1] = line, start
                     return False
-                codes[row[5], line] = number
+                codes[program[part, 5], line] = number
             elif action == 6:
                 ok = _is_plain(buffer, first, last) and _put_uri(buffer, first, last, spans, line)
             elif action in (5, 10):
@@ -561,21 +573,25 @@ def read_lines(
                     host, host_end, target = _target_start(buffer, target, rest)
                     ok = target >= 0 and host_end > host and _seek(buffer, target, rest, 35) == rest
                     if ok:
-                        number = _intern(buffer, host, host_end, options[3], seed, hashes, ids, entries, arena, used)
+                        number = _intern(
+                            buffer, host, host_end, options[3], seed, hashes, ids, entries, arena, recent, used
+                        )
                         if number < 0:
                             progress[0], progress[1] = line, start
                             return False
                         codes[options[3], line] = number
                 if ok:
                     ok = _put_uri(buffer, target, rest, spans, line)
-                    method = _intern(buffer, first, blank, options[1], seed, hashes, ids, entries, arena, used)
-                    protocol = _intern(buffer, rest + 1, last, options[2], seed, hashes, ids, entries, arena, used)
+                    method = _intern(buffer, first, blank, options[1], seed, hashes, ids, entries, arena, recent, used)
+                    protocol = _intern(
+                        buffer, rest + 1, last, options[2], seed, hashes, ids, entries, arena, recent, used
+                    )
                     if method < 0 or protocol < 0:
                         progress[0], progress[1] = line, start
                         return False
                     codes[options[1], line], codes[options[2], line] = method, protocol
             elif action != 0:
-                ok = _put_number(buffer, first, last, row, numbers, floats, line)
+                ok = _put_number(buffer, first, last, action, program[part, 5], program[part, 6], numbers, floats, line)
         if ok:
             ok = _matches(buffer, position, literals, program[n_parts, 0], program[n_parts, 1])
             position += program[n_parts, 1] if ok else 0

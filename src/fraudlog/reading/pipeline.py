@@ -79,8 +79,8 @@ def read_blocks(
         careful = make_reader(format_, options)
         done = 0
         for block in rest:
-            yield careful.read_block(block), len(block.data)
-            done += len(block.data)
+            yield careful.read_block(block), block.n_bytes
+            done += block.n_bytes
             if done >= _WORTH_BYTES:
                 break
     yield from _in_parallel(format_, options, rest, threads or min(2, os.cpu_count() or 1))
@@ -98,7 +98,7 @@ def _in_parallel(
     if reader is None or threads == 1:
         single = reader or make_reader(format_, options)
         for block in blocks:
-            yield single.read_block(block), len(block.data)
+            yield single.read_block(block), block.n_bytes
         return
     readers = [reader] + [made for _ in range(threads - 1) if (made := fast_reader(format_, options)) is not None]
     pools = [ThreadPoolExecutor(1) for _ in readers]
@@ -106,7 +106,7 @@ def _in_parallel(
     try:
         for number, block in enumerate(blocks):
             turn = number % len(readers)
-            waiting.append((pools[turn].submit(readers[turn].read_block, block), len(block.data)))
+            waiting.append((pools[turn].submit(readers[turn].read_block, block), block.n_bytes))
             while len(waiting) > _AHEAD * len(readers):
                 future, n_bytes = waiting.popleft()
                 yield future.result(), n_bytes
