@@ -8,7 +8,8 @@
     │   └── SchemaError           3   a table lacks a column, or holds another type than the schema says
     ├── ConfigError               2   a parameter or key is out of range
     ├── NotFittedError            2   a detector is asked to score before it has learnt
-    └── ModelError                5   a model file is damaged, hostile, or of another schema
+    ├── ModelError                5   a model file is damaged, hostile, or of another schema
+    └── OutputError               6   a result can't be written; what stood there before still does
 
 A message names the field, the row and the fix, never an identifier: no address, account or agent. A bad line is data
 (a row of ``rejected``), not an exception.
@@ -16,13 +17,23 @@ A message names the field, the row and the fix, never an identifier: no address,
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["ConfigError", "FormatError", "FraudlogError", "InputError", "ModelError", "NotFittedError", "SchemaError"]
+__all__ = [
+    "ConfigError",
+    "FormatError",
+    "FraudlogError",
+    "InputError",
+    "ModelError",
+    "NotFittedError",
+    "OutputError",
+    "SchemaError",
+]
 
 
 class FraudlogError(Exception):
@@ -98,6 +109,22 @@ class ModelError(FraudlogError):
 
     exit_code: ClassVar[int] = 5
 
-    def __init__(self, message: str, *, path: str | Path = "") -> None:
+    def __init__(self, message: str, *, path: str | os.PathLike[str] = "") -> None:
         super().__init__(message)
-        self.path = str(path)
+        self.path = os.fspath(path)
+
+
+class OutputError(FraudlogError):
+    """A result can't be written: the disk is full, or the folder may not be written to.
+
+    Attributes
+    ----------
+    path : str
+        The file that was to be written.
+    """
+
+    exit_code: ClassVar[int] = 6
+
+    def __init__(self, message: str, *, path: str | os.PathLike[str] = "") -> None:
+        super().__init__(message)
+        self.path = os.fspath(path)

@@ -39,9 +39,9 @@ Type = Literal["timestamp", "string", "category", "binary", "int16", "int32", "i
 """Storage types. ``category`` is a dictionary-encoded string, for values that repeat. ``timestamp`` is in microseconds,
 UTC. ``reasons`` is a list of (code, contribution, value, percentile, oat)."""
 
-Treatment = Literal["keep", "ip", "token", "cut", "seal"]
+Treatment = Literal["keep", "ip", "token", "path", "cut", "seal"]
 """What a writer does before a column reaches a disk: ``keep`` as it is; ``ip`` and ``token`` become keyed pseudonyms;
-``cut`` and ``seal`` stay in memory and are null on disk."""
+``path`` loses what stands behind a question mark; ``cut`` and ``seal`` stay in memory and are null on disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ EVENTS: Final[tuple[Column, ...]] = (
     Column("status", "int16", "HTTP status code of the answer"),
     Column("bytes_sent", "int64", "size of the answer's body", "bytes"),
     Column("duration_s", "float64", "time the server took to answer", "s"),
-    Column("referrer", "category", "Referer header, query cut on disk", category=_HISTORY, spoofable=True),
+    Column("referrer", "category", "Referer header", category=_HISTORY, spoofable=True, treatment="path"),
     Column("user_agent", "category", "User-Agent header", category=_DEVICE, spoofable=True),
     Column(
         "language",
@@ -180,6 +180,8 @@ SESSIONS: Final[tuple[Column, ...]] = (
 
 SCORES: Final[tuple[Column, ...]] = (
     Column("session_id", "string", "the session scored", category=_ID),
+    Column("start", "timestamp", "time of its first event", "us since 1970, UTC"),
+    Column("end", "timestamp", "time of its last event", "us since 1970, UTC"),
     Column("anomaly_score", "float64", "the forest's score: high is odd", "0..1"),
     Column("risk", "float64", "all voices together: high is abusive", "0..1"),
     Column("confidence", "float64", "how much there was to judge by", "0..1"),

@@ -1,0 +1,5 @@
+"""`python -m fraudlog` is the `fraudlog` command."""
+
+from fraudlog.cli import main
+
+main()

@@ -1,0 +1,302 @@
+"""`Detector`: learns what is usual on a site, and scores sessions with reasons."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+
+from fraudlog.detecting.evidence import EVIDENCE, fired, presumed_human
+from fraudlog.detecting.forest import Forest, fit_forest
+from fraudlog.detecting.inputs import feature_matrix, scale, usable_features
+from fraudlog.detecting.model_file import read_model, write_model
+from fraudlog.detecting.reasons import UNUSUAL, Reason
+from fraudlog.errors import ConfigError, ModelError, NotFittedError
+from fraudlog.schema import SCORES, require_columns
+from fraudlog.sessions import FEATURES
+
+if TYPE_CHECKING:
+    import os
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+__all__ = ["Detector"]
+
+_MIN_REFERENCE: Final = 50
+_GRID: Final = 1001
+_FOREST_WEIGHT: Final = 0.45
+"""The most risk that oddness alone gives a session: below the 0.5 of a challenge, for rare is not abusive."""
+_NAMED_FEATURES: Final = 4
+
+
+class Detector:
+    """Scores sessions: an isolation forest for what is odd, evidence for what is abusive, one risk of both.
+
+    The forest learns from the sessions no evidence speaks against, so that its idea of usual is not set by the abusers.
+    Its score becomes a voice beside the evidence: the rarer a score among those sessions, the louder, up to 0.45.
+    Voices combine as independent chances do: ``risk = 1 - prod(1 - weight)``.
+
+    Parameters
+    ----------
+    n_estimators : int, default 100
+        Trees.
+    max_samples : int, default 256
+        Sessions each tree is built on.
+    random_state : int, default 0
+        Seed; the same sessions and seed give the same bits.
+
+    Attributes
+    ----------
+    features_ : list of str
+        Features the forest sees.
+    reference_size_ : int
+        Presumed-human sessions it learnt from.
+    sessions_seen_ : int
+        Sessions in the frame it was fitted on.
+    window_ : tuple of str
+        Start of the first and end of the last of those, in ISO 8601.
+
+    Examples
+    --------
+    >>> import fraudlog as fl
+    >>> sessions = fl.build_sessions(fl.read_log("data/sample/access.log.gz").events)
+    >>> scores = fl.Detector().fit(sessions).score(sessions)
+    >>> bool(scores.risk.between(0, 1).all())
+    True
+    """
+
+    def __init__(self, *, n_estimators: int = 100, max_samples: int = 256, random_state: int = 0) -> None:
+        for name, value in (("n_estimators", n_estimators), ("max_samples", max_samples - 1)):
+            if value < 1:
+                raise ConfigError(f"{name} is too small; 100 trees of 256 rows are usual", parameter=name)
+        self.n_estimators = n_estimators
+        self.max_samples = max_samples
+        self.random_state = random_state
+        self._forest: Forest | None = None
+
+    def fit(self, sessions: pd.DataFrame) -> Self:
+        """Learn what is usual.
+
+        Parameters
+        ----------
+        sessions : DataFrame of shape (n_sessions, n_columns)
+            As from `fraudlog.build_sessions`; best another period than the one to be scored.
+
+        Raises
+        ------
+        ConfigError
+            If fewer than 50 sessions are presumed human: no idea of usual can come of so few.
+        """
+        require_columns(sessions, ["session_id", "start", "end"], table="sessions")
+        human = presumed_human(sessions)
+        if human.sum() < _MIN_REFERENCE:
+            raise ConfigError(
+                f"{int(human.sum())} of {len(sessions)} sessions are presumed human; fit on a longer period, "
+                f"with at least {_MIN_REFERENCE}",
+                parameter="sessions",
+            )
+        self.features_ = usable_features(sessions[human])
+        values = feature_matrix(sessions, self.features_)
+        self._fill = np.nan_to_num(np.nanmedian(values[human], axis=0))
+        rows = scale(values, self.features_, self._fill)
+        self._forest = fit_forest(
+            rows[human], n_estimators=self.n_estimators, max_samples=self.max_samples, random_state=self.random_state
+        )
+        self._calibration = np.sort(self._forest.anomaly_score(rows[human]))
+        self._population = _quantiles(sessions)
+        self.reference_size_ = int(human.sum())
+        self.sessions_seen_ = len(sessions)
+        self.window_ = (sessions["start"].min().isoformat(), sessions["end"].max().isoformat())
+        return self
+
+    def score(self, sessions: pd.DataFrame) -> pd.DataFrame:
+        """Score sessions.
+
+        Parameters
+        ----------
+        sessions : DataFrame of shape (n_sessions, n_columns)
+            As from `fraudlog.build_sessions`.
+
+        Returns
+        -------
+        DataFrame of shape (n_sessions, 7)
+            `fraudlog.schema.SCORES`, in the order of `sessions`. ``reasons`` add up to ``risk``.
+
+        Raises
+        ------
+        NotFittedError
+            If called before `fit` or `load`.
+        SchemaError
+            If a feature that it learnt from is missing.
+        """
+        forest = self._fitted()
+        require_columns(sessions, ["session_id", "start", "end"], table="sessions")
+        values = feature_matrix(sessions, self.features_)
+        rows = scale(values, self.features_, self._fill)
+        anomaly = forest.anomaly_score(rows)
+        hits = fired(sessions)
+        weights = np.column_stack([hits * _WEIGHTS, self._voice(anomaly)])
+        risk = 1 - np.prod(1 - weights, axis=1)
+        columns = {
+            "session_id": sessions["session_id"],
+            "start": sessions["start"],
+            "end": sessions["end"],
+            "anomaly_score": anomaly,
+            "risk": risk,
+            "confidence": _confidence(sessions),
+            "reasons": self._reasons(sessions, values, forest.contributions(rows)[1], _parts(weights, risk)),
+        }
+        return _frame(columns)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted detector to `path`: plain arrays and a manifest, no pickle."""
+        arrays = {f"forest.{name}": array for name, array in self._fitted().to_arrays().items()}
+        arrays |= {f"population.{name}": array for name, array in self._population.items()}
+        arrays |= {"fill": self._fill, "calibration": self._calibration}
+        write_model(path, arrays, self._manifest())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a detector that `save` wrote.
+
+        Raises
+        ------
+        ModelError
+            If the file is missing, damaged or hostile, or learnt from other definitions of features or evidence.
+        """
+        arrays, manifest = read_model(path)
+        if manifest.get("definitions") != _definitions():
+            raise ModelError(
+                f"{path}: learnt from other features or evidence than this version has; fit it anew", path=path
+            )
+        try:
+            detector = cls(**manifest["parameters"])
+            detector.features_ = [str(name) for name in manifest["features"]]
+            detector.reference_size_, detector.sessions_seen_ = manifest["reference_size"], manifest["sessions_seen"]
+            detector.window_ = tuple(manifest["window"])
+            forest = {
+                name.removeprefix("forest."): array for name, array in arrays.items() if name.startswith("forest.")
+            }
+            detector._population = {
+                name.removeprefix("population."): array
+                for name, array in arrays.items()
+                if name.startswith("population.")
+            }
+            detector._fill, detector._calibration = arrays["fill"], arrays["calibration"]
+        except (KeyError, TypeError, ValueError):
+            raise ModelError(f"{path}: the model's manifest is incomplete; save it again", path=path) from None
+        if detector._fill.shape != (len(detector.features_),) or not set(detector.features_) <= _KNOWN:
+            raise ModelError(f"{path}: the model's arrays do not fit its features; save it again", path=path)
+        detector._forest = Forest.from_arrays(forest, len(detector.features_))
+        return detector
+
+    def _fitted(self) -> Forest:
+        if self._forest is None:
+            raise NotFittedError("the detector has not learnt yet: call fit(sessions), or Detector.load(path)")
+        return self._forest
+
+    def _voice(self, anomaly: Floats) -> Floats:
+        """Return the forest's weight: 0 for the usual nine tenths, towards 0.45 where one in 1,000 people is as odd."""
+        size = len(self._calibration)
+        odder = size - np.searchsorted(self._calibration, anomaly, side="left")
+        p_value = (odder + 1) / (size + 1)
+        return _FOREST_WEIGHT * np.clip((-np.log10(p_value) - 1) / 2, 0, 1)
+
+    def _reasons(self, sessions: pd.DataFrame, values: Floats, credit: Floats, parts: Floats) -> list[list[Reason]]:
+        feature = [row.conditions[0].feature for row in EVIDENCE]
+        shown = {name: sessions[name].to_numpy(np.float64) for name in {*feature} if name in sessions.columns}
+        result = []
+        for i, part in enumerate(parts):
+            reasons = [
+                self._reason(row.code, part[j], feature[j], shown[feature[j]][i], row.oat)
+                for j, row in enumerate(EVIDENCE)
+                if part[j] > 0
+            ]
+            if part[-1] > 0:
+                reasons += self._oddness(values[i], credit[i], part[-1])
+            result.append(sorted(reasons, key=lambda reason: (reason["code"] == _OTHER, -reason["contribution"])))
+        return result
+
+    def _oddness(self, values: Floats, credit: Floats, part: float) -> list[Reason]:
+        """Share the forest's part of the risk out over the features that make the session odd."""
+        # A shallower path is odder, so what raises the score counts; the few heaviest are named, the rest lumped.
+        shares = np.maximum(credit, 0.0)
+        shares = shares / shares.sum() if shares.sum() > 0 else shares
+        named = [j for j in np.argsort(-shares, kind="stable")[:_NAMED_FEATURES] if shares[j] > 0]
+        reasons = [
+            self._reason(UNUSUAL + self.features_[j].upper(), part * shares[j], self.features_[j], values[j], None)
+            for j in named
+        ]
+        rest = part * (1 - shares[named].sum())
+        if rest > part * 1e-9:
+            reasons.append(Reason(code=_OTHER, contribution=rest, value=None, percentile=None, oat=None))
+        return reasons
+
+    def _reason(self, code: str, part: float, feature: str, value: float, oat: str | None) -> Reason:
+        grid = self._population.get(feature)
+        known = not np.isnan(value)
+        percentile = (
+            float(np.searchsorted(grid, value, side="right") / len(grid)) if known and grid is not None else None
+        )
+        return Reason(
+            code=code, contribution=float(part), value=float(value) if known else None, percentile=percentile, oat=oat
+        )
+
+    def _manifest(self) -> dict[str, Any]:
+        return {
+            "definitions": _definitions(),
+            "features": self.features_,
+            "parameters": {name: getattr(self, name) for name in ("n_estimators", "max_samples", "random_state")},
+            "reference_size": self.reference_size_,
+            "sessions_seen": self.sessions_seen_,
+            "window": list(self.window_),
+            "versions": {"python": platform.python_version(), "numpy": np.__version__},
+        }
+
+
+_OTHER: Final = UNUSUAL + "OTHER"
+_WEIGHTS: Final = np.array([row.weight for row in EVIDENCE])
+_KNOWN: Final = {row.name for row in FEATURES}
+
+
+def _parts(weights: Floats, risk: Floats) -> Floats:
+    """Share each risk out over the voices that made it, in proportion to the logarithm of what each left over."""
+    logs = -np.log1p(-weights)
+    total = logs.sum(axis=1, keepdims=True)
+    shares: Floats = np.divide(logs, total, out=np.zeros_like(logs), where=total > 0)
+    return shares * risk[:, None]
+
+
+def _confidence(sessions: pd.DataFrame) -> Floats:
+    """Return how much there was to judge by: more requests and more known features, more confidence."""
+    requests = sessions["requests"].to_numpy(np.float64)
+    known = sessions[[name for name in sessions.columns if name in _KNOWN]].notna().to_numpy().mean(axis=1)
+    confidence: Floats = requests / (requests + 2) * known
+    return confidence
+
+
+def _quantiles(sessions: pd.DataFrame) -> dict[str, Floats]:
+    """Return at most 1,001 quantiles of each feature over all sessions, abusive ones too."""
+    grids = {}
+    for name in (name for name in sessions.columns if name in _KNOWN):
+        known = sessions[name].dropna().to_numpy(np.float64)
+        if len(known):
+            grids[name] = np.quantile(known, np.linspace(0, 1, min(_GRID, len(known))), method="inverted_cdf")
+    return grids
+
+
+def _definitions() -> str:
+    """Return a digest of all features and evidence: a model is only good for the definitions it learnt from."""
+    return hashlib.sha256(repr((FEATURES, EVIDENCE)).encode()).hexdigest()
+
+
+def _frame(columns: dict[str, Any]) -> pd.DataFrame:
+    import pandas as pd  # noqa: PLC0415 -- loading a model does not need it
+
+    names = [column.name for column in SCORES]
+    return pd.DataFrame({name: columns[name] for name in names}).reset_index(drop=True)

@@ -1,0 +1,18 @@
+"""Reporting: tables on disk, the HTML report, and what the command prints."""
+
+from fraudlog.reporting.console import SHORT_ID, top_sessions, top_table
+from fraudlog.reporting.html import render_report
+from fraudlog.reporting.tables import TABLES, read_tables, staged, write_tables
+from fraudlog.reporting.text import safe_text
+
+__all__ = [
+    "SHORT_ID",
+    "TABLES",
+    "read_tables",
+    "render_report",
+    "safe_text",
+    "staged",
+    "top_sessions",
+    "top_table",
+    "write_tables",
+]

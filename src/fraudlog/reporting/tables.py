@@ -1,0 +1,121 @@
+"""Tables on disk: Parquet, shielded, each file replaced in one step."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fraudlog.errors import InputError, OutputError
+from fraudlog.privacy import Pseudonyms, shield
+from fraudlog.schema import DECISIONS, EVENTS, REJECTED, SCORES, SESSIONS, Column, to_arrow, to_pandas
+from fraudlog.sessions import FEATURES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    import pandas as pd
+
+__all__ = ["TABLES", "read_tables", "staged", "write_tables"]
+
+_FEATURE_COLUMNS = tuple(Column(row.name, "float64", row.meaning, row.unit) for row in FEATURES)
+_SESSION_ID = Column(
+    "session_id", "category", "the session the event belongs to", category="user.unique_id.pseudonymous"
+)
+
+TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
+    "events": (*EVENTS, _SESSION_ID),
+    "rejected": REJECTED,
+    "sessions": (*SESSIONS, *_FEATURE_COLUMNS),
+    "scores": SCORES,
+    "decisions": DECISIONS,
+}
+"""The tables of a scored log, and their columns on disk."""
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """Give a draft folder inside `folder`; when all went well, move its files to `folder`, each in one step.
+
+    If anything fails before that, a full disk or a bug, `folder` stands as it was and the draft is removed.
+
+    Raises
+    ------
+    OutputError
+        If something can't be written; the message names the file and the operating system's reason.
+    """
+    draft = folder / f".draft-{os.getpid()}"
+    try:
+        draft.mkdir(parents=True)
+        try:
+            yield draft
+            for path in sorted(draft.iterdir()):
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+            for path in sorted(draft.iterdir()):
+                path.replace(folder / path.name)
+            _sync_folder(folder)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else "input/output error"
+        raise OutputError(
+            f"{folder}: can't be written ({why}); what stood there before still does", path=folder
+        ) from None
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_tables(
+    folder: Path, tables: Mapping[str, pd.DataFrame | pa.Table], summary: Mapping[str, Any], pseudonyms: Pseudonyms
+) -> None:
+    """Write the tables of a scored log as Parquet, and its summary as JSON.
+
+    No raw address, account or token reaches the disk, nor a temporary file: each table is shielded first.
+
+    Parameters
+    ----------
+    folder : Path
+        Best one of `staged`.
+    tables : mapping of str to DataFrame or pyarrow.Table
+        By the names of `TABLES`.
+    summary : mapping
+        JSON-ready.
+    pseudonyms : Pseudonyms
+    """
+    for name, frame in tables.items():
+        table = shield(to_arrow(frame, TABLES[name]), TABLES[name], pseudonyms)
+        pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
+    (folder / "summary.json").write_text(json.dumps(summary, indent=1, allow_nan=False), encoding="utf-8")
+
+
+def read_tables(folder: Path, *names: str) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
+    """Read tables that `write_tables` wrote, and the summary.
+
+    Raises
+    ------
+    InputError
+        If the folder lacks one of them, or one is damaged.
+    """
+    needed = [*(f"{name}.parquet" for name in names), "summary.json"]
+    lacking = [name for name in needed if not (folder / name).is_file()]
+    if lacking:
+        raise InputError(f"{folder}: lacks {lacking[0]}; run `fraudlog score LOG --out {folder}`", source=folder)
+    try:
+        tables = {name: to_pandas(pq.read_table(folder / f"{name}.parquet")) for name in names}
+        summary: dict[str, Any] = json.loads((folder / "summary.json").read_text("utf-8"))
+    except (OSError, pa.ArrowInvalid, ValueError):
+        raise InputError(f"{folder}: a table is damaged; run `fraudlog score` again", source=folder) from None
+    return tables, summary

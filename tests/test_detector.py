@@ -1,0 +1,136 @@
+"""The detector: scores, reasons that add up, files that can be trusted, and sense on a real log."""
+
+from __future__ import annotations
+
+import zipfile
+from contextlib import suppress
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fraudlog as fl
+from fraudlog.detecting import presumed_human
+from fraudlog.errors import ConfigError, ModelError, NotFittedError, SchemaError
+from fraudlog.schema import SCORES, column_names
+
+
+def test_scores_have_the_declared_columns(sample_sessions, sample_scores):
+    """One row a session in the order given, all shares between 0 and 1."""
+    assert list(sample_scores) == column_names(SCORES)
+    assert sample_scores["session_id"].tolist() == sample_sessions["session_id"].tolist()
+    for name in ("anomaly_score", "risk", "confidence"):
+        assert sample_scores[name].between(0, 1).all()
+
+
+def test_reasons_add_up_to_the_risk(sample_scores):
+    """Nothing of a risk is unexplained, to 1e-9."""
+    sums = np.array([sum(reason["contribution"] for reason in reasons) for reasons in sample_scores["reasons"]])
+    np.testing.assert_allclose(sums, sample_scores["risk"], atol=1e-9)
+
+
+def test_every_reason_reads_as_a_sentence(sample_scores):
+    """No code without words, no placeholder left."""
+    texts = {text for reasons in sample_scores["reasons"] for text in fl.describe_reasons(reasons)}
+    assert texts
+    assert not any("{" in text or "nan" in text for text in texts)
+
+
+def test_scanners_and_scripts_stand_above_browsers(sample_sessions, sample_scores):
+    """On the real log: who probes, who sends no agent, who scripts; and nine browsers in ten below all of them."""
+    risk = sample_scores["risk"]
+    human = presumed_human(sample_sessions)
+    ordinary = risk[human].quantile(0.9)
+    assert (sample_sessions.loc[risk.nlargest(8).index, "admin_missing"] > 0).sum() >= 6
+    for name in ("probe_requests", "library_requests", "headless_requests", "crawler_requests", "admin_missing"):
+        assert risk[sample_sessions[name] > 0].min() > ordinary
+    assert not (risk[human] >= fl.Policy().challenge_at).any()
+
+
+def test_same_input_gives_the_same_bits(sample_sessions, sample_scores):
+    """Fitting again changes nothing."""
+    pd.testing.assert_frame_equal(fl.Detector().fit(sample_sessions).score(sample_sessions), sample_scores)
+
+
+def test_scoring_part_of_a_log_gives_the_same_rows(sample_detector, sample_sessions, sample_scores):
+    """A session's score does not depend on which others are scored with it."""
+    part = sample_sessions.iloc[100:150]
+    expected = sample_scores.iloc[100:150].reset_index(drop=True)
+    pd.testing.assert_frame_equal(sample_detector.score(part), expected)
+
+
+def test_saved_detector_scores_the_same(tmp_path, sample_detector, sample_sessions, sample_scores):
+    """Bit for bit, and saving twice gives the same bytes."""
+    sample_detector.save(tmp_path / "a.fraudlog")
+    sample_detector.save(tmp_path / "b.fraudlog")
+    assert (tmp_path / "a.fraudlog").read_bytes() == (tmp_path / "b.fraudlog").read_bytes()
+    pd.testing.assert_frame_equal(fl.Detector.load(tmp_path / "a.fraudlog").score(sample_sessions), sample_scores)
+
+
+def test_model_file_holds_no_pickle_and_no_address(tmp_path, sample_detector, sample_log):
+    """Arrays and JSON only."""
+    sample_detector.save(tmp_path / "m.fraudlog")
+    with zipfile.ZipFile(tmp_path / "m.fraudlog") as file:
+        content = b"".join(file.read(name) for name in file.namelist())
+        assert {name.rpartition(".")[2] for name in file.namelist()} == {"npy", "json"}
+    assert not any(address.encode() in content for address in set(sample_log.events["client_ip"]))
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_a_damaged_model_is_refused_or_unchanged(tmp_path_factory, sample_detector, data):
+    """Any flipped bit: a clear error, or the very same detector (bits of the zip that say nothing)."""
+    path = tmp_path_factory.mktemp("model") / "m.fraudlog"
+    sample_detector.save(path)
+    content = bytearray(path.read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(content)
+    with suppress(ModelError):
+        assert fl.Detector.load(path)._manifest() == sample_detector._manifest()
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x05\x06" + bytes(18)])
+def test_a_file_that_is_no_model_is_refused(tmp_path, content):
+    """One clear line."""
+    (tmp_path / "m").write_bytes(content)
+    with pytest.raises(ModelError, match="is no fraudlog model"):
+        fl.Detector.load(tmp_path / "m")
+
+
+def test_missing_model_says_how_to_make_one(tmp_path):
+    """`fraudlog fit` makes one."""
+    with pytest.raises(ModelError, match="fraudlog fit"):
+        fl.Detector.load(tmp_path / "none")
+
+
+def test_unfitted_detector_says_so(sample_sessions):
+    """Fit first."""
+    with pytest.raises(NotFittedError, match="fit"):
+        fl.Detector().score(sample_sessions)
+
+
+def test_too_few_people_to_learn_from(sample_sessions):
+    """An idea of usual needs people."""
+    with pytest.raises(ConfigError, match="presumed human"):
+        fl.Detector().fit(sample_sessions.head(20))
+
+
+def test_missing_feature_is_named(sample_detector, sample_sessions):
+    """Another table is refused with the column's name."""
+    with pytest.raises(SchemaError, match="lacks the column requests"):
+        sample_detector.score(sample_sessions.drop(columns="requests"))
+
+
+def test_parameters_are_checked():
+    """Below 1 tree or 2 rows there is no forest."""
+    with pytest.raises(ConfigError, match="n_estimators"):
+        fl.Detector(n_estimators=0)
+
+
+def test_callers_sessions_are_not_changed(sample_sessions):
+    """Fit and score read only."""
+    before = sample_sessions.copy()
+    fl.Detector(n_estimators=5).fit(sample_sessions).score(sample_sessions)
+    pd.testing.assert_frame_equal(sample_sessions, before)

@@ -1,0 +1,134 @@
+"""Pseudonyms equal the draft's vectors, keys are kept apart, and nothing raw reaches a disk."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fraudlog.errors import ConfigError
+from fraudlog.privacy import Pseudonyms, load_key, shield
+from fraudlog.privacy.pseudonyms import encrypt_addresses
+from fraudlog.schema import EVENTS, REJECTED
+
+# draft-denis-ipcrypt, appendix with test vectors of ipcrypt-pfx
+VECTOR_KEY = bytes.fromhex("0123456789abcdeffedcba98765432101032547698badcfeefcdab8967452301")
+VECTORS = {
+    "0.0.0.0": "151.82.155.134",
+    "192.0.2.1": "100.115.72.131",
+    "2001:db8::1": "c180:5dd4:2587:3524:30ab:fa65:6ab6:f88",
+}
+NAMES = Pseudonyms(VECTOR_KEY)
+
+
+def test_addresses_equal_the_drafts_vectors():
+    """One by one and all at once."""
+    assert encrypt_addresses(list(VECTORS), VECTOR_KEY) == list(VECTORS.values())
+
+
+addresses = st.ip_addresses(v=4) | st.ip_addresses(v=6)
+
+
+@given(st.lists(addresses, min_size=2, max_size=8))
+def test_common_prefixes_are_preserved_exactly(plain):
+    """Two addresses share as many leading bits after as before, and stay of their version."""
+    hidden = [ipaddress.ip_address(one) for one in NAMES.addresses([str(one) for one in plain])]
+    for a, x in zip(plain, hidden, strict=True):
+        assert a.version == x.version
+        for b, y in zip(plain, hidden, strict=True):
+            if a.version == b.version:
+                assert (int(a) ^ int(b)).bit_length() == (int(x) ^ int(y)).bit_length()
+
+
+def test_a_network_is_the_network_of_its_addresses():
+    """A /24 on disk holds the addresses on disk that were in it."""
+    network, address = NAMES.addresses(["203.0.113.0/24", "203.0.113.77"])
+    assert ipaddress.ip_address(address) in ipaddress.ip_network(network)
+
+
+def test_tokens_differ_by_kind_and_key():
+    """An account and a session of the same name can't be matched, nor two keys' tokens."""
+    tokens = {
+        *NAMES.tokens(["alice"], "user"),
+        *NAMES.tokens(["alice"], "session_token"),
+        *Pseudonyms(bytes(range(32))).tokens(["alice"], "user"),
+    }
+    assert len(tokens) == 3
+    assert all(len(token) == 26 and "alice" not in token for token in tokens)
+
+
+def test_shield_leaves_no_identifier():
+    """Addresses, accounts, queries and unknown columns are gone; the rest stands; nulls stay null."""
+    plain = pa.table(
+        {
+            "client_ip": pa.array(["203.0.113.9", None]).dictionary_encode(),
+            "user": ["alice", None],
+            "query": ["token=secret", None],
+            "referrer": ["http://a.example/p?mail=bob", None],
+            "path": ["/p", None],
+            "cookie": ["c=1", "c=2"],
+        }
+    )
+    hidden = shield(plain, EVENTS, NAMES)
+    assert hidden.column_names == ["client_ip", "user", "query", "referrer", "path"] or set(hidden.column_names) == {
+        "client_ip", "user", "query", "referrer", "path",
+    }  # fmt: skip
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, hidden.schema) as writer:
+        writer.write_table(hidden)
+    content = sink.getvalue().to_pybytes()
+    assert not any(word in content for word in (b"203.0.113", b"alice", b"secret", b"bob", b"c=1"))
+    assert hidden.column("referrer").to_pylist() == ["http://a.example/p", None]
+    assert hidden.column("client_ip").null_count == hidden.column("user").null_count == 1
+    assert hidden.column("query").null_count == 2
+
+
+def test_rejected_lines_keep_their_place_not_their_bytes():
+    """Source and line lead back to the log, where it still lies."""
+    hidden = shield(
+        pa.table({"source": ["a.log"], "line_number": [3], "reason": ["no_match"], "raw": [b"x"]}), REJECTED, NAMES
+    )
+    assert hidden.to_pylist() == [{"source": "a.log", "line_number": 3, "reason": "no_match", "raw": None}]
+
+
+def test_key_is_made_once_for_its_owner_alone(tmp_path):
+    """Mode 0600, the same key the next time."""
+    path = tmp_path / "deep" / "key"
+    key = load_key(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert load_key(path) == key
+    assert len(key) == 32
+
+
+def test_key_comes_from_the_environment_first(tmp_path, monkeypatch):
+    """For services and jobs; no file is made then."""
+    monkeypatch.setenv("FRAUDLOG_KEY", "ab" * 32)
+    assert load_key(tmp_path / "key") == bytes.fromhex("ab" * 32)
+    assert not (tmp_path / "key").exists()
+
+
+@pytest.mark.parametrize("text", ["", "zz" * 32, "ab" * 31])
+def test_a_key_of_another_form_is_refused_without_showing_it(monkeypatch, text):
+    """The message says how to make one."""
+    monkeypatch.setenv("FRAUDLOG_KEY", text)
+    with pytest.raises(ConfigError, match="64 hex digits") as caught:
+        load_key()
+    assert not text or text not in str(caught.value)
+
+
+def test_a_key_that_others_can_read_is_refused(tmp_path):
+    """Like ssh does."""
+    load_key(tmp_path / "key")
+    os.chmod(tmp_path / "key", 0o644)  # noqa: PTH101 -- the mode is the point
+    with pytest.raises(ConfigError, match="chmod 600"):
+        load_key(tmp_path / "key")
+
+
+def test_a_key_among_the_results_is_refused(tmp_path):
+    """With both in one place nothing is pseudonymous."""
+    with pytest.raises(ConfigError, match="folder of the results"):
+        load_key(tmp_path / "out" / "key", outside=tmp_path / "out")
