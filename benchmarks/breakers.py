@@ -2,9 +2,9 @@
 
     python benchmarks/breakers.py
 
-Each line stands between two good ones in a file of its own. A cell is wrong if it is not what the server meant, if the line
-should have been refused and was not (all its cells), or if its neighbours suffered. Six cells a line: client, time, request,
-status, size, agent.
+Each line stands between two good ones in a file of its own. A cell is wrong if it is not what the server meant, if the
+line should have been refused and was not (all its cells), or if its neighbours suffered. Six cells a line: client,
+time, request, status, size, agent.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ GOOD = [
 GOOD_CELLS = [(f"192.0.2.{n}", MICROS, f"GET /good{n} HTTP/1.1", 200, n, f"good {n}") for n in (1, 2)]
 
 
-def line(  # noqa: PLR0913 -- the values of a line
+def line(
     request: str = "GET / HTTP/1.1", agent: str = "a", *, client: str = IP, user: str = "-", when: str = WHEN,
     status: str = "200", size: str = "5", referrer: str = "-",
 ) -> bytes:  # fmt: skip
@@ -121,7 +121,7 @@ def number(text: Any) -> int | None:
 
 def nothing(text: Any) -> str | None:
     """Turn a dash into nothing."""
-    return None if text in ("-", "", None) or text != text else text
+    return None if text in ("-", "", None) or text != text else text  # noqa: PLR0124 -- NaN
 
 
 def apachelogs(path: str) -> list[tuple[Any, ...]]:
@@ -209,7 +209,7 @@ def duckdb_csv(path: str) -> list[tuple[Any, ...]]:
     columns = "{" + ",".join(f"'c{n}':'VARCHAR'" for n in range(10)) + "}"
     query = (
         f"SELECT * FROM read_csv(?, delim=' ', quote='\"', escape='\\', header=false, auto_detect=false, "
-        f"ignore_errors=true, columns={columns})"
+        f"strict_mode=false, ignore_errors=true, columns={columns})"
     )
     return split_rows([list(row) for row in duckdb.execute(query, [path]).fetchall()])
 

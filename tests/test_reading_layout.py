@@ -82,7 +82,7 @@ def test_any_format_string_compiles(form, line, expected):
         ("$remote_addr$status $time_local", "nothing stands between"),
         ("$remote_addr $status", "no time"),
         ("%h %s", "no time"),
-        ("plain", "unknown format"),
+        ("plain", "is not known"),
         ('{"ip":"$remote_addr"}', "no time"),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fraudlog.errors import ConfigError, FormatError
+from fraudlog.errors import ConfigError, FormatError, InputError
 from fraudlog.reading import REASONS, Field, Format, all_formats, iter_log, read_log
 from fraudlog.reading import formats as formats_module
 from fraudlog.schema import EVENTS, REJECTED, arrow_schema, column_names
@@ -232,7 +232,7 @@ def test_any_bytes_are_read_or_refused(data):
     message = ""
     try:
         read_log(io.BytesIO(data))
-    except FormatError as error:
+    except InputError as error:
         message = str(error)
     assert "\n" not in message
 

@@ -125,9 +125,9 @@ def test_url_through_fsspec():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256)) * 4, "not a log"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256)) * 4, "binary"),
         (b"\xff\xfe1\x002\x00", "UTF-16"),
-        (b"Dear diary,\nnothing today.\n", "no known access log format"),
+        (b"Dear diary,\nnothing today.\n", "no access log of a known format"),
     ],
 )
 def test_what_is_no_log_says_so_in_one_line(tmp_path, content, message):
@@ -143,7 +143,7 @@ def test_what_is_no_log_says_so_in_one_line(tmp_path, content, message):
 def test_missing_files(tmp_path):
     """One clear line each."""
     for path in (tmp_path / "missing.log", str(tmp_path / "no*"), [], tmp_path):
-        with pytest.raises(InputError, match=r"no (such )?file"):
+        with pytest.raises(InputError, match=r"no such file|without any file"):
             read_log(path)
     with pytest.raises(ConfigError):
         read_log(5)

@@ -6,20 +6,24 @@
 from fraudlog.reading.client_ip import TrustedProxies
 from fraudlog.reading.decompress import Caps
 from fraudlog.reading.fieldmaps import Field
+from fraudlog.reading.follow import Follower
 from fraudlog.reading.formats import FORMATS, Format, all_formats
 from fraudlog.reading.log import ParsedLog, Summary, iter_log, read_log
 from fraudlog.reading.reasons import REASONS
+from fraudlog.reading.sources import read_lines
 
 __all__ = [
     "FORMATS",
     "REASONS",
     "Caps",
     "Field",
+    "Follower",
     "Format",
     "ParsedLog",
     "Summary",
     "TrustedProxies",
     "all_formats",
     "iter_log",
+    "read_lines",
     "read_log",
 ]

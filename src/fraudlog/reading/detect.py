@@ -53,7 +53,7 @@ def detect(head: bytes, source: str, options: Options) -> Format:
     scored = [score for row in _candidates(lines, options) if (score := _score(row, lines, options)) is not None]
     best = max((share for share, _, _ in scored), default=0.0)
     if best < _LEAST_SHARE:
-        raise FormatError(f"{source}: {_what_else(head, lines)}", source=source)
+        raise FormatError(f"{source}: is no access log of a known format: {_what_else(head, lines)}", source=source)
     close = [score for score in scored if score[0] >= best - _SAME]
     widest = max(n_columns for _, n_columns, _ in close)
     chosen = next(row for _, n_columns, row in close if n_columns == widest)
@@ -115,7 +115,7 @@ def _what_else(head: bytes, lines: Sequence[bytes]) -> str:
         return "it is UTF-16; convert it to UTF-8 first"
     odd = len(head) - len(head.translate(None, _BINARY + b"\0"))
     if odd > 0.05 * len(head):
-        return "it is not a log: the content is binary"
+        return "the content is binary"
     if (
         sum(
             bool(re.match(rb"\[?[\w ,:./-]{8,40}\]? \[[\w:]*(?:error|crit|warn|notice|debug|alert|info)", line))
@@ -124,7 +124,7 @@ def _what_else(head: bytes, lines: Sequence[bytes]) -> str:
         > 5
     ):
         return "it is a server's error log, not an access log"
-    return "no known access log format fits; name it by format= (a name or the server's log_format string)"
+    return "name its format, or give the server's own log_format string"
 
 
 _EXTRA: Final = re.compile(rb' (?:"((?:[^"\\]|\\.)*)"|([^ "]+))')
@@ -148,7 +148,7 @@ def with_extras(row: Format, lines: Sequence[bytes]) -> Format:
     seen: dict[int, list[str]] = {}
     unquoted: set[int] = set()
     for line in lines:
-        match = next((m for layout in row.layouts if (m := layout.regex().match(line))), None)
+        match = next((m for layout in row.layouts if (m := layout.regex().fullmatch(line.rstrip()))), None)
         if match is None:
             continue
         end = match.end(len(match.groups())) + 1

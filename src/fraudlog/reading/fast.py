@@ -225,15 +225,14 @@ class FastTextReader(TextReader):
         self.texts = _Texts(len(self.program.slots))
         self.careful = TextReader(format_, options)
         self.buffer = np.zeros(kernel.PAD, np.uint8)
-        self.pairs: dict[tuple[int, int], int] = {}
 
     def begin_block(self, block: Block) -> None:
         """Begin the table of strings anew when it is full."""
+        before = self.interners
         super().begin_block(block)
-        if self.texts.is_full or self.interners.n_bytes == 0:
+        if self.texts.is_full or self.interners is not before:
             self.interners = Interners()
             self.texts = _Texts(len(self.program.slots))
-            self.pairs = {}
 
     def read_block(self, block: Block) -> Chunk:
         """Read the lines of a block."""

@@ -100,7 +100,6 @@ FORMATS: Final[tuple[Format, ...]] = (
         (
             f"$host:$digits $vhost_client $word $remote_user {_COMBINED}",
             f"$host $vhost_client $word $remote_user {_COMBINED}",
-            f"$host:$digits $vhost_client $word $remote_user {_CORE}",
         ),
         is_open=True,
     ),
@@ -134,7 +133,6 @@ FORMATS: Final[tuple[Format, ...]] = (
         "text",
         "the Common Log Format of NCSA httpd; Apache mod_log_config manual",
         (f"$remote_addr $word $remote_user {_CORE}",),
-        is_open=True,
     ),
     Format(
         "nginx_proxy_manager",
@@ -323,7 +321,10 @@ def find_format(text: str) -> Format:
     if text in formats:
         return formats[text]
     if not is_template(text):
-        raise ConfigError(f"unknown format {text!r}; there are {', '.join(formats)}", parameter="format")
+        raise ConfigError(
+            f"format {text!r} is not known; use auto, the server's log_format string, or one of {', '.join(formats)}",
+            parameter="format",
+        )
     if text.lstrip().startswith("{") and "$" in text:
         return Format(
             "nginx log_format", "json", "compiled from the caller's string", fields=fieldmaps.from_nginx_json(text)

@@ -393,7 +393,10 @@ class CsvReader(_NamedValues):
         if self.names is None:
             text = decode(line)
             self.delimiter = max(",;\t|", key=text.count)
-            values = next(csv.reader([text], delimiter=self.delimiter), [])
+            try:
+                values = next(csv.reader([text], delimiter=self.delimiter), [])
+            except csv.Error:
+                return "no_header"
             self.names = {name.strip(): index for index, name in enumerate(values)}
             return None
         try:

@@ -248,15 +248,14 @@ class _Run:
         caps: Caps | None,
         threads: int | None,
     ) -> None:
+        self.chosen = None if format_ == "auto" else find_format(format_)
         self.frame = path if is_frame(path) else None
         self.sources = [] if self.frame is not None else find_sources(path, caps)
-        self.may_skip = len(self.sources) > 1
         self.label = str(path) if isinstance(path, str) else "the log"
         self.keep_half, self.threads = keep_half, threads
         self.problems: dict[str, str] = {}
         self.formats: dict[str, None] = {}
         self.fields = fields
-        self.chosen = None if format_ == "auto" else find_format(format_)
         known = self.chosen.fields if self.chosen is not None else ()
         is_text = self.chosen is not None and self.chosen.family == "text"
         rows = declared(fields, known) if fields is not None and not is_text else None
@@ -283,7 +282,7 @@ class _Run:
                 yield from self._one(source)
                 n_read += 1
             except InputError as error:
-                if not self.may_skip:
+                if not source.may_fail:
                     raise
                 first_error = first_error or error
                 self.problems[source.name] = str(error)
@@ -304,9 +303,18 @@ class _Run:
             chosen = self.chosen or detect(head[:HEAD_BYTES], source.name, self.options)
             self.formats[chosen.name] = None
         blocks = frame(source.name, _chain(head, pieces), keep_half=self.keep_half)
-        yield from read_blocks(chosen, self.options, blocks, size=source.size, threads=self.threads)
+        n_events = 0
+        for chunk, n_bytes in read_blocks(chosen, self.options, blocks, size=source.size, threads=self.threads):
+            n_events += chunk.n_events
+            yield chunk, n_bytes
         if source.problem:
-            self.problems[source.name] = source.problem
+            self._note_problem(source, n_events)
+
+    def _note_problem(self, source: Source, n_events: int) -> None:
+        """Keep what was wrong with the end of a source; where nothing came before it, that is an error."""
+        if not n_events:
+            raise InputError(f"{source.name}: {source.problem}", source=source.name)
+        self.problems[source.name] = source.problem
 
     def _parquet(self, source: Source) -> Iterator[tuple[Chunk, int]]:
         if not isinstance(source.target, Path):

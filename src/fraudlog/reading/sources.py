@@ -13,11 +13,12 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from fraudlog.errors import ConfigError, InputError
 from fraudlog.reading.decompress import Caps, DamageError, compression_of, expand
+from fraudlog.reading.framing import frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["Source", "find_sources"]
+__all__ = ["Source", "find_sources", "read_lines"]
 
 _PIECE: Final = 4 << 20
 _SKIPPED: Final = (".swp", ".tmp", ".lock")
@@ -40,6 +41,8 @@ class Source:
     name: str
     target: Path | str | IO[Any]
     caps: Caps = field(default_factory=Caps)
+    may_fail: bool = False
+    """Whether it came from a folder or glob, so that others go on without it."""
     problem: str = ""
     """What was wrong with the end of the stream, once it was read."""
 
@@ -70,7 +73,7 @@ class Source:
                 except DamageError as damage:
                     self.problem = str(damage)
         except FileNotFoundError:
-            raise InputError(f"{self.name}: no such file", source=self.name) from None
+            raise InputError(f"{self.name}: no such file; check the path", source=self.name) from None
         except IsADirectoryError:
             raise InputError(f"{self.name}: it is a folder", source=self.name) from None
         except PermissionError:
@@ -154,11 +157,11 @@ def find_sources(path: Any, caps: Caps | None = None) -> list[Source]:  # noqa: 
 
 def _local(path: Path, text: str, caps: Caps) -> list[Source]:
     if path.is_dir():
-        return [Source(str(file), file, caps) for file in _files(path.iterdir())]
+        return [Source(str(file), file, caps, may_fail=True) for file in _files(path.iterdir())]
     if not path.exists() and has_magic(text):
-        return [Source(str(file), file, caps) for file in _files(map(Path, glob(text, recursive=True)))]  # noqa: PTH207 -- absolute patterns too
+        return [Source(str(file), file, caps, may_fail=True) for file in _files(map(Path, glob(text, recursive=True)))]  # noqa: PTH207 -- absolute patterns too
     if not path.exists():
-        raise InputError(f"{text}: no such file", source=text)
+        raise InputError(f"{text}: no such file; check the path", source=text)
     return [Source(text, path, caps)]
 
 
@@ -168,5 +171,17 @@ def _files(paths: Iterable[Path]) -> list[Path]:
 
 def _found(sources: list[Source], text: str) -> list[Source]:
     if not sources:
-        raise InputError(f"{text}: no file there", source=text)
+        raise InputError(f"{text}: is a folder or pattern without any file", source=text)
     return sources
+
+
+def read_lines(path: Any) -> Iterator[bytes]:  # noqa: ANN401 -- as `find_sources`
+    r"""Yield the lines of a log as they stand, unpacked, without their ends; numbered as `read_log` numbers them.
+
+    >>> import io
+    >>> list(read_lines(io.BytesIO(b"a\nb")))
+    [b'a', b'b']
+    """
+    for source in find_sources(path):
+        for block in frame(source.name, source.pieces()):
+            yield from (line.removesuffix(b"\r") for line in block.lines())
