@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
@@ -12,11 +13,35 @@ from fraudlog.reading import TrustedProxies, all_formats
 from fraudlog.reading.columns import events_table, rejected_table
 from fraudlog.reading.framing import Block, frame
 from fraudlog.reading.lines import Options, make_reader
+from fraudlog.reading.pipeline import fast_reader
 from reading_support import corpus_rows, shared_data
 
 pytest.importorskip("numba", reason="the extra `fast` is not installed")
 fast = pytest.importorskip("fraudlog.reading.fast")
 
+JSON = ["json", "caddy", "traefik_json", "gcp_load_balancer", "cloudflare_logpush", "azure_front_door", "nginx_json"]
+JSON_PIECES = [
+    *(
+        b'"',
+        b"\\",
+        b"\\u00e9",
+        b'\\"',
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b",",
+        b":",
+        b"null",
+        b"true",
+        b"1e5",
+        b"-0",
+        b"01",
+        b"NaN",
+    ),
+    *(b'"ip":"6.6.6.6",', b'"a":{"ip":"1.1.1.1"},', b"\xc3\xa9", b"\xff", b"\t", b"\0", b" ", b'"ts":5,', b"\n"),
+    *(b'{"ts":1700000000}', b'"user":{"id":1,"id":2},', b'"user":null,', b'"device":{},', b'"user.id":"x",'),
+]
 ACCELERATED = ["combined", "common", "vhost_combined", "traefik_clf", "haproxy_http"]
 PIECES = [
     b'"', b"\\", b'\\"', b"\\x22", b"\\x", b"-", b" ", b"  ", b"\t", b"\r", b"\0", b"\x80", b"\xff\xfe",
@@ -34,13 +59,13 @@ def lines_of(name: str) -> list[bytes]:
     return [row["line"].encode() for other in (name, "combined") for row in corpus_rows(other)][:200]
 
 
-def mutate(line: bytes, rng: random.Random) -> bytes:
+def mutate(line: bytes, rng: random.Random, pieces: list[bytes]) -> bytes:
     """Return the line with a few pieces put in, taken out or doubled."""
     for _ in range(rng.choice((0, 1, 1, 2, 4))):
         at = rng.randrange(len(line) + 1)
         kind = rng.random()
         if kind < 0.5:
-            line = line[:at] + rng.choice(PIECES) + line[at:]
+            line = line[:at] + rng.choice(pieces) + line[at:]
         elif kind < 0.7:
             line = line[:at] + line[at + rng.randrange(1, 12) :]
         elif kind < 0.85:
@@ -54,7 +79,9 @@ def assert_equal_paths(name: str, data: bytes, options: Options, *, pieces: int 
     """Read `data` both ways and compare all tables and counts."""
     step = len(data) // pieces + 1
     results = []
-    for reader in (fast.FastTextReader(all_formats()[name], options), make_reader(all_formats()[name], options)):
+    accelerated = fast_reader(all_formats()[name], options)
+    assert accelerated is not None
+    for reader in (accelerated, make_reader(all_formats()[name], options)):
         cut = [data[start : start + step] for start in range(0, len(data), step)]
         chunks = [reader.read_block(block) for block in frame("x", cut)]
         lines, blank = sum(chunk.n_lines for chunk in chunks), sum(chunk.n_blank for chunk in chunks)
@@ -66,6 +93,7 @@ def assert_equal_paths(name: str, data: bytes, options: Options, *, pieces: int 
     for column in results[0][3].column_names:
         got = results[0][3][column].to_pylist()
         assert got == careful[column].to_pylist(), column
+    assert results[0][3].column_names == careful.column_names
     results[0][3].validate(full=True)
 
 
@@ -75,8 +103,33 @@ def test_mutated_lines_read_alike(name):
     rng = random.Random(name)  # noqa: S311 -- not for secrets
     lines = lines_of(name)
     for pieces in (1, 3):
-        data = b"\n".join(mutate(rng.choice(lines), rng) for _ in range(4000))
+        data = b"\n".join(mutate(rng.choice(lines), rng, PIECES) for _ in range(4000))
         assert_equal_paths(name, data, OPTIONS[pieces > 1], pieces=pieces)
+
+
+@pytest.mark.parametrize("name", JSON)
+def test_damaged_json_reads_alike(name):
+    """Some thousands of damaged objects: keys twice, nested, odd numbers, escapes, cut anywhere."""
+    rng = random.Random(name)  # noqa: S311 -- not for secrets
+    lines = [row["line"].encode() for row in corpus_rows(name)]
+    data = b"\n".join(mutate(rng.choice(lines), rng, JSON_PIECES) for _ in range(2500))
+    assert_equal_paths(name, data, OPTIONS[0], pieces=3)
+
+
+NAMES = st.sampled_from(["ts", "ip", "user", "id", "device", "os", "url", "0", "é"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner) | st.dictionaries(NAMES, inner),
+    max_leaves=12,
+)
+
+
+@given(VALUES)
+@settings(max_examples=150)
+def test_any_json_reads_alike(value):
+    """Any value JSON can hold, under names that matter."""
+    data = json.dumps({"ts": 1_700_000_000, "ip": "192.0.2.1", "user": value, "device": value}).encode()
+    assert_equal_paths("json", data + b"\n" + json.dumps(value).encode(), OPTIONS[0])
 
 
 @given(st.lists(st.sampled_from(PIECES) | st.binary(max_size=12), max_size=30), st.sampled_from(ACCELERATED))

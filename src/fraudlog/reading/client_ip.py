@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from socket import AF_INET, inet_pton
 from typing import TYPE_CHECKING, Final
 
 from fraudlog.errors import ConfigError
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["TrustedProxies", "canonical", "hops", "strip_port"]
 
 _LONGEST: Final = 45 + 1 + 32
+_OCTET: Final = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_IPV4 = re.compile(rf"{_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET}")
 _FOR = re.compile(r'(?:^|[;\s])for\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;,"\s]+))', re.IGNORECASE)
 _ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"|")+')
 
@@ -37,23 +38,13 @@ def canonical(text: str) -> str | None:
     if not 2 <= len(text) <= _LONGEST or not text.isascii():
         return None
     if ":" not in text:
-        return text if _is_ipv4(text) else None
+        return text if _IPV4.fullmatch(text) else None
     try:
         address = IPv6Address(text.partition("%")[0])
     except ValueError:
         return None
     mapped = address.ipv4_mapped
     return str(mapped) if mapped is not None else str(address)
-
-
-def _is_ipv4(text: str) -> bool:
-    if text.count(".") != 3:
-        return False
-    try:
-        inet_pton(AF_INET, text)
-    except (OSError, ValueError):
-        return False
-    return not any(len(part) > 1 and part[0] == "0" for part in text.split("."))
 
 
 def strip_port(text: str) -> str:

@@ -64,18 +64,23 @@ def _candidates(lines: Sequence[bytes], options: Options) -> Iterable[Format]:
     """Return the formats worth trying, by the look of the lines."""
     formats = all_formats().values()
     objects = [record for line in lines if (record := _object(line)) is not None]
+    found: list[Format] = []
     if len(objects) >= _LEAST_SHARE * len(lines):
-        return [
+        known = options.fields is None
+        found += [
             row
             for row in formats
-            if row.family == "json" and (options.fields is None or row.name == "json") and _has(objects, row.needs)
+            if row.family == "json" and (known or row.name == "json") and _has(objects, row.needs)
         ]
-    if any(line[:8].lower() == b"#fields:" for line in lines):
-        names = next(line for line in lines if line[:8].lower() == b"#fields:").decode("utf-8", "replace")
-        return [row for row in formats if row.family == "w3c" and all(need in names for need in row.needs)][:1]
-    texts = [row for row in formats if row.family == "text"]
-    looks_csv = _NAME_SIGNS.fullmatch(lines[0].strip()) is not None
-    return [*texts, *(row for row in formats if row.family == "csv" and looks_csv)]
+    names = next((line for line in lines if line[:8].lower() == b"#fields:"), None)
+    if names is not None:
+        text = decode(names)
+        found += [row for row in formats if row.family == "w3c" and all(need in text for need in row.needs)][:1]
+    if len(objects) <= (1 - _LEAST_SHARE) * len(lines):
+        found += [row for row in formats if row.family == "text"]
+    if _NAME_SIGNS.fullmatch(lines[0].strip()) is not None:
+        found += [row for row in formats if row.family == "csv"]
+    return found
 
 
 def _object(line: bytes) -> dict[str, object] | None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fraudlog.reading.layout import Layout, Part
     from fraudlog.reading.values import Row
 
-__all__ = ["FastTextReader", "can_accelerate"]
+__all__ = ["FastTextReader", "Texts", "can_accelerate"]
 
 _INTERNED: Final = frozenset({"text", "address", "address_port", "address_before_port", "protocol", "forwarded"})
 _ACTION_OF: Final = {
@@ -155,7 +155,7 @@ def _host(raw: bytes, row: Row) -> None:
     row["host"] = text
 
 
-class _Texts:
+class Texts:
     """The table of strings, and what each became."""
 
     def __init__(self, n_slots: int) -> None:
@@ -222,7 +222,7 @@ class FastTextReader(TextReader):
         self.layout = self.matchers[0].layout
         self.has_urls = any(part.variable.reader == "request_url" for part in self.layout.parts)
         self.program = _Program(self, self.layout)
-        self.texts = _Texts(len(self.program.slots))
+        self.texts = Texts(len(self.program.slots))
         self.careful = TextReader(format_, options)
         self.buffer = np.zeros(kernel.PAD, np.uint8)
 
@@ -232,7 +232,7 @@ class FastTextReader(TextReader):
         super().begin_block(block)
         if self.texts.is_full or self.interners is not before:
             self.interners = Interners()
-            self.texts = _Texts(len(self.program.slots))
+            self.texts = Texts(len(self.program.slots))
 
     def read_block(self, block: Block) -> Chunk:
         """Read the lines of a block."""
@@ -244,15 +244,8 @@ class FastTextReader(TextReader):
         return _Assembly(self, block, found, size).chunk()
 
     def load(self, block: Block, size: int) -> None:
-        """Copy a block to where the kernel reads it, with an end to its last line and room behind."""
-        if self.buffer.size < size + kernel.PAD:
-            self.buffer = np.zeros(size + size // 8 + kernel.PAD, np.uint8)
-        at = 0
-        for part in block.parts:
-            self.buffer[at : at + len(part)] = np.frombuffer(part, np.uint8)
-            at += len(part)
-        self.buffer[size - 1] = 10
-        self.buffer[size : size + kernel.PAD] = 0
+        """Copy a block to where the kernel reads it."""
+        self.buffer = kernel.load(self.buffer, block.parts, size)
 
     def run(self, n_lines: int, size: int) -> dict[str, NDArray[Any]]:
         """Let the kernel read what was loaded; return its arrays."""

@@ -21,12 +21,12 @@ from numba.cpython.unsafe.numbers import trailing_zeros
 from numba.extending import intrinsic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
 
-__all__ = ["ACTIONS", "MODES", "PAD", "gather", "read_lines", "rehash"]
+__all__ = ["ACTIONS", "MODES", "PAD", "gather", "load", "read_lines", "rehash"]
 
 PAD: Final = 64
 """Bytes that must be readable behind a buffer."""
@@ -58,7 +58,8 @@ _LINES: Final = np.uint64(0x0A0A0A0A0A0A0A0A)
 _LOW: Final = np.uint64(0x2020202020202020)
 _SHIFT: Final = np.uint64(29)
 _DAYS: Final = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
-_FIRST_YEAR, _LAST_YEAR = 1990, 2099
+_FIRST_YEAR: Final = 1990
+_LAST_YEAR: Final = 2099
 
 
 def _load(bits: int) -> Any:  # noqa: ANN401 -- Numba has no types
@@ -83,6 +84,19 @@ _byte: Callable[[Bytes, int], int] = _load(8)
 Bytes: TypeAlias = "NDArray[np.uint8]"
 _F = TypeVar("_F", bound="Callable[..., Any]")
 _jit: Callable[[_F], _F] = numba.njit(nogil=True, cache=True, inline="never", error_model="numpy")
+
+
+def load(buffer: Bytes, parts: Sequence[bytes | memoryview], size: int) -> Bytes:
+    """Copy the parts of a block into `buffer`, or a larger one, with an end to the last line and room behind."""
+    if buffer.size < size + PAD:
+        buffer = np.zeros(size + size // 8 + PAD, np.uint8)
+    at = 0
+    for part in parts:
+        buffer[at : at + len(part)] = np.frombuffer(part, np.uint8)
+        at += len(part)
+    buffer[size - 1] = 10
+    buffer[size : size + PAD] = 0
+    return buffer
 
 
 @_jit

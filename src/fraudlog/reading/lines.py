@@ -27,11 +27,14 @@ if TYPE_CHECKING:
     from fraudlog.reading.formats import Format
     from fraudlog.reading.framing import Block
     from fraudlog.reading.layout import Layout
-    from fraudlog.reading.values import Row
+    from fraudlog.reading.values import Reader, Row
 
-__all__ = ["CsvReader", "JsonReader", "LineReader", "Options", "TextReader", "W3cReader", "make_reader"]
+    _Step = tuple[tuple[str, ...], Reader, Target, bool]
+
+__all__ = ["CsvReader", "JsonReader", "LineReader", "Options", "TextReader", "W3cReader", "is_scalar", "make_reader"]
 
 _CACHED: Final = 65_536
+_PLANS: Final = 1024
 _INTERNED_BYTES: Final = 96 << 20
 """When the distinct texts take more than this, numbering begins anew: a client that changes its agent with each
 request must not fill the memory."""
@@ -272,19 +275,38 @@ class _Record:
 
     def __init__(self, fields: Sequence[Field], zone: tzinfo, *, is_lenient: bool) -> None:
         self.steps = [
-            (field.sources, READERS[reader_of(field)], Target(field.column, field.unit, zone, field.values),
-             is_lenient and field.column not in ("timestamp", "client_ip"))
+            (
+                field.sources,
+                READERS[reader_of(field)],
+                Target(field.column, field.unit, zone, field.values),
+                is_lenient and field.column not in ("timestamp", "client_ip"),
+            )
             for field in fields
-        ]  # fmt: skip
+        ]
+        self._plans: dict[tuple[str, ...], list[_Step]] = {}
 
-    def fill(self, find: Callable[[str], Any]) -> Row | str:
+    def plan(self, names: tuple[str, ...]) -> list[_Step]:
+        """Return the steps that a record with these names can take; records of one program have few sets of names."""
+        found = self._plans.get(names)
+        if found is None:
+            found = [
+                (kept, reader, target, may_fail)
+                for sources, reader, target, may_fail in self.steps
+                if (kept := tuple(source for source in sources if _may_have(names, source)))
+            ]
+            if len(self._plans) >= _PLANS:
+                self._plans.clear()
+            self._plans[names] = found
+        return found
+
+    def fill(self, find: Callable[[str], Any], names: tuple[str, ...]) -> Row | str:
         """Read the values that `find` returns into a row, or return the reason why not."""
         row: Row = {}
         try:
-            for sources, reader, target, may_fail in self.steps:
+            for sources, reader, target, may_fail in self.plan(names):
                 if target.column in row:
                     continue
-                value = next((found for name in sources if _is_scalar(found := find(name))), None)
+                value = next((found for name in sources if is_scalar(found := find(name))), None)
                 if value is None:
                     continue
                 try:
@@ -297,7 +319,13 @@ class _Record:
         return row
 
 
-def _is_scalar(value: Any) -> bool:  # noqa: ANN401 -- whatever JSON holds
+def _may_have(names: tuple[str, ...], source: str) -> bool:
+    """Tell whether a record with these top-level names can hold a source."""
+    return source in names or all(part.split(".")[0] in names or part in names for part in source.split(" + "))
+
+
+def is_scalar(value: Any) -> bool:  # noqa: ANN401 -- whatever JSON holds
+    """Tell a value from nothing, a list and an object."""
     return isinstance(value, (str, int, float)) and value not in ("", "-")
 
 
@@ -317,7 +345,7 @@ class JsonReader(LineReader):
             return "not_json"
         if not isinstance(record, dict):
             return "not_object"
-        return self.record.fill(lambda name: look_up(record, name))
+        return self.record.fill(lambda name: look_up(record, name), tuple(record))
 
 
 class _NamedValues(LineReader):
@@ -336,7 +364,7 @@ class _NamedValues(LineReader):
             return "no_header"
         if len(values) != len(names):
             return "wrong_columns"
-        return self.record.fill(lambda name: _positional(values, names, name))
+        return self.record.fill(lambda name: _positional(values, names, name), tuple(names))
 
 
 def _positional(values: Sequence[str], names: Mapping[str, int], name: str) -> str | None:

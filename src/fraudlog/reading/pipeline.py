@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fast_reader", "read_blocks"]
 
-_WORTH_BYTES: Final = 24 << 20
+_WORTH_BYTES: Final = 8 << 20
 """Unpacked bytes from which loading the accelerator pays."""
 _SAMPLE: Final = 100
 _AHEAD: Final = 2
@@ -35,8 +35,13 @@ _AHEAD: Final = 2
 
 def fast_reader(format_: Format, options: Options) -> LineReader | None:
     """Return an accelerated reader of the format, or None if there is none."""
-    if format_.family != "text" or find_spec("numba") is None:
+    if format_.family not in ("text", "json") or find_spec("numba") is None:
         return None
+    if format_.family == "json":
+        from fraudlog.reading import fast_json  # noqa: PLC0415 -- Numba takes half a second
+
+        made = fast_json.FastJsonReader(format_, options)
+        return made if fast_json.can_accelerate(made) else None
     from fraudlog.reading.fast import FastTextReader, can_accelerate  # noqa: PLC0415 -- Numba takes half a second
 
     return FastTextReader(format_, options) if can_accelerate(format_.layouts[0]) else None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Source", "find_sources", "read_lines"]
 
 _PIECE: Final = 4 << 20
+_USUAL_RATIO: Final = 8
 _SKIPPED: Final = (".swp", ".tmp", ".lock")
 
 
@@ -43,14 +44,17 @@ class Source:
     caps: Caps = field(default_factory=Caps)
     may_fail: bool = False
     """Whether it came from a folder or glob, so that others go on without it."""
+    is_packed: bool = False
+    """Whether the content is compressed; known once the first piece was read."""
     problem: str = ""
     """What was wrong with the end of the stream, once it was read."""
 
     @property
     def size(self) -> int | None:
-        """Bytes of the file as it is stored; None where it is unknown."""
+        """Bytes of the file, estimated if it is packed; None where unknown."""
         try:
-            return self.target.stat().st_size if isinstance(self.target, Path) else None
+            stored = self.target.stat().st_size if isinstance(self.target, Path) else None
+            return stored if stored is None or not self.is_packed else stored * _USUAL_RATIO
         except OSError:
             return None
 
@@ -68,6 +72,7 @@ class Source:
                 head = next(raw, b"")
                 kind = compression_of(head)
                 chained = _chain(head, raw)
+                self.is_packed = bool(kind)
                 try:
                     yield from expand(chained, kind, self.name, self.caps) if kind else chained
                 except DamageError as damage:

@@ -47,7 +47,9 @@ _SHORT = re.compile(r"%([TFRDe])")
 _LONG: Final = {"T": "%H:%M:%S", "F": "%Y-%m-%d", "R": "%H:%M", "D": "%m/%d/%y", "e": "%d"}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-_HOURS, _MINUTES, _LEAP = 24, 60, 60
+_HOURS: Final = 24
+_MINUTES: Final = 60
+_LEAP: Final = 60
 
 
 @lru_cache(maxsize=4096)
