@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 def device_lines(count: int) -> list[bytes]:
     """Return records of a device log."""
-    rng = random.Random(1)  # noqa: S311 -- not for secrets
+    rng = random.Random(1)
     systems, browsers, languages = ("iOS", "Android", "Windows"), ("Safari", "Chrome", "Edge"), ("de", "en-US", "pt-BR")
     return [
         json.dumps(

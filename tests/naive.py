@@ -1,136 +1,370 @@
-"""Slow readable twins: what a session and its features are, event by event, in plain Python."""
+"""Slow readable twins: what fast code must equal, written as one would explain it.
+
+`sessions` walks over events one by one with plain dictionaries and recomputes every value from the list of a session's
+events. It shares with the library the parser of the language and the tables (fields, places), and no arithmetic.
+"""
 
 from __future__ import annotations
 
-import itertools
+import hashlib
 import math
-from datetime import timedelta
+from collections import Counter
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from fraudlog.enriching.agents import agent_columns
-from fraudlog.enriching.endpoints import endpoint_columns
-from fraudlog.enriching.networks import network_columns
-from fraudlog.sessions.definition import Expression, Reducer
+from fraudlog.sessions.language import (
+    And,
+    Arithmetic,
+    Compare,
+    Known,
+    Missing,
+    Not,
+    Number,
+    Or,
+    Reducer,
+    Reference,
+    Root,
+    parse,
+    parse_condition,
+)
+from fraudlog.sessions.places import places
+from fraudlog.sessions.windows import WINDOWS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from fraudlog.sessions.definition import Definition
 
 Event = dict[str, Any]
+MINUTE, HOUR = 60_000_000, 3_600_000_000
 
 
-def sessions(events: Sequence[Event], gap: timedelta = timedelta(minutes=30)) -> list[list[Event]]:
-    """Return the sessions: runs of one actor's events with no silence longer than `gap`."""
-    ordered = sorted(events, key=lambda event: (event["timestamp"], event["source"], event["line_number"]))
-    found: list[list[Event]] = []
-    open_sessions: dict[Any, list[Event]] = {}
-    for event in ordered:
-        actor = _actor(event)
-        current = open_sessions.get(actor)
-        if current is None or event["timestamp"] - current[-1]["timestamp"] > gap:
-            current = open_sessions[actor] = []
-            found.append(current)
-        current.append(event)
-    return found
+# --- the fields of one event -----------------------------------------------------------------------------------------
+def profile(*parts):
+    return " ".join(part or "?" for part in parts) if any(parts) else None
 
 
-def _actor(event: Event) -> Any:
-    for name in ("session_token", "user"):
-        if event.get(name) is not None:
-            return name, event[name]
-    return network_columns(event["client_ip"])["ip_prefix"], event.get("user_agent"), event.get("language")
+def text_fields(event: Event) -> Event:
+    """Fields of text that are computed from one event."""
+    path = event.get("path")
+    fields: Event = {"section": None, "directory": None}
+    if path is not None and path.startswith("/"):
+        fields["section"] = path.split("/")[1]
+    if path is not None and "/" in path:
+        fields["directory"] = path[: path.rindex("/") + 1]
+    fields["ip_prefix"] = event.get("ip_prefix") if event.get("ip_prefix") is not None else event["client_ip"]
+    system, browser, language = event.get("os"), event.get("browser"), event.get("language_primary")
+    fields["profile"] = profile(system, browser, language)
+    device = event.get("device_id")
+    fields["device"] = device if device is not None else profile(system, browser, event.get("device_class"))
+    country = event.get("country")
+    fields["country_language"] = None if country is None or language is None else profile(country, language)
+    return fields
 
 
-def value(expression: Expression, session: Sequence[Event]) -> float | None:
-    """Return the value of `expression` for one session, or None where it is unknown."""
-    if isinstance(expression, Reducer):
-        return _reduce(expression, session)
-    if expression.operator is None:
-        return expression.number
-    operands = [value(operand, session) for operand in expression.operands]
-    if None in operands:
-        return None
-    if expression.operator == "sqrt":
-        return math.sqrt(max(operands[0], 0.0))
-    left, right = (float(operand) for operand in operands)
-    if expression.operator == "/":
-        return left / right if right else None
-    return {"+": left + right, "-": left - right, "*": left * right}[expression.operator]
+def number_fields(event: Event, definition: Definition, population) -> Event:
+    """Fields of numbers that are computed from one event; None is null."""
+    time = event["time"]
+    path, query, country = event.get("path"), event.get("query"), event.get("country")
+    size, seconds, status = event.get("bytes_sent"), event.get("duration_s"), event.get("status")
+    fields: Event = {"time_ms": time // 1000 if time >= 0 else None, "utc_hour": time // HOUR % 24}
+    fields["coarseness"] = 2 if time % MINUTE == 0 else 1 if time % 1_000_000 == 0 else 0
+    fields["bytes_sent"] = None if size is None or size < 0 else min(size, 2**38 - 1)
+    fields["bytes_log2"] = None if fields["bytes_sent"] is None else fields["bytes_sent"].bit_length()
+    is_timed = seconds is not None and seconds >= 0
+    fields["duration_ms"] = int(min(seconds * 1000.0, 2**30 - 1)) if is_timed else None
+    fields["status"] = None if status is None or status < 0 or status in definition.own_statuses else min(status, 1023)
+    fields["is_automation"] = None if event.get("is_automation") is None else int(event["is_automation"])
+    fields["depth"] = None if path is None else len([part for part in path.split("/") if part])
+    fields["path_length"] = None if path is None else len(path)
+    fields["path_number"] = None if path is None else last_number(path)
+    fields["query_length"] = None if query is None else len(query)
+    offset = places()[country].offset if country in places() else None
+    fields["local_hour"] = None if offset is None else (time + offset * MINUTE) // HOUR % 24
+    for name, column in RARITIES.items():
+        value = {**event, **text_fields(event)}.get(column)
+        fields[name] = None if population is None or value is None else population.rarity(name, value)
+    return fields
 
 
-def _reduce(reducer: Reducer, session: Sequence[Event]) -> float | None:
-    if reducer.kind == "burst":
-        return _burst(reducer, session)
-    if reducer.kind == "count" and not reducer.fact:
-        return float(len(session))
-    values = [fact(reducer.fact, session, i) for i in range(len(session))]
-    known = [one for one in values if one is not None]
-    if reducer.kind == "count":
-        return float(sum(known))
+RARITIES = {
+    "agent_rarity": "user_agent",
+    "language_rarity": "language",
+    "profile_rarity": "profile",
+    "country_language_rarity": "country_language",
+}
+
+
+def last_number(path: str) -> int | None:
+    digits = ""
+    for character in reversed(path):
+        if character in "0123456789":
+            digits = character + digits
+        elif digits:
+            break
+    return int(digits[-13:]) if digits else None
+
+
+# --- windows over other sessions -------------------------------------------------------------------------------------
+def add_windows(events: list[Event]) -> None:
+    """Fill the window fields of events in total order, each by looking at all events before it."""
+    for window in WINDOWS:
+        where = parse_condition(window.where) if window.where else None
+        needs = parse_condition(window.needs) if window.needs else None
+        seen: list[tuple[Any, Any, int, bool]] = []
+        for event in events:
+            key, value = event.get(window.key), event.get(window.value) if window.value else ""
+            is_known = key is not None and value is not None and (needs is None or holds(needs, event) is True)
+            if window.kind == "speed":
+                is_known = is_known and value in places()
+            for name in window.fields:
+                event[name] = None
+            if not is_known:
+                continue
+            counts = where is None or holds(where, event) is True
+            of_key = [(v, t, c) for k, v, t, c in seen if k == key]
+            if window.kind == "distinct":
+                recent = {v for v, t, _ in of_key if t + window.window_us > event["time"]}
+                event[window.name] = len(recent | {value})
+                if window.new:
+                    event[window.new] = int(value not in recent)
+            elif window.kind == "count":
+                first = event["time"] // MINUTE - window.window_us // MINUTE
+                event[window.name] = sum(c for _, t, c in of_key if t // MINUTE > first) + counts
+            elif of_key and event["time"] - of_key[-1][1] < window.window_us:
+                waited = max(event["time"] - of_key[-1][1], MINUTE)
+                event[window.name] = int(distance_km(of_key[-1][0], value) * 3_600_000_000.0 / waited)
+            seen.append((key, value, event["time"], counts))
+
+
+def distance_km(one: str, other: str) -> float:
+    a, b = places()[one], places()[other]
+    chord = math.sqrt((a.x - b.x) ** 2 + (a.y - b.y) ** 2 + (a.z - b.z) ** 2)
+    return 0.0 if one == other else max(0.0, chord - a.radius - b.radius)
+
+
+# --- sessions --------------------------------------------------------------------------------------------------------
+def actor(event: Event) -> str:
+    if event.get("session_token") is not None:
+        return f"t{len(event['session_token'])}:{event['session_token']}"
+    if event.get("user") is not None:
+        return f"u{len(event['user'])}:{event['user']}"
+    parts = [event.get(name) for name in ("ip_prefix", "user_agent", "language")]
+    return "c" + "".join("-" if part is None else f"{len(part)}:{part}" for part in parts)
+
+
+def in_total_order(events: list[Event]) -> list[Event]:
+    def rank(event: Event) -> tuple[Any, ...]:
+        source = event.get("source")
+        line = event.get("line_number")
+        return event["time"], source is not None, source or "", -1 if line is None else line
+
+    return sorted(events, key=rank)
+
+
+def cut(events: list[Event], definition: Definition) -> list[tuple[str, int, list[Event]]]:
+    """Cut events in total order into sessions: actor, piece and events of each."""
+    opened: dict[str, tuple[int, list[Event]]] = {}
+    done = []
+    for event in events:
+        who = actor(event)
+        piece, members = opened.get(who, (0, []))
+        if members:
+            is_silent = event["time"] - members[-1]["time"] > definition.session_gap_us
+            is_long = event["time"] - members[0]["time"] > definition.max_duration_us
+            is_full = len(members) >= definition.max_events
+            if is_silent or is_long or is_full:
+                done.append((who, piece, members))
+                piece, members = (0 if is_silent else piece + 1), []
+        opened[who] = piece, [*members, event]
+    return done + [(who, piece, members) for who, (piece, members) in opened.items()]
+
+
+def session_id(who: str, piece: int, members: list[Event], key: bytes = b"") -> str:
+    text = f"{members[0]['time']} {piece} {who}".encode()
+    return hashlib.blake2b(text, digest_size=16, key=key, person=b"fraudlog.session").hexdigest()
+
+
+def sessions(events, definition, *, key=b"", population=None, checkpoints=()):
+    """Return one dict a session (or checkpoint): ``session_id``, ``count``, and every feature."""
+    rows = []
+    full = [{**event, **text_fields(event)} for event in events]
+    for event in full:
+        event["columns"] = set(event)
+        event.update(number_fields(event, definition, population))
+    ordered = in_total_order(full)
+    add_windows(ordered)
+    for who, piece, members in cut(ordered, definition):
+        wanted = sorted({count for count in checkpoints if count < len(members)} | {len(members)})
+        for count in wanted:
+            row = {"session_id": session_id(who, piece, members, key), "count": count, "piece": piece}
+            rows.append(row | features(members[:count], definition))
+    return rows
+
+
+def features(members: list[Event], definition: Definition) -> dict[str, float]:
+    """Return every feature of a session's events; null is NaN."""
+    members = [dict(event) for event in members]
+    add_gaps(members)
+    coarsest = {0: 0, 1: 1, 60: 2}
+    finest = min(event["coarseness"] for event in members)
+    values = {}
+    for feature in definition.features:
+        if feature.expression:
+            value = evaluate(parse(feature.expression), members)
+            values[feature.name] = value if finest <= coarsest[feature.resolution_s] else math.nan
+    return values
+
+
+def add_gaps(members: list[Event]) -> None:
+    last_time = last_page = None
+    for event in members:
+        time = event["time"]
+        event["gap_ms"] = None if last_time is None else (time - last_time) // 1000
+        event["gap_log2"] = None if event["gap_ms"] is None else event["gap_ms"].bit_length()
+        event["page_gap_ms"] = None
+        if event.get("endpoint") == "page":
+            event["page_gap_ms"] = None if last_page is None else (time - last_page) // 1000
+            last_page = time
+        last_time = time
+    previous: Event | None = None
+    for event in members:
+        event["before"] = previous
+        previous = event
+
+
+def value_of(reference: Reference, event: Event):
+    name = reference.field.name
+    value = event.get(name)
+    if not reference.is_step:
+        return value
+    before = event["before"]
+    known = value is not None and before is not None and before.get(name) is not None
+    return value - before[name] if known else None
+
+
+# --- the language ----------------------------------------------------------------------------------------------------
+def holds(condition, event: Event) -> bool | None:
+    """Kleene's logic with None as unknown."""
+    match condition:
+        case Known(reference):
+            return value_of(reference, event) is not None
+        case Missing(reference):
+            value = value_of(reference, event)
+            return None if reference.field.name not in event["columns"] else value is None
+        case Compare(reference, operator, constants):
+            value = value_of(reference, event)
+            return None if value is None else compare(value, operator, constants)
+        case Not(operand):
+            inner = holds(operand, event)
+            return None if inner is None else not inner
+        case And(left, right):
+            answers = holds(left, event), holds(right, event)
+            return False if False in answers else None if None in answers else True
+        case Or(left, right):
+            answers = holds(left, event), holds(right, event)
+            return True if True in answers else None if None in answers else False
+
+
+def compare(value, operator, constants) -> bool:
+    match operator:
+        case "==" | "in":
+            return value in constants
+        case "<":
+            return value < constants[0]
+        case "<=":
+            return value <= constants[0]
+        case ">":
+            return value > constants[0]
+        case ">=":
+            return value >= constants[0]
+        case "startswith":
+            return value.startswith(constants[0])
+        case "endswith":
+            return value.endswith(constants[0])
+        case "contains":
+            return constants[0] in value
+
+
+def evaluate(expression, members: list[Event]) -> float:
+    match expression:
+        case Number(value):
+            return value
+        case Root(operand):
+            inner = evaluate(operand, members)
+            return inner if math.isnan(inner) else math.sqrt(inner) if inner > 0 else 0.0
+        case Arithmetic(operator, left, right):
+            return operate(operator, evaluate(left, members), evaluate(right, members))
+        case Reducer():
+            found = reduce(expression, members)
+            return math.nan if found is None else float(found)
+
+
+def operate(operator: str, left: float, right: float) -> float:
+    if math.isnan(left) or math.isnan(right) or (operator == "/" and right == 0):
+        return math.nan
+    match operator:
+        case "+":
+            return left + right
+        case "-":
+            return left - right
+        case "*":
+            return left * right
+        case "/":
+            return left / right
+        case "max":
+            return max(left, right)
+        case "min":
+            return min(left, right)
+
+
+def reduce(reducer: Reducer, members: list[Event]):
+    answers = [True if reducer.where is None else holds(reducer.where, event) for event in members]
+    chosen = [event for event, answer in zip(members, answers, strict=True) if answer]
+    is_asked = any(answer is not None for answer in answers)
+    match reducer.kind:
+        case "count":
+            return len(chosen) if is_asked else None
+        case "share":
+            known = sum(answer is not None for answer in answers)
+            return len(chosen) / known if known else None
+        case "burst":
+            return burst([event["time"] for event in chosen], reducer.window_s * 1_000_000) if is_asked else None
+    values = [value for event in chosen if (value := value_of(reducer.reference, event)) is not None]
     if reducer.kind == "distinct":
-        return float(len(set(known)))
-    if reducer.kind == "switches":
-        return float(sum(a != b for a, b in itertools.pairwise(known)))
-    if reducer.kind == "entropy":
-        return float(_weight(len(known)) - sum(_weight(known.count(one)) for one in set(known)))
-    if not known:
-        return None
-    totals = {"total": sum(known), "minimum": min(known), "maximum": max(known)}
-    return float(sum(one * one for one in known) if reducer.kind == "squares" else totals[reducer.kind])
+        has_field = any(value_of(reducer.reference, event) is not None for event in members)
+        return len(set(values)) if has_field and is_asked else None
+    return of_values(reducer.kind, values) if values else None
 
 
-def _weight(n: int) -> int:
-    return math.floor(n * math.log2(n) * 2**20 + 0.5) if n > 1 else 0
+def of_values(kind: str, values: list[Any]):  # noqa: C901 -- a list of cases
+    match kind:
+        case "sum":
+            return sum(values)
+        case "sumsq":
+            return sum(max(-(2**23 - 1), min(value, 2**23 - 1)) ** 2 for value in values)
+        case "mean":
+            return float(sum(values)) / len(values)
+        case "min":
+            return min(values)
+        case "max":
+            return max(values)
+        case "first":
+            return values[0]
+        case "last":
+            return values[-1]
+        case "top":
+            return max(Counter(values).values())
+        case "switches":
+            return sum(one != other for one, other in pairwise(values))
+        case "entropy":
+            n = len(values)
+            return float(weight(n) - sum(weight(count) for count in Counter(values).values())) / (n * 2**20)
 
 
-def _burst(reducer: Reducer, session: Sequence[Event]) -> float:
-    window = timedelta(seconds=reducer.window_s)
-    most = 0
-    for first in range(len(session)):
-        until = session[first]["timestamp"] + window
-        inside = [i for i in range(first, len(session)) if session[i]["timestamp"] < until]
-        most = max(most, sum(fact(reducer.fact, session, i) for i in inside) if reducer.fact else len(inside))
-    return float(most)
+def weight(count: int) -> int:
+    return math.floor(count * math.log2(count) * 2**20 + 0.5) if count else 0
 
 
-def fact(name: str, session: Sequence[Event], i: int) -> Any:
-    """Return the fact `name` of the event `i` of a session."""
-    event = session[i]
-    if name in ("gap_us", "gap_s", "has_gap"):
-        gap = None if i == 0 else (event["timestamp"] - session[i - 1]["timestamp"]) // timedelta(microseconds=1)
-        if name == "has_gap":
-            return int(gap is not None)
-        return gap if gap is None or name == "gap_us" else gap // 1_000_000
-    if name == "time_us":
-        return int(event["timestamp"].value // 1000)
-    if name in ("path", "user_agent", "bytes_sent"):
-        return event[name]
-    return _derived(name, event)
-
-
-def _derived(name: str, event: Event) -> Any:
-    endpoint = endpoint_columns(event["path"])["endpoint"]
-    program = agent_columns(event["user_agent"])["bot_category"]
-    status, path = event["status"], event["path"]
-    known = {
-        "endpoint": endpoint,
-        "depth": None if path is None else path.count("/"),
-        "has_bytes": int(event["bytes_sent"] is not None),
-        "is_post": int(event["method"] == "POST"),
-        "is_head": int(event["method"] == "HEAD"),
-        "is_malformed": int(event["method"] is None),
-        "is_client_error": int(400 <= status <= 499),
-        "is_server_error": int(500 <= status <= 599),
-        "is_not_found": int(status == 404),
-        "is_referrer_missing": int(event["referrer"] is None),
-        "is_agent_missing": int(event["user_agent"] is None),
-        "is_language_missing": int(event["language"] is None),
-        "is_browser": int(program is None and event["user_agent"] is not None),
-        "is_blind_post": int(
-            event["method"] == "POST" and event["referrer"] is None and endpoint not in ("api", "login")
-        ),
-        "is_login_failure": int(endpoint == "login" and status in (401, 403)),
-        "is_admin_missing": int(endpoint in ("login", "admin", "probe") and status == 404),
-    }
-    if name in known:
-        return known[name]
-    return int(name.removeprefix("is_") in (endpoint, program))
+def burst(times: list[int], window_us: int) -> int:
+    return max(
+        (sum(end - window_us < time <= end for time in times[: i + 1]) for i, end in enumerate(times)), default=0
+    )

@@ -173,6 +173,20 @@ def test_w3c_fields_may_change_in_the_middle():
     assert (log.summary.lines, log.summary.blank) == (5, 3)
 
 
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("w3c", b"#Fields: date time time c-ip\n2024-01-01 x 00:00:01 192.0.2.1\n2024-01-01 x 192.0.2.1\n"),
+        ("csv", b"ts,ip,ip\n1700000000,x,192.0.2.1\n1700000000,192.0.2.1\n"),
+    ],
+)
+def test_a_name_that_stands_twice_in_a_header(name, data):
+    """The last counts, and the number of values is that of the header. Found by fuzzing."""
+    log = read_log(io.BytesIO(data), name)
+    assert log.table["client_ip"].to_pylist() == ["192.0.2.1"]
+    assert log.summary.reasons == {"wrong_columns": 1}
+
+
 def test_extra_quoted_fields_are_named_by_their_look():
     """Accept-Language, client hints, request time and addresses behind the agent."""
     line = (

@@ -1,141 +1,14 @@
-"""Sessions and features: equal to the slow twin, each feature shown once where it fires and once where it does not."""
+"""What a session is: actors, limits, ids, and what the callers get."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import fraudlog as fl
-import naive
 from conftest import make_events
 from fraudlog.errors import ConfigError, SchemaError
-from fraudlog.sessions import FEATURES
-
-if TYPE_CHECKING:
-    import random
-
-AGENTS = [
-    None,
-    "curl/8.5.0",
-    "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
-    "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
-    "Mozilla/5.0 (X11) HeadlessChrome/120.0",
-    "ünïcode agent",
-]
-PATHS = [None, "/", "/a.css", "/login", "/.env", "/wp-admin/", "/a/b/c", "/robots.txt", "/api/v1", "/ü"]
-
-
-@st.composite
-def event_rows(draw):
-    """Random events: ties, gaps at the limit, nulls, few actors."""
-    seconds = draw(st.lists(st.sampled_from([0, 0, 1, 9, 10, 11, 60, 1799, 1800, 1801]), min_size=1, max_size=40))
-    at = np.cumsum(seconds).tolist()
-    return [
-        {
-            "at": moment + draw(st.sampled_from([0, 0.25, 0.999999])),
-            "client_ip": draw(st.sampled_from(["203.0.113.9", "203.0.113.10", "198.51.100.1", "2001:db8::1"])),
-            "user": draw(st.sampled_from([None, None, "alice"])),
-            "user_agent": draw(st.sampled_from(AGENTS)),
-            "language": draw(st.sampled_from([None, "de"])),
-            "method": draw(st.sampled_from(["GET", "POST", "HEAD", None])),
-            "path": draw(st.sampled_from(PATHS)),
-            "referrer": draw(st.sampled_from([None, "http://a.example/"])),
-            "status": draw(st.sampled_from([200, 304, 401, 403, 404, 499, 500])),
-            "bytes_sent": draw(st.sampled_from([None, 0, 1, 10**9])),
-        }
-        for moment in at
-    ]
-
-
-@given(event_rows(), st.randoms(use_true_random=False))
-@settings(max_examples=60)
-def test_every_feature_equals_the_slow_twin_in_any_order_of_rows(rows, rng: random.Random):
-    """Bit for bit: sessions, their entities and all features."""
-    events = make_events(*rows)
-    shuffled = events.sample(frac=1, random_state=rng.randrange(2**32))
-    records = events.astype(object).where(events.notna(), None).to_dict("records")
-    expected = {
-        (session[0]["timestamp"], session[0]["line_number"]): [naive.value(row.expression, session) for row in FEATURES]
-        for session in naive.sessions(records)
-    }
-    built = fl.build_sessions(shuffled)
-    names = [row.name for row in FEATURES]
-    found = {
-        (start, line): [None if np.isnan(one) else one for one in values]
-        for start, line, values in zip(built["start"], built["first_line"], built[names].to_numpy(), strict=True)
-    }
-    assert found == expected
-
-
-@given(event_rows())
-@settings(max_examples=30)
-def test_sessionize_agrees_with_build_sessions(rows):
-    """Each event's session is a row, and counts its events."""
-    events = make_events(*rows)
-    named = fl.sessionize(events)
-    built = fl.build_sessions(events).set_index("session_id")["requests"]
-    pd.testing.assert_index_equal(named.index, events.index)
-    assert named["session_id"].value_counts().sort_index().tolist() == built.sort_index().tolist()
-
-
-QUIET = make_events({}, {"at": 5, "path": "/a.css", "referrer": "http://a.example/"})
-SHOWN = {
-    "requests": ([{}] * 9, 9),
-    "pages": ([{"path": "/b"}] * 9, 9),
-    "bytes_total": ([{"bytes_sent": 70_000}] * 2, 140_000),
-    "duration_s": ([{}, {"at": 600}], 600),
-    "gap_mean_s": ([{}, {"at": 100}, {"at": 300}], 150),
-    "gap_deviation_s": ([{}, {"at": 100}, {"at": 300}], 50),
-    "gap_min_s": ([{}, {"at": 100}, {"at": 300}], 100),
-    "page_burst_10s": ([{}, {"at": 9}, {"at": 10}, {"at": 18.5}], 3),
-    "burst_10s": ([{"path": "/a.css"}, {"at": 8}, {"at": 9}, {"at": 10}], 3),
-    "post_share": ([{"method": "POST"}, {}], 0.5),
-    "head_share": ([{"method": "HEAD"}, {}], 0.5),
-    "asset_share": ([{"path": "/a.png"}] * 3 + [{}], 0.75),
-    "page_share": ([{}, {}], 1),
-    "referrer_missing_share": ([{}, {}], 1),
-    "bytes_mean": ([{"bytes_sent": 4}, {"bytes_sent": 8}, {"bytes_sent": None}], 6),
-    "distinct_paths": ([{"path": "/a"}, {"path": "/b"}, {"path": "/c"}, {"path": "/a"}], 3),
-    "repetition": ([{"path": "/a"}] * 6, 6),
-    "path_entropy": ([{"path": f"/{i}"} for i in range(4)], 2),
-    "depth_max": ([{"path": "/a/b/c/d"}], 4),
-    "endpoint_switches": ([{}, {"path": "/a.css"}, {}], 2),
-    "client_errors": ([{"status": 400}, {"status": 499}, {"status": 500}], 2),
-    "client_error_share": ([{"status": 404}, {}], 0.5),
-    "not_found": ([{"status": 404}, {"status": 403}], 1),
-    "server_errors": ([{"status": 502}], 1),
-    "agents": ([{"user": "a"}, {"user": "a", "user_agent": "curl/8"}, {"user": "a", "user_agent": "Wget/1.2"}], 3),
-    "agent_missing_share": ([{"user_agent": None}], 1),
-    "crawler_requests": ([{"user_agent": AGENTS[2]}], 1),
-    "feed_requests": ([{"user_agent": "Tiny Tiny RSS/1.11 (http://tt-rss.org/)"}], 1),
-    "headless_requests": ([{"user_agent": AGENTS[4]}], 1),
-    "library_requests": ([{"user_agent": "curl/8.5.0"}], 1),
-    "monitor_requests": ([{"user_agent": "check_http/v2.3 (monitoring-plugins)"}], 1),
-    "scanner_requests": ([{"user_agent": "Mozilla/5.00 (Nikto/2.1.6)"}], 1),
-    "browser_requests": ([{}, {}, {}], 3),
-    "language_missing_share": ([{"language": None}], 1),
-    "probe_requests": ([{"path": "/.env"}], 1),
-    "malformed_requests": ([{"method": None}], 1),
-    "blind_posts": ([{"method": "POST", "path": "/comment"}], 1),
-    "login_requests": ([{"path": "/login"}], 1),
-    "login_failures": ([{"path": "/login", "status": 401}], 1),
-    "admin_missing": ([{"path": "/wp-admin/", "status": 404}], 1),
-    "robots_requests": ([{"path": "/robots.txt"}], 1),
-}
-
-
-@pytest.mark.parametrize("name", [row.name for row in FEATURES])
-def test_feature_fires_and_stays_quiet(name):
-    """Each feature has its known value on events made for it, and another one on a quiet page view."""
-    rows, expected = SHOWN[name]
-    value = fl.build_sessions(make_events(*rows))[name].item()
-    assert value == expected
-    assert fl.build_sessions(QUIET)[name].item() != expected
+from fraudlog.sessions import DEFAULT, Feature, define
 
 
 def test_a_feature_whose_column_the_log_lacks_is_null():
@@ -186,7 +59,7 @@ def test_null_timestamp_names_the_row():
     """A row without a time can't be placed: say which."""
     events = make_events({}, {}, {})
     events.loc[1, "timestamp"] = pd.NaT
-    with pytest.raises(ConfigError, match="row 1: timestamp is null"):
+    with pytest.raises(SchemaError, match="row 1: timestamp is null"):
         fl.build_sessions(events)
 
 
@@ -205,3 +78,107 @@ def test_callers_frame_is_not_changed():
     fl.build_sessions(events)
     fl.sessionize(events)
     pd.testing.assert_frame_equal(events, before)
+
+
+def test_sessionize_names_the_sessions_of_build_sessions():
+    """Each event's session is a row, and counts its events."""
+    events = make_events({}, {"at": 4000}, {"at": 4001}, {"at": 4002, "client_ip": "198.51.100.1"}).iloc[::-1]
+    named = fl.sessionize(events)
+    built = fl.build_sessions(events).set_index("session_id")["requests"]
+    pd.testing.assert_index_equal(named.index, events.index)
+    assert named["session_id"].value_counts().to_dict() == built.to_dict()
+
+
+def test_a_session_that_is_too_long_is_split_and_says_so():
+    """The event cap and the longest duration open another session of the same run, one piece on."""
+    events = make_events(*[{"at": 60 * i} for i in range(7)])
+    capped = fl.build_sessions(events, max_events=3)
+    assert capped["requests"].tolist() == [3, 3, 1]
+    assert capped["piece"].tolist() == [0, 1, 2]
+    timed = fl.build_sessions(events, session_gap="2min", max_duration="3min")
+    assert timed["requests"].tolist() == [4, 3]
+    assert timed["piece"].tolist() == [0, 1]
+    assert capped["session_id"].nunique() == 3
+
+
+def test_pieces_start_anew_after_a_silence():
+    """Only a limit makes a piece; the gap makes another session."""
+    events = make_events({}, {"at": 1}, {"at": 2}, {"at": 9000})
+    assert fl.build_sessions(events, max_events=2)["piece"].tolist() == [0, 1, 0]
+
+
+def test_more_events_of_one_moment_than_a_session_holds_still_get_ids_of_their_own():
+    """Pieces of the same actor and start differ in their piece."""
+    assert fl.build_sessions(make_events(*[{"at": 0}] * 5), max_events=2)["session_id"].is_unique
+
+
+def test_asof_rows_are_what_was_known_then():
+    """The row as of the second event is that of the first two alone."""
+    rows = [{"path": f"/{i}", "bytes_sent": 2**i} for i in range(4)]
+    asof = fl.build_sessions(make_events(*rows), asof=(2,))
+    assert asof["checkpoint"].tolist() == [2, 4]
+    assert asof["is_last"].tolist() == [False, True]
+    early = fl.build_sessions(make_events(*rows[:2]))
+    pd.testing.assert_series_equal(asof[early.columns].iloc[0], early.iloc[0])
+
+
+def test_own_answers_are_no_evidence():
+    """A 429 of the service's own defence must not feed the next ban."""
+    events = make_events({"status": 429}, {"status": 404}, {"status": 200})
+    assert fl.build_sessions(events)["client_error_share"].item() == 2 / 3
+    spared = fl.build_sessions(events, own_statuses=(429,))
+    assert spared["client_error_share"].item() == 0.5
+    assert spared["rate_limited"].item() == 0
+
+
+def test_coarse_timestamps_carry_no_fine_tempo():
+    """Whole seconds say nothing of gaps under one, whole minutes nothing of bursts."""
+    fine = fl.build_sessions(make_events({"at": 0.25}, {"at": 0.5}))
+    whole = fl.build_sessions(make_events({"at": 1}, {"at": 2}))
+    minutes = fl.build_sessions(make_events({"at": 60}, {"at": 120}))
+    shown = ["gap_min_s", "burst_10s", "burst_60s"]
+    assert fine[shown].notna().all(axis=None)
+    assert whole[shown].notna().iloc[0].tolist() == [False, True, True]
+    assert minutes[shown].notna().iloc[0].tolist() == [False, False, True]
+
+
+def test_own_features_are_rows_too():
+    """An expression runs as the catalogue's do; a function takes the table of sessions."""
+    own = [
+        Feature("carts", "count(path.startswith('/cart'))"),
+        Feature("cart_share", function=lambda table: table["carts"].to_numpy() / 2, is_batch_only=True),
+    ]
+    events = make_events({"path": "/cart/1"}, {"path": "/"})
+    built = fl.build_sessions(events, definition=DEFAULT.with_features(own))
+    assert built[["carts", "cart_share"]].iloc[0].tolist() == [1, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Feature("x"), "an expression or a function"),
+        (lambda: Feature("x", function=len), "is_batch_only=True goes with a function"),
+        (lambda: Feature("x", "count()", is_batch_only=True), "is_batch_only=True goes with a function"),
+        (lambda: Feature("x", "count()", resolution_s=7), "resolution_s is 0, 1 or 60"),
+        (lambda: define(max_events=0), "max_events must be 1 to 65,535"),
+        (lambda: define(max_events=70_000), "max_events must be 1 to 65,535"),
+        (lambda: define(session_gap="1h", max_duration="30min"), "max_duration must be at least session_gap"),
+        (lambda: define(session_gap="soon"), "'soon' is no length of time"),
+        (lambda: DEFAULT.only(["nothing"]), "no features nothing; there are requests"),
+        (lambda: DEFAULT.__class__((Feature("x", "count()"),) * 2), "features x stand twice"),
+    ],
+)
+def test_a_wrong_definition_says_what_is_wrong(make, message):
+    """The message names the parameter and the fix."""
+    with pytest.raises(ConfigError, match=message):
+        make()
+
+
+def test_the_digest_of_a_definition_is_of_what_changes_values():
+    """A model keeps it; meaning and unit don't change a value, expressions and limits do."""
+    one, same, other = (
+        DEFAULT.__class__((Feature("x", expression, meaning=meaning),))
+        for expression, meaning in (("count()", "a"), ("count()", "b"), ("count(known(path))", "a"))
+    )
+    assert one.digest == same.digest
+    assert len({one.digest, other.digest, define(one, max_events=5).digest}) == 3

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
+from fraudlog import __version__
 from fraudlog.detecting.evidence import EVIDENCE, fired, presumed_human
-from fraudlog.detecting.forest import Forest, fit_forest
-from fraudlog.detecting.inputs import feature_matrix, scale, usable_features
+from fraudlog.detecting.inputs import feature_matrix, transforms_of, usable_features
 from fraudlog.detecting.model_file import read_model, write_model
 from fraudlog.detecting.reasons import UNUSUAL, Reason
+from fraudlog.detecting.scorer import ForestScorer
 from fraudlog.errors import ConfigError, ModelError, NotFittedError
 from fraudlog.schema import SCORES, require_columns
 from fraudlog.sessions import FEATURES
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from numpy.typing import NDArray
+
+    from fraudlog.detecting.model_file import SigningKey, VerifyingKey
 
     Floats = NDArray[np.float64]
 
@@ -43,10 +47,10 @@ class Detector:
 
     Parameters
     ----------
-    n_estimators : int, default 100
+    n_estimators : int, default 200
         Trees.
-    max_samples : int, default 256
-        Sessions each tree is built on.
+    max_samples : int or "auto", default "auto"
+        Sessions each tree is built on, as `fraudlog.detecting.SessionForest` takes it.
     random_state : int, default 0
         Seed; the same sessions and seed give the same bits.
 
@@ -70,14 +74,14 @@ class Detector:
     True
     """
 
-    def __init__(self, *, n_estimators: int = 100, max_samples: int = 256, random_state: int = 0) -> None:
-        for name, value in (("n_estimators", n_estimators), ("max_samples", max_samples - 1)):
-            if value < 1:
-                raise ConfigError(f"{name} is too small; 100 trees of 256 rows are usual", parameter=name)
+    def __init__(self, *, n_estimators: int = 200, max_samples: int | str = "auto", random_state: int = 0) -> None:
+        for name, value, least in (("n_estimators", n_estimators, 1), ("max_samples", max_samples, 2)):
+            if isinstance(value, int) and value < least:
+                raise ConfigError(f"{name} is too small; 200 trees of 64 to 1,024 rows are usual", parameter=name)
         self.n_estimators = n_estimators
         self.max_samples = max_samples
         self.random_state = random_state
-        self._forest: Forest | None = None
+        self._forest: ForestScorer | None = None
 
     def fit(self, sessions: pd.DataFrame) -> Self:
         """Learn what is usual.
@@ -102,17 +106,29 @@ class Detector:
             )
         self.features_ = usable_features(sessions[human])
         values = feature_matrix(sessions, self.features_)
-        self._fill = np.nan_to_num(np.nanmedian(values[human], axis=0))
-        rows = scale(values, self.features_, self._fill)
-        self._forest = fit_forest(
-            rows[human], n_estimators=self.n_estimators, max_samples=self.max_samples, random_state=self.random_state
-        )
-        self._calibration = np.sort(self._forest.anomaly_score(rows[human]))
+        self._forest = self._fit_forest(sessions[human], values[human])
+        self._calibration = np.sort(self._forest.anomaly_score(values[human]))
         self._population = _quantiles(sessions)
         self.reference_size_ = int(human.sum())
         self.sessions_seen_ = len(sessions)
         self.window_ = (sessions["start"].min().isoformat(), sessions["end"].max().isoformat())
         return self
+
+    def _fit_forest(self, sessions: pd.DataFrame, values: Floats) -> ForestScorer:
+        """Grow the trees; no prefix fills one, and a session's owner is its account, or else its address."""
+        from fraudlog.detecting.forest import SessionForest  # noqa: PLC0415 -- scoring must not import scikit-learn
+
+        columns = {name: sessions[name] if name in sessions.columns else None for name in _WHOSE}
+        users, addresses = columns["user"], columns["client_ip"]
+        owners = addresses if users is None else users if addresses is None else users.fillna(addresses)
+        forest = SessionForest(
+            self.n_estimators,
+            max_samples=self.max_samples,
+            transforms=transforms_of(self.features_),
+            random_state=self.random_state,
+        )
+        forest.fit(values, owners=owners, ids=sessions["session_id"], sources=columns["ip_prefix"])
+        return forest.scorer_
 
     def score(self, sessions: pd.DataFrame) -> pd.DataFrame:
         """Score sessions.
@@ -137,8 +153,7 @@ class Detector:
         forest = self._fitted()
         require_columns(sessions, ["session_id", "start", "end"], table="sessions")
         values = feature_matrix(sessions, self.features_)
-        rows = scale(values, self.features_, self._fill)
-        anomaly = forest.anomaly_score(rows)
+        anomaly = forest.anomaly_score(values)
         hits = fired(sessions)
         weights = np.column_stack([hits * _WEIGHTS, self._voice(anomaly)])
         risk = 1 - np.prod(1 - weights, axis=1)
@@ -149,27 +164,38 @@ class Detector:
             "anomaly_score": anomaly,
             "risk": risk,
             "confidence": _confidence(sessions),
-            "reasons": self._reasons(sessions, values, forest.contributions(rows)[1], _parts(weights, risk)),
+            "reasons": self._reasons(sessions, values, _parts(weights, risk)),
         }
         return _frame(columns)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted detector to `path`: plain arrays and a manifest, no pickle."""
-        arrays = {f"forest.{name}": array for name, array in self._fitted().to_arrays().items()}
+    def save(
+        self, path: str | os.PathLike[str], *, key: SigningKey | None = None, policy_version: str | None = None
+    ) -> None:
+        """Write the fitted detector to `path`: plain arrays and a manifest, no pickle.
+
+        Parameters
+        ----------
+        path : path-like
+        key : bytes, Ed25519PrivateKey or None
+            Seals the file; `load` then needs it, or the public key of it.
+        policy_version : str, optional
+            The policy in force, noted in the manifest.
+        """
+        arrays = self._fitted().to_arrays()
         arrays |= {f"population.{name}": array for name, array in self._population.items()}
-        arrays |= {"fill": self._fill, "calibration": self._calibration}
-        write_model(path, arrays, self._manifest())
+        arrays |= {"calibration": self._calibration}
+        write_model(path, arrays, self._manifest() | {"policy_version": policy_version}, key=key)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a detector that `save` wrote.
+    def load(cls, path: str | os.PathLike[str], *, key: VerifyingKey | None = None) -> Self:
+        """Read a detector that `save` wrote; with a key, only one that was sealed with it.
 
         Raises
         ------
         ModelError
             If the file is missing, damaged or hostile, or learnt from other definitions of features or evidence.
         """
-        arrays, manifest = read_model(path)
+        arrays, manifest = read_model(path, key=key)
         if manifest.get("definitions") != _definitions():
             raise ModelError(
                 f"{path}: learnt from other features or evidence than this version has; fit it anew", path=path
@@ -179,23 +205,20 @@ class Detector:
             detector.features_ = [str(name) for name in manifest["features"]]
             detector.reference_size_, detector.sessions_seen_ = manifest["reference_size"], manifest["sessions_seen"]
             detector.window_ = tuple(manifest["window"])
-            forest = {
-                name.removeprefix("forest."): array for name, array in arrays.items() if name.startswith("forest.")
-            }
             detector._population = {
                 name.removeprefix("population."): array
                 for name, array in arrays.items()
                 if name.startswith("population.")
             }
-            detector._fill, detector._calibration = arrays["fill"], arrays["calibration"]
+            detector._calibration = arrays["calibration"]
         except (KeyError, TypeError, ValueError):
             raise ModelError(f"{path}: the model's manifest is incomplete; save it again", path=path) from None
-        if detector._fill.shape != (len(detector.features_),) or not set(detector.features_) <= _KNOWN:
+        detector._forest = ForestScorer.from_arrays(arrays)
+        if detector._forest.n_features != len(detector.features_) or not set(detector.features_) <= _KNOWN:
             raise ModelError(f"{path}: the model's arrays do not fit its features; save it again", path=path)
-        detector._forest = Forest.from_arrays(forest, len(detector.features_))
         return detector
 
-    def _fitted(self) -> Forest:
+    def _fitted(self) -> ForestScorer:
         if self._forest is None:
             raise NotFittedError("the detector has not learnt yet: call fit(sessions), or Detector.load(path)")
         return self._forest
@@ -207,7 +230,11 @@ class Detector:
         p_value = (odder + 1) / (size + 1)
         return _FOREST_WEIGHT * np.clip((-np.log10(p_value) - 1) / 2, 0, 1)
 
-    def _reasons(self, sessions: pd.DataFrame, values: Floats, credit: Floats, parts: Floats) -> list[list[Reason]]:
+    def _reasons(self, sessions: pd.DataFrame, values: Floats, parts: Floats) -> list[list[Reason]]:
+        forest, odd = self._fitted(), np.flatnonzero(parts[:, -1] > 0)
+        credit = np.zeros_like(values)
+        credit[odd] = forest.contributions(values[odd])[1]
+        order = forest.reason_order(values, credit)
         feature = [row.conditions[0].feature for row in EVIDENCE]
         shown = {name: sessions[name].to_numpy(np.float64) for name in {*feature} if name in sessions.columns}
         result = []
@@ -218,16 +245,16 @@ class Detector:
                 if part[j] > 0
             ]
             if part[-1] > 0:
-                reasons += self._oddness(values[i], credit[i], part[-1])
+                reasons += self._oddness(values[i], credit[i], order[i], part[-1])
             result.append(sorted(reasons, key=lambda reason: (reason["code"] == _OTHER, -reason["contribution"])))
         return result
 
-    def _oddness(self, values: Floats, credit: Floats, part: float) -> list[Reason]:
+    def _oddness(self, values: Floats, credit: Floats, order: NDArray[np.intp], part: float) -> list[Reason]:
         """Share the forest's part of the risk out over the features that make the session odd."""
-        # A shallower path is odder, so what raises the score counts; the few heaviest are named, the rest lumped.
+        # What raises the score counts; the few that also stand out by themselves are named, the rest lumped.
         shares = np.maximum(credit, 0.0)
         shares = shares / shares.sum() if shares.sum() > 0 else shares
-        named = [j for j in np.argsort(-shares, kind="stable")[:_NAMED_FEATURES] if shares[j] > 0]
+        named = [j for j in order if shares[j] > 0][:_NAMED_FEATURES]
         reasons = [
             self._reason(UNUSUAL + self.features_[j].upper(), part * shares[j], self.features_[j], values[j], None)
             for j in named
@@ -251,15 +278,19 @@ class Detector:
         return {
             "definitions": _definitions(),
             "features": self.features_,
+            "transforms": dict(zip(self.features_, transforms_of(self.features_).values(), strict=True)),
+            "purposes": ["essential.fraud_detection"],
             "parameters": {name: getattr(self, name) for name in ("n_estimators", "max_samples", "random_state")},
             "reference_size": self.reference_size_,
             "sessions_seen": self.sessions_seen_,
             "window": list(self.window_),
-            "versions": {"python": platform.python_version(), "numpy": np.__version__},
+            "versions": {"python": platform.python_version(), "fraudlog": __version__}
+            | {name: version(name) for name in ("numpy", "scikit-learn")},
         }
 
 
 _OTHER: Final = UNUSUAL + "OTHER"
+_WHOSE: Final = ("user", "client_ip", "ip_prefix")
 _WEIGHTS: Final = np.array([row.weight for row in EVIDENCE])
 _KNOWN: Final = {row.name for row in FEATURES}
 

@@ -1,4 +1,4 @@
-"""What the forest sees of a session: the catalogue's features, on the scale each row names, without gaps."""
+"""What the forest sees of a session: the catalogue's features, and the scale each row names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fraudlog.schema import require_columns
-from fraudlog.sessions import FEATURES
+from fraudlog.sessions import FEATURES, transforms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["feature_matrix", "scale", "usable_features"]
+__all__ = ["feature_matrix", "transforms_of", "usable_features"]
 
-_TRANSFORMS = {row.name: row.transform for row in FEATURES}
+_TRANSFORMS = {name: curve if side == "both" else f"{curve}:{side}" for name, (curve, side) in transforms().items()}
 
 
 def usable_features(sessions: pd.DataFrame) -> list[str]:
@@ -45,15 +45,6 @@ def feature_matrix(sessions: pd.DataFrame, names: Sequence[str]) -> Floats:
     return sessions[list(names)].to_numpy(np.float64)
 
 
-def scale(values: Floats, names: Sequence[str], fill: Floats) -> Floats:
-    """Put each feature on the forest's scale; a null takes the reference's median, so that it speaks for nothing.
-
-    Parameters
-    ----------
-    values : ndarray of float64, shape (n_sessions, n_features)
-    names : sequence of str, length n_features
-    fill : ndarray of float64, shape (n_features,)
-    """
-    filled = np.where(np.isnan(values), fill, values)
-    is_log = np.array([_TRANSFORMS[name] == "log1p" for name in names])
-    return np.where(is_log, np.log1p(np.maximum(filled, 0.0)), filled)
+def transforms_of(names: Sequence[str]) -> dict[str, str]:
+    """Return the scale and the suspicious side of each feature by its position, as `SessionForest` takes them."""
+    return {str(place): _TRANSFORMS[name] for place, name in enumerate(names)}

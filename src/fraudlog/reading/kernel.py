@@ -11,7 +11,7 @@ collide.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
 import numba
 import numpy as np
@@ -83,7 +83,8 @@ _word: Callable[[Bytes, int], np.uint64] = _load(64)
 _byte: Callable[[Bytes, int], int] = _load(8)
 Bytes: TypeAlias = "NDArray[np.uint8]"
 _F = TypeVar("_F", bound="Callable[..., Any]")
-_jit: Callable[[_F], _F] = numba.njit(nogil=True, cache=True, inline="never", error_model="numpy")
+_jit = cast("Callable[[_F], _F]", numba.njit(nogil=True, cache=True, inline="never", error_model="numpy"))
+_zeros = cast("Callable[[np.uint64], int]", trailing_zeros)
 
 
 def load(buffer: Bytes, parts: Sequence[bytes | memoryview], size: int) -> Bytes:
@@ -102,7 +103,7 @@ def load(buffer: Bytes, parts: Sequence[bytes | memoryview], size: int) -> Bytes
 @_jit
 def _trailing(word: np.uint64) -> int:
     """Return the position of the lowest byte with its top bit set."""
-    return np.int64(trailing_zeros(word)) >> 3
+    return np.int64(_zeros(word)) >> 3
 
 
 @_jit

@@ -352,17 +352,23 @@ class _NamedValues(LineReader):
     """Values by position whose names a header line gives."""
 
     names: dict[str, int] | None = None
+    n_columns = 0
 
     def __init__(self, format_: Format, options: Options) -> None:
         super().__init__(format_, options)
         self.fields = options.fields if options.fields is not None else format_.fields
         self.record = _Record(self.fields, options.zone, is_lenient=self.fields is GENERIC)
 
+    def _name(self, names: Sequence[str]) -> None:
+        """Take the names of a header; of a name that stands there twice the last counts."""
+        self.names = {name.strip(): index for index, name in enumerate(names)}
+        self.n_columns = len(names)
+
     def _fill(self, values: Sequence[str]) -> Row | str:
         names = self.names
         if names is None:
             return "no_header"
-        if len(values) != len(names):
+        if len(values) != self.n_columns:
             return "wrong_columns"
         return self.record.fill(lambda name: _positional(values, names, name), tuple(names))
 
@@ -388,7 +394,7 @@ class W3cReader(_NamedValues):
         """Split at tabs, or at blanks where there are none."""
         if line.startswith(b"#"):
             if line[:8].lower() == b"#fields:":
-                self.names = {name: index for index, name in enumerate(decode(line[8:]).split())}
+                self._name(decode(line[8:]).split())
             return None
         values = line.rstrip(b"\t \r").split(b"\t") if b"\t" in line else line.rstrip(b" \r").split(b" ")
         texts = [decode(value) for value in values]
@@ -425,7 +431,7 @@ class CsvReader(_NamedValues):
                 values = next(csv.reader([text], delimiter=self.delimiter), [])
             except csv.Error:
                 return "no_header"
-            self.names = {name.strip(): index for index, name in enumerate(values)}
+            self._name(values)
             return None
         try:
             values = next(csv.reader([decode(line)], delimiter=self.delimiter, strict=True), [])

@@ -1,7 +1,27 @@
 """Sessions: what a session is, and every feature of it, defined once."""
 
-from fraudlog.sessions.build import build_sessions, sessionize
-from fraudlog.sessions.catalogue import FEATURES, feature_names
-from fraudlog.sessions.definition import Feature
+from fraudlog.sessions.build import SessionStream, build_sessions, build_sessions_table, define, sessionize
+from fraudlog.sessions.catalogue import DEFAULT, FEATURES, feature_names, transforms
+from fraudlog.sessions.definition import CHECKPOINTS, Definition, Feature
+from fraudlog.sessions.population import Population
+from fraudlog.sessions.stream import Settings, State, finish, step
 
-__all__ = ["FEATURES", "Feature", "build_sessions", "feature_names", "sessionize"]
+__all__ = [
+    "CHECKPOINTS",
+    "DEFAULT",
+    "FEATURES",
+    "Definition",
+    "Feature",
+    "Population",
+    "SessionStream",
+    "Settings",
+    "State",
+    "build_sessions",
+    "build_sessions_table",
+    "define",
+    "feature_names",
+    "finish",
+    "sessionize",
+    "step",
+    "transforms",
+]

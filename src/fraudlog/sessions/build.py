@@ -1,87 +1,123 @@
-"""`sessionize` and `build_sessions`: events into sessions, and sessions into features."""
+"""`sessionize` and `build_sessions`: a whole log at once. `SessionStream`: one that comes in batches."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from fraudlog.enriching import enrich_table
-from fraudlog.errors import ConfigError
-from fraudlog.schema import EVENTS, SESSIONS, arrow_schema, require_columns, to_arrow, to_pandas
-from fraudlog.sessions.catalogue import FEATURES
-from fraudlog.sessions.facts import NULL, Facts, codes_of
-from fraudlog.sessions.kernel import Kernel
+from fraudlog.schema import DERIVED, EVENTS, to_arrow, to_pandas
+from fraudlog.sessions.catalogue import DEFAULT
+from fraudlog.sessions.definition import CHECKPOINTS, Definition, microseconds
+from fraudlog.sessions.facts import encode
+from fraudlog.sessions.segments import segment
+from fraudlog.sessions.stream import Settings, State, checked, enriched, finish, moments, step
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from datetime import timedelta
 
-__all__ = ["build_sessions", "sessionize"]
+    from fraudlog.sessions.population import Population
 
-_NEEDED = ("timestamp", "client_ip")
+__all__ = ["SessionStream", "build_sessions", "build_sessions_table", "define", "sessionize"]
+
+_BATCH: Final = 1 << 19
+_HOUR_US: Final = 3_600_000_000
+_COLUMNS: Final = tuple({column.name: column for column in (*DERIVED, *EVENTS)}.values())
 
 
-def sessionize(
-    events: pd.DataFrame, *, session_gap: pd.Timedelta | str = "30min", key: bytes | None = None
-) -> pd.DataFrame:
-    """Say which session each event belongs to.
+def define(
+    definition: Definition | None = None,
+    *,
+    session_gap: pd.Timedelta | timedelta | str | float | None = None,
+    max_duration: pd.Timedelta | timedelta | str | float | None = None,
+    max_events: int | None = None,
+    own_statuses: tuple[int, ...] | frozenset[int] | None = None,
+) -> Definition:
+    """Return a definition with other limits.
 
     Parameters
     ----------
-    events : DataFrame of shape (n_events, n_columns)
-        As from `read_log`. Needs ``timestamp`` (datetime64[us, UTC]) and ``client_ip``.
-    session_gap : Timedelta or str, default "30min"
-        Longest silence inside a session.
-    key : bytes, optional
-        Key of the session ids. Without one an id can be guessed by who knows address, agent and time.
+    definition : Definition, optional
+        What to start from; the catalogue's, if none.
+    session_gap, max_duration : Timedelta, str or seconds, optional
+        Longest silence inside a session, and longest session.
+    max_events : int, optional
+        Most events of a session.
+    own_statuses : collection of int, optional
+        Answers of the service's own defence, which are no evidence.
 
-    Returns
-    -------
-    DataFrame of shape (n_events, n_columns + 1)
-        The events in their own order with ``session_id``.
-
-    Raises
-    ------
-    SchemaError
-        If a needed column is missing; the message lists those found.
+    Examples
+    --------
+    >>> define(session_gap="10min").session_gap_us
+    600000000
     """
-    grouped = _group(to_arrow(events, EVENTS), session_gap, key, found=events)
-    ids = np.empty(len(events), dtype=object)
-    ids[grouped.order] = np.repeat(np.array(grouped.ids, dtype=object), np.diff(grouped.starts, append=len(events)))
-    return events.assign(session_id=pd.array(ids, dtype="str"))
+    changed: dict[str, Any] = {}
+    if session_gap is not None:
+        changed["session_gap_us"] = microseconds(session_gap, "session_gap")
+    if max_duration is not None:
+        changed["max_duration_us"] = microseconds(max_duration, "max_duration")
+    if max_events is not None:
+        changed["max_events"] = max_events
+    if own_statuses is not None:
+        changed["own_statuses"] = frozenset(own_statuses)
+    return replace(definition or DEFAULT, **changed)
 
 
-def build_sessions(
-    events: pd.DataFrame | pa.Table, *, session_gap: pd.Timedelta | str = "30min", key: bytes | None = None
+def build_sessions(  # noqa: PLR0913 -- each limit of a session is a parameter of its own
+    events: pd.DataFrame | pa.Table,
+    *,
+    session_gap: pd.Timedelta | timedelta | str | float | None = None,
+    max_duration: pd.Timedelta | timedelta | str | float | None = None,
+    max_events: int | None = None,
+    own_statuses: tuple[int, ...] | frozenset[int] | None = None,
+    definition: Definition | None = None,
+    population: Population | None = None,
+    key: bytes | None = None,
+    asof: bool | tuple[int, ...] = False,
 ) -> pd.DataFrame:
     """Group events into sessions and compute every feature of each.
 
-    A session is a run of one actor's events in which no two neighbours lie more than `session_gap` apart. The actor is
-    the first of session token, user, or (prefix, user agent, language) that is known.
+    A session is a run of one actor's events in which no two neighbours lie more than `session_gap` apart, no longer
+    than `max_duration` and `max_events` allow. The actor is the first of session token, user, or (prefix, user agent,
+    language) that is known. The order of the events does not matter.
 
     Parameters
     ----------
     events : DataFrame or pyarrow.Table of shape (n_events, n_columns)
         As from `read_log`. Needs ``timestamp`` (datetime64[us, UTC]) and ``client_ip``.
-    session_gap : Timedelta or str, default "30min"
+    session_gap : Timedelta, str or seconds, default "30min"
         Longest silence inside a session; 25.5 minutes in Catledge and Pitkow [1]_, rounded up as web analytics does.
+    max_duration : Timedelta, str or seconds, default "12h"
+        Longest session; what follows opens another, whose ``piece`` is one higher.
+    max_events : int, default 10,000
+        Most events of a session; likewise.
+    own_statuses : collection of int, optional
+        Answers that the service's own defence gives, as 403 or 429: they are no evidence, their status reads as null.
+    definition : Definition, optional
+        Features and limits; the catalogue's, if none.
+    population : Population, optional
+        How rare agents, languages and profiles are; without it those features are null.
     key : bytes, optional
         Key of the session ids. Without one an id can be guessed by who knows address, agent and time.
+    asof : bool or tuple of int, default False
+        Give a row as of each of these events of a session and as of its last; True for 1, 2, 3, 5, 10, 20 and 50. A
+        detector that scores unfinished sessions learns from such rows.
 
     Returns
     -------
-    DataFrame of shape (n_sessions, n_features + 10)
-        Ordered by start. A feature whose columns the events lack is null.
+    DataFrame of shape (n_sessions, n_features + 11)
+        Ordered by start: the columns of `schema.SESSIONS`, then the features. A feature is null where the
+        session's events don't say. As of events, ``checkpoint`` and ``is_last`` come on top.
 
     Raises
     ------
     SchemaError
         If a needed column is missing; the message lists those found.
+    ConfigError
+        If a limit is out of range.
 
     References
     ----------
@@ -96,125 +132,166 @@ def build_sessions(
     >>> build_sessions(events)[["requests", "duration_s"]].values.tolist()
     [[2.0, 60.0], [1.0, 0.0]]
     """
-    table = to_arrow(events, EVENTS) if isinstance(events, pd.DataFrame) else events
-    grouped = _group(table, session_gap, key, found=events)
-    if not len(grouped.starts):
-        empty = arrow_schema(SESSIONS).empty_table()
-        return to_pandas(empty).assign(**{row.name: pd.Series(dtype="float64") for row in FEATURES})
-    kernel = Kernel(grouped.facts, grouped.starts)
-    available = set(grouped.table.column_names)
-    unknown = np.full(len(grouped.starts), np.nan)
-    features = {row.name: kernel(row.expression) if available.issuperset(row.needs) else unknown for row in FEATURES}
-    sessions = to_pandas(_entities(grouped)).assign(**features)
-    return sessions.sort_values(["start", "source", "first_line", "session_id"], ignore_index=True)
-
-
-@dataclass(frozen=True)
-class _Grouped:
-    table: pa.Table
-    order: NDArray[np.int64]
-    starts: NDArray[np.int64]
-    ids: list[str]
-    facts: Facts
-
-
-def _group(
-    table: pa.Table, session_gap: pd.Timedelta | str, key: bytes | None, found: pd.DataFrame | pa.Table
-) -> _Grouped:
-    require_columns(found, _NEEDED, table="events")
-    gap = pd.Timedelta(session_gap)
-    if gap <= pd.Timedelta(0):
-        raise ConfigError("session_gap must be above 0; 30min is usual", parameter="session_gap")
-    for name in _NEEDED:
-        if table.column(name).null_count:
-            row = pc.index(pc.is_null(table.column(name)), pa.scalar(value=True)).as_py()
-            raise ConfigError(f"events row {row}: {name} is null; drop such rows or fill them", parameter=name)
-    table = enrich_table(table)
-    actor, names = _actors(table)
-    time = table.column("timestamp").cast(pa.int64()).to_numpy()
-    order = np.lexsort((*_ties(table), time, actor))
-    actor, time = actor[order], time[order]
-    first = np.ones(len(order), bool)
-    first[1:] = (actor[1:] != actor[:-1]) | (np.diff(time) > gap.value // 1000)
-    starts = np.flatnonzero(first)
-    ids = [_session_id(names[actor[row]], int(time[row]), key) for row in starts]
-    table = table.take(pa.array(order))
-    return _Grouped(table, order, starts, ids, Facts(table, ~first))
-
-
-def _ties(table: pa.Table) -> list[NDArray[np.int64]]:
-    """Return what orders events of one actor and one moment: the source, then the line."""
-    keys = [table.column("line_number").cast(pa.int64()).to_numpy()] if "line_number" in table.column_names else []
-    if "source" in table.column_names:
-        codes, values = codes_of(table.column("source"))
-        rank = np.argsort(np.argsort(np.array(values, dtype=str)))
-        keys.append(rank[codes])
-    return keys
-
-
-def _actors(table: pa.Table) -> tuple[NDArray[np.int64], list[str]]:
-    """Return a code of the actor of each event, and each code's actor as text."""
-    coded = {name: codes_of(table.column(name)) for name in _ACTOR if name in table.column_names}
-    unknown = np.full(len(table), NULL)
-    columns = [coded[name][0] if name in coded else unknown for name in _ACTOR]
-    token, user, *client = columns
-    rows = np.stack(
-        [
-            token,
-            np.where(token == NULL, user, NULL),
-            *(np.where((token == NULL) & (user == NULL), c, NULL) for c in client),
-        ]
+    defined = define(
+        definition,
+        session_gap=session_gap,
+        max_duration=max_duration,
+        max_events=max_events,
+        own_statuses=own_statuses,
     )
-    distinct, actor = np.unique(rows, axis=1, return_inverse=True)
-    values = [coded[name][1] if name in coded else [] for name in _ACTOR]
-    texts = [
-        "\x1f".join(
-            "" if code == NULL else f"{name}={values[i][code]}"
-            for i, (name, code) in enumerate(zip(_ACTOR, column, strict=True))
-        )
-        for column in distinct.T
-    ]
-    return actor.ravel(), texts
+    checkpoints = (CHECKPOINTS if asof else ()) if isinstance(asof, bool) else asof
+    settings = Settings(defined, key=key or b"", population=population, checkpoints=checkpoints)
+    return to_pandas(build_sessions_table(_table(events), settings))
 
 
-_ACTOR = ("session_token", "user", "ip_prefix", "user_agent", "language")
+def build_sessions_table(events: pa.Table, settings: Settings, *, batch: int = _BATCH) -> pa.Table:
+    """Do what `build_sessions` does, from Arrow to Arrow: what an adapter to another engine calls.
+
+    Parameters
+    ----------
+    events : pyarrow.Table of shape (n_events, n_columns)
+        All events of the actors in it, in any order.
+    settings : Settings
+        Definition, key, population and checkpoints; the lateness is found from the events.
+    batch : int, default 524,288
+        Events taken at a time; changes memory, not the result.
+    """
+    events, lateness = _in_order(checked(events))
+    settings = replace(settings, lateness_us=lateness)
+    state, tables = State(), []
+    for first in range(0, len(events), batch):
+        state, sessions, _ = step(state, events.slice(first, batch), settings)
+        tables.append(sessions)
+    tables.append(finish(state, settings))
+    return _ordered(tables)
 
 
-def _session_id(actor: str, start_us: int, key: bytes | None) -> str:
-    digest = hashlib.blake2b(key=key or b"", digest_size=12, person=b"fraudlog session"[:16])
-    digest.update(f"{actor}\x1e{start_us}".encode())
-    return digest.hexdigest()
+def _ordered(tables: list[pa.Table]) -> pa.Table:
+    """Put sessions of several steps in the order of their starts; those of one start by id, for any size of steps."""
+    joined = pa.concat_tables(tables).unify_dictionaries()
+    keys = [(name, "ascending") for name in ("start", "session_id", "checkpoint") if name in joined.column_names]
+    return joined.sort_by(keys)
 
 
-def _entities(grouped: _Grouped) -> pa.Table:
-    """Return the columns of a session that are no features, taken from its first event."""
-    head = grouped.table.take(pa.array(grouped.starts))
-    ends = np.append(grouped.starts[1:], len(grouped.table)) - 1
-    given = {name: head.column(name) for name in head.column_names}
-    columns = {
-        "session_id": pa.array(grouped.ids, pa.string()),
-        "start": head.column("timestamp"),
-        "end": grouped.table.column("timestamp").take(pa.array(ends)),
-        "profile": _profile(head),
-        "first_line": given.get("line_number"),
-    }
-    schema = arrow_schema(SESSIONS)
-    arrays = [columns.get(field.name, given.get(field.name)) for field in schema]
-    return pa.table(
-        [
-            pa.nulls(len(head), field.type) if array is None else array.cast(field.type)
-            for field, array in zip(schema, arrays, strict=True)
-        ],
-        schema=schema,
-    )
+def _in_order(events: pa.Table) -> tuple[pa.Table, int]:
+    """Return the events so that they can be taken batch by batch, and how late the latest comes then."""
+    time = moments(events)
+    if not len(time):
+        return events, 0
+    disorder = int((np.maximum.accumulate(time) - time).max())
+    if disorder <= _HOUR_US:
+        return events, disorder
+    return events.take(pa.array(np.argsort(time, kind="stable"))), 0
 
 
-def _profile(head: pa.Table) -> pa.ChunkedArray:
-    names = ("os", "browser", "language_primary")
-    parts = [
-        pc.fill_null(head.column(name).cast(pa.string()), "?")
-        if name in head.column_names
-        else pa.array(["?"] * len(head))
-        for name in names
-    ]
-    return pc.binary_join_element_wise(*parts, " ").cast(pa.string()).dictionary_encode()
+def _table(events: pd.DataFrame | pa.Table) -> pa.Table:
+    return events if isinstance(events, pa.Table) else to_arrow(events, _COLUMNS)
+
+
+def sessionize(
+    events: pd.DataFrame | pa.Table,
+    *,
+    session_gap: pd.Timedelta | timedelta | str | float | None = None,
+    definition: Definition | None = None,
+    key: bytes | None = None,
+) -> pd.DataFrame:
+    """Say which session each event belongs to.
+
+    Parameters
+    ----------
+    events : DataFrame or pyarrow.Table of shape (n_events, n_columns)
+        As from `read_log`. Needs ``timestamp`` (datetime64[us, UTC]) and ``client_ip``.
+    session_gap : Timedelta, str or seconds, default "30min"
+        Longest silence inside a session.
+    definition : Definition, optional
+        Limits of a session; the catalogue's, if none.
+    key : bytes, optional
+        Key of the session ids. Without one an id can be guessed by who knows address, agent and time.
+
+    Returns
+    -------
+    DataFrame of shape (n_events, n_columns + 1)
+        The events in their own order with ``session_id``, the same as `build_sessions` gives.
+
+    Raises
+    ------
+    SchemaError
+        If a needed column is missing; the message lists those found.
+
+    Examples
+    --------
+    >>> events = pd.DataFrame({
+    ...     "timestamp": pd.to_datetime(["2015-05-17 10:00", "2015-05-17 10:01", "2015-05-17 12:00"], utc=True),
+    ...     "client_ip": ["203.0.113.9"] * 3,
+    ... })
+    >>> sessionize(events).session_id.nunique()
+    2
+    """
+    table = _table(events)
+    defined = define(definition, session_gap=session_gap).only(())
+    facts = encode(enriched(table), defined)
+    order = facts.total_order()
+    in_order = facts.take(order, keep_values=True)
+    segments = segment(in_order, defined)
+    ids = segments.ids(in_order, np.arange(len(segments.starts)), key or b"")
+    of_events = np.empty(len(table), dtype=object)
+    of_events[order[segments.order]] = np.repeat(np.array(ids, dtype=object), segments.ends - segments.starts)
+    frame = events if isinstance(events, pd.DataFrame) else to_pandas(events)
+    return frame.assign(session_id=pd.array(of_events, dtype="str"))
+
+
+class SessionStream:
+    """Sessions of a log that comes in batches, in bounded memory.
+
+    Parameters
+    ----------
+    definition : Definition, optional
+        Features and limits; the catalogue's, if none.
+    lateness : Timedelta, str or seconds, default "5min"
+        How much older than the newest event an event may be; what is older goes to `late`.
+    key, population, checkpoints
+        As `Settings`.
+
+    Attributes
+    ----------
+    state : State
+        All that a later stream needs to go on.
+    late : list of pyarrow.Table
+        Events that came too late, as they came; the caller may take them away.
+
+    Examples
+    --------
+    >>> stream = SessionStream()
+    >>> times = pa.array([0, 10**9], pa.timestamp("us", "UTC"))
+    >>> events = pa.table({"timestamp": times, "client_ip": ["203.0.113.9"] * 2})
+    >>> len(stream.add(events)), len(stream.close())
+    (0, 1)
+    """
+
+    def __init__(
+        self,
+        definition: Definition | None = None,
+        *,
+        lateness: pd.Timedelta | timedelta | str | float = "5min",
+        key: bytes = b"",
+        population: Population | None = None,
+        checkpoints: tuple[int, ...] = (),
+        state: State | None = None,
+    ) -> None:
+        us = microseconds(lateness, "lateness") if lateness else 0
+        self.settings = Settings(definition or DEFAULT, us, key, population, checkpoints)
+        self.state = state or State()
+        self.late: list[pa.Table] = []
+
+    def add(self, events: pa.Table | pd.DataFrame) -> pa.Table:
+        """Take events in; returns the sessions that ended."""
+        self.state, sessions, late = step(self.state, _table(events), self.settings)
+        if len(late):
+            self.late.append(late)
+        return sessions
+
+    def close(self) -> pa.Table:
+        """Return the sessions still open, and start anew."""
+        sessions = finish(self.state, self.settings)
+        self.state = State()
+        return sessions

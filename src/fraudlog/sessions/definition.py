@@ -1,114 +1,36 @@
-"""The language features are written in: a few reducers over a session's events, and arithmetic over their results.
-
-A feature is an expression. Evaluators (the batch kernel in `fraudlog.sessions.kernel`, the slow twin in the tests) walk
-the same expression, so that a feature is defined once. Reducers give whole numbers (times in microseconds, entropies in
-units of 2**-20 bit), which makes their results independent of the order of summation and equal in every evaluator.
-"""
+"""What a session is and which features it has: the one thing that every evaluator reads."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
+import hashlib
+import json
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-__all__ = ["ENTROPY_SCALE", "Expression", "Feature", "Reducer", "burst", "count", "distinct", "entropy", "maximum"]
-__all__ += ["minimum", "squares", "switches", "total"]
+from fraudlog.errors import ConfigError
+from fraudlog.sessions.fields import FIELDS
+from fraudlog.sessions.language import parse
+from fraudlog.sessions.plan import Plan
 
-ENTROPY_SCALE: Final = 1 << 20
-Kind = Literal["count", "total", "squares", "minimum", "maximum", "distinct", "entropy", "switches", "burst"]
-Operator = Literal["+", "-", "*", "/", "sqrt"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+    from numpy.typing import NDArray
 
-@dataclass(frozen=True, slots=True)
-class Expression:
-    """A number or an operator over expressions; a reducer is the other kind of leaf."""
+__all__ = ["CHECKPOINTS", "Definition", "Feature", "microseconds"]
 
-    operator: Operator | None = None
-    operands: tuple[Expression, ...] = ()
-    number: float = 0.0
+Transform = Literal["log1p", "identity", "rank"]
+Direction = Literal["high", "low", "both"]
 
-    def _with(self, operator: Operator, other: Expression | float) -> Expression:
-        right = other if isinstance(other, Expression) else Expression(number=float(other))
-        return Expression(operator, (self, right))
+CHECKPOINTS: Final = (1, 2, 3, 5, 10, 20, 50)
+"""Events after which an as-of row is taken, besides the last."""
 
-    def __add__(self, other: Expression | float) -> Expression:
-        return self._with("+", other)
-
-    def __sub__(self, other: Expression | float) -> Expression:
-        return self._with("-", other)
-
-    def __mul__(self, other: Expression | float) -> Expression:
-        return self._with("*", other)
-
-    def __truediv__(self, other: Expression | float) -> Expression:
-        return self._with("/", other)
-
-    def sqrt(self) -> Expression:
-        """Square root; null where the operand is below 0."""
-        return Expression("sqrt", (self,))
-
-
-@dataclass(frozen=True, slots=True)
-class Reducer(Expression):
-    """What is kept of a session's events.
-
-    Parameters
-    ----------
-    kind : str
-        What to compute.
-    fact : str
-        Name of the fact (`fraudlog.sessions.facts`) it reads; for ``count`` the events where that fact holds.
-    window_s : int
-        Length of the window of ``burst``, in seconds.
-    """
-
-    kind: Kind = "count"
-    fact: str = ""
-    window_s: int = 0
-
-
-def count(fact: str = "") -> Reducer:
-    """Events, or those where the fact `fact` holds."""
-    return Reducer(kind="count", fact=fact)
-
-
-def total(fact: str) -> Reducer:
-    """Sum of `fact`; null where every value is."""
-    return Reducer(kind="total", fact=fact)
-
-
-def squares(fact: str) -> Reducer:
-    """Sum of squares of `fact`; null where every value is."""
-    return Reducer(kind="squares", fact=fact)
-
-
-def minimum(fact: str) -> Reducer:
-    """Least value of `fact`; null where every value is."""
-    return Reducer(kind="minimum", fact=fact)
-
-
-def maximum(fact: str) -> Reducer:
-    """Greatest value of `fact`; null where every value is."""
-    return Reducer(kind="maximum", fact=fact)
-
-
-def distinct(fact: str) -> Reducer:
-    """How many different values `fact` has."""
-    return Reducer(kind="distinct", fact=fact)
-
-
-def entropy(fact: str) -> Reducer:
-    """``n log2 n - sum(c log2 c)`` over the counts of the values of `fact`, each term rounded to 2**-20 bit."""
-    return Reducer(kind="entropy", fact=fact)
-
-
-def switches(fact: str) -> Reducer:
-    """How often `fact` differs from its last known value."""
-    return Reducer(kind="switches", fact=fact)
-
-
-def burst(window_s: int, fact: str = "") -> Reducer:
-    """Most events, or those where `fact` holds, that start within `window_s` seconds."""
-    return Reducer(kind="burst", fact=fact, window_s=window_s)
+_MOST_EVENTS: Final = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,36 +41,173 @@ class Feature:
     ----------
     name : str
         Column name.
-    expression : Expression
-        How it is computed.
+    expression : str
+        How it is computed, in the language of `fraudlog.sessions.language`; empty if `function` says it.
     unit : str
         Unit of the value.
     family : str
-        volume, tempo, mix, navigation, errors, identity or endpoints.
+        volume, tempo, mix, navigation, errors, identity, population, endpoints, cross or own.
     meaning : str
         One phrase for a person.
     misses : str
-        What it can't see.
-    needs : tuple of str
-        Event columns without which it is null.
-    spoofable : bool
-        Whether a client can choose it freely.
+        What it can't see, or takes for abuse wrongly.
     oat : tuple of str
         OWASP Automated Threats it speaks to.
+    source : str
+        Paper or standard it is taken from.
+    spoofable : bool
+        Whether a client can choose it freely.
     transform : str
-        What the forest sees: ``log1p`` or ``identity``.
+        What a forest sees: ``log1p``, ``identity`` or ``rank``.
+    suspicious : str
+        Which end is odd: ``high``, ``low`` or ``both``.
     in_forest : bool
-        Whether the forest sees it at all; what an agent merely claims is left to evidence.
+        Whether a forest sees it at all; what an agent merely claims is left to evidence.
+    resolution_s : int
+        Coarsest resolution of timestamps that carries it: 0 (finer than a second), 1 or 60 seconds.
+    function : callable, optional
+        Instead of an expression: takes the table of sessions with the features before it, gives one number a row.
+    is_batch_only : bool
+        Must be set with `function`: a live session can't call it, and says so.
+
+    Examples
+    --------
+    >>> Feature("carts", "count(path.startswith('/cart'))", "requests", "own", "requests to the cart").needs
+    ('path',)
     """
 
     name: str
-    expression: Expression
-    unit: str
-    family: str
-    meaning: str
+    expression: str = ""
+    unit: str = ""
+    family: str = "own"
+    meaning: str = ""
     misses: str = ""
-    needs: tuple[str, ...] = ()
-    spoofable: bool = False
     oat: tuple[str, ...] = ()
-    transform: Literal["log1p", "identity"] = "log1p"
+    source: str = ""
+    spoofable: bool = False
+    transform: Transform = "log1p"
+    suspicious: Direction = "both"
     in_forest: bool = True
+    resolution_s: Literal[0, 1, 60] = 60
+    function: Callable[[pa.Table], NDArray[np.float64]] | None = field(default=None, repr=False)
+    is_batch_only: bool = False
+
+    def __post_init__(self) -> None:
+        if bool(self.expression) == (self.function is not None):
+            raise ConfigError(f"feature {self.name}: give an expression or a function, not both", parameter=self.name)
+        if (self.function is not None) != self.is_batch_only:
+            raise ConfigError(
+                f"feature {self.name}: is_batch_only=True goes with a function, and with nothing else",
+                parameter=self.name,
+            )
+        if self.resolution_s not in (0, 1, 60):
+            raise ConfigError(f"feature {self.name}: resolution_s is 0, 1 or 60", parameter=self.name)
+        if self.expression:
+            parse(self.expression, name=f"feature {self.name}")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Columns of the events without which it is null, besides the time and the address."""
+        words = "".join(c if c.isalnum() or c == "_" else " " for c in _without_text(self.expression)).split()
+        columns = [column for word in words if word in FIELDS for column in FIELDS[word].needs]
+        return tuple(dict.fromkeys(columns))
+
+
+def _without_text(expression: str) -> str:
+    """Blank out constants in quotes, whose words are no fields."""
+    return "".join(part for i, part in enumerate(expression.replace('"', "'").split("'")) if i % 2 == 0)
+
+
+def microseconds(value: pd.Timedelta | timedelta | str | float, parameter: str) -> int:
+    """Read a length of time given as text (``30min``), timedelta or seconds.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of these, or not above 0.
+    """
+    import pandas as pd  # noqa: PLC0415 -- only for its reading of text
+
+    try:
+        seconds = timedelta(seconds=value) if isinstance(value, (int, float)) else value
+        parsed = pd.Timedelta(seconds)
+    except ValueError:
+        raise ConfigError(f"{parameter}: {value!r} is no length of time; 30min is one", parameter=parameter) from None
+    us: int = parsed.value // 1000
+    if us <= 0:
+        raise ConfigError(f"{parameter} must be above 0; 30min is usual", parameter=parameter)
+    return us
+
+
+@dataclass(frozen=True)
+class Definition:
+    """Limits of a session, and its features.
+
+    Parameters
+    ----------
+    features : tuple of Feature
+        In the order of their columns.
+    session_gap_us : int
+        Longest silence inside a session.
+    max_duration_us : int
+        Longest session; the next event opens another, with ``piece`` one higher.
+    max_events : int
+        Most events of a session, at most 65,535; what follows opens another. Bounds memory and skew.
+    own_statuses : frozenset of int
+        Answers the service's own defence gives (403, 429, a challenge): no evidence, so their status reads as null.
+
+    Examples
+    --------
+    >>> Definition((Feature("hits", "count()"),)).names
+    ('hits',)
+    """
+
+    features: tuple[Feature, ...]
+    session_gap_us: int = 30 * 60 * 1_000_000
+    max_duration_us: int = 12 * 3600 * 1_000_000
+    max_events: int = 10_000
+    own_statuses: frozenset[int] = frozenset()
+
+    def __post_init__(self) -> None:
+        names = [feature.name for feature in self.features]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ConfigError(f"features {', '.join(sorted(twice))} stand twice", parameter="features")
+        if not 1 <= self.max_events <= _MOST_EVENTS:
+            raise ConfigError(f"max_events must be 1 to {_MOST_EVENTS:,}", parameter="max_events")
+        if not self.session_gap_us <= self.max_duration_us < 1 << 41:
+            raise ConfigError("max_duration must be at least session_gap and under 25 days", parameter="max_duration")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the features, in order."""
+        return tuple(feature.name for feature in self.features)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What the evaluators have to do."""
+        return Plan.of([(row.name, row.expression, row.resolution_s) for row in self.features if row.expression])
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of all that changes a value; a model keeps it, and a service refuses another."""
+        rows: list[Any] = [[row.name, row.expression, row.resolution_s] for row in self.features]
+        limits = [self.session_gap_us, self.max_duration_us, self.max_events, sorted(self.own_statuses)]
+        return hashlib.sha256(json.dumps(["fraudlog features 1", limits, rows]).encode()).hexdigest()
+
+    def with_features(self, features: Iterable[Feature]) -> Definition:
+        """Return the same with more features; one of a known name takes its place."""
+        rows = {row.name: row for row in self.features} | {row.name: row for row in features}
+        return replace(self, features=tuple(rows.values()))
+
+    def only(self, names: Iterable[str]) -> Definition:
+        """Return the same with the features of these names.
+
+        Raises
+        ------
+        ConfigError
+            If there is none of such a name.
+        """
+        rows = {row.name: row for row in self.features}
+        if unknown := [name for name in names if name not in rows]:
+            raise ConfigError(f"no features {', '.join(unknown)}; there are {', '.join(rows)}", parameter="features")
+        return replace(self, features=tuple(rows[name] for name in names))

@@ -1,0 +1,311 @@
+"""The live twin: the features of every open session after each event, at constant work an event.
+
+Equal to the batch kernel, bit for bit, on events that come in order. An event older than its session's last is taken as
+of that last moment, and counted: a service can't reorder what it has answered already.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import OrderedDict, deque
+from datetime import UTC, datetime
+from math import nan, sqrt
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+from fraudlog.errors import ConfigError, SchemaError
+from fraudlog.schema import SESSIONS
+from fraudlog.sessions import scans
+from fraudlog.sessions.catalogue import DEFAULT
+from fraudlog.sessions.live_facts import ABSENT, Layout, Reader, lookup
+from fraudlog.sessions.live_source import Slots, observe_source, values_source
+from fraudlog.sessions.segments import actor_text, session_id
+from fraudlog.sessions.values import LIVE
+from fraudlog.sessions.window_live import window_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from fraudlog.sessions.definition import Definition
+    from fraudlog.sessions.population import Population
+
+__all__ = ["LiveFeatures", "LiveSession"]
+
+Reason = Literal["open", "gap", "limit", "idle", "evicted", "closed"]
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_SIZE_MAX: Final = (1 << 38) - 1
+_DURATION_MAX: Final = (1 << 30) - 1
+_CHECKED_AT_ONCE: Final = 2
+
+
+def _moment(value: Any) -> int:  # noqa: ANN401 -- what a log or a service calls a time
+    """Return a time in microseconds; an integer is one already."""
+    if type(value) is int:
+        return value
+    if isinstance(value, datetime):
+        span = value - _EPOCH
+        return (span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds
+    raise SchemaError("timestamp must be an aware datetime or microseconds since 1970", missing=["timestamp"])
+
+
+def _size(value: int | None) -> int | None:
+    return None if value is None or value < 0 else min(value, _SIZE_MAX)
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return int(min(seconds * 1000.0, _DURATION_MAX)) if seconds is not None and seconds >= 0 else None
+
+
+class LiveSession:
+    """One session: what it is, and its features so far (or at its end).
+
+    Attributes
+    ----------
+    reason : str
+        ``open``, or why it ended: ``gap`` (the actor came back later), ``limit`` (too long), ``idle`` (silent for the
+        gap), ``evicted`` (room was needed), ``closed``.
+    """
+
+    __slots__ = ("_live", "_state", "reason")
+
+    def __init__(self, live: LiveFeatures, state: list[Any], reason: Reason) -> None:
+        self._live = live
+        self._state = state
+        self.reason = reason
+
+    @property
+    def session_id(self) -> str:
+        """The same id that `build_sessions` gives."""
+        return self._live.id_of(self._state)
+
+    @property
+    def n_events(self) -> int:
+        """Events so far."""
+        count: int = self._state[2]
+        return count
+
+    @property
+    def piece(self) -> int:
+        """How many sessions a limit cut off before this one."""
+        piece: int = self._state[3]
+        return piece
+
+    @property
+    def start_us(self) -> int:
+        """Time of the first event, in microseconds."""
+        start: int = self._state[0]
+        return start
+
+    @property
+    def end_us(self) -> int:
+        """Time of the last event, in microseconds."""
+        end: int = self._state[1]
+        return end
+
+    @property
+    def features(self) -> dict[str, float]:
+        """Features by name."""
+        return dict(zip(self._live.definition.names, self._live.values(self._state), strict=True))
+
+    def row(self) -> dict[str, Any]:
+        """Return it as a row of the table of sessions."""
+        state = self._state
+        named = {
+            "session_id": self.session_id,
+            "client_ip": state[7],
+            "ip_prefix": state[8],
+            "user": state[9],
+            "profile": state[10],
+            "user_agent": state[11],
+            "start": state[0],
+            "end": state[1],
+            "source": state[12],
+            "first_line": state[13],
+            "piece": state[3],
+        }
+        return {column.name: named[column.name] for column in SESSIONS} | self.features
+
+
+class _Tables(NamedTuple):
+    """Look-up tables, by what they are keyed."""
+
+    readers: list[Reader]
+    lanes: dict[int, tuple[int, int]]
+    rules: dict[int, int]
+
+
+class LiveFeatures:
+    """Open sessions of a service, and the features of each after every event.
+
+    Parameters
+    ----------
+    definition : Definition, optional
+        Features and limits; the catalogue's, if none.
+    key : bytes, optional
+        Key of the session ids.
+    population : Population, optional
+        How rare values are.
+    max_sessions : int, default 1,000,000
+        Most open sessions; beyond, the one silent for longest is evicted.
+    on_end : callable, optional
+        Takes each `LiveSession` that ended; without one they wait in `ended`, from where the caller takes them.
+
+    Attributes
+    ----------
+    ended : deque of LiveSession
+        Sessions that ended, unless `on_end` takes them.
+    n_clamped : int
+        Events that were older than their session's last, and were taken as of that moment.
+
+    Raises
+    ------
+    ConfigError
+        If a feature is batch-only: a function of the whole table can't be kept up event by event.
+
+    Examples
+    --------
+    >>> live = LiveFeatures()
+    >>> for second in (0, 10, 30):
+    ...     event = {"timestamp": second * 1_000_000, "client_ip": "203.0.113.9", "ip_prefix": "203.0.113.0/24"}
+    ...     _ = live.observe(event)
+    >>> live.current.features["gap_mean_s"], len(live)
+    (15.0, 1)
+    """
+
+    def __init__(
+        self,
+        definition: Definition | None = None,
+        *,
+        key: bytes = b"",
+        population: Population | None = None,
+        max_sessions: int = 1_000_000,
+        on_end: Callable[[LiveSession], None] | None = None,
+    ) -> None:
+        self.definition = definition or DEFAULT
+        if batch_only := [row.name for row in self.definition.features if row.is_batch_only]:
+            raise ConfigError(
+                f"features {', '.join(batch_only)} are batch-only: leave them out of a live definition, or write them "
+                "as expressions",
+                parameter="definition",
+            )
+        self.key = key
+        self.max_sessions = max_sessions
+        self.ended: deque[LiveSession] = deque()
+        self.n_clamped = 0
+        self._on_end = on_end or self.ended.append
+        self._open: OrderedDict[tuple[Any, ...], list[Any]] = OrderedDict()
+        self._last: list[Any] | None = None
+        self._prepare(population)
+
+    def _prepare(self, population: Population | None) -> None:
+        """Write and compile the two functions of this definition."""
+        layout, slots = Layout.of(self.definition), Slots()
+        readers = [Reader(group, self.definition, population) for group in layout.groups]
+        masks: dict[int, tuple[int, int]] = {}
+        rules: dict[int, int] = {}
+        self._windows = {window.name: window_for(window) for window in self.definition.plan.windows}
+        env: dict[str, Any] = {
+            "moment": _moment,
+            "absent": ABSENT,
+            "size_of": _size,
+            "milliseconds": _milliseconds,
+            "find": self._open.get,
+            "opened": self._opened,
+            "ended": self._ended,
+            "moved": self._open.move_to_end,
+            "clamped": self._clamped,
+            "weights": scans.weights(self.definition.max_events).tolist(),
+            "lane_get": masks.get,
+            "rule_get": rules.get,
+            **lookup(layout, masks, rules),
+            **{f"of_{name}": LIVE[name] for name in ("time_ms", "utc_hour", "coarseness")},
+            **{f"see_{name}": window.see for name, window in self._windows.items()},
+        }
+        for i, reader in enumerate(readers):
+            env |= {f"get{i}": reader.entries.get, f"miss{i}": reader}
+        layout.environment = list(env)
+        namespace: dict[str, Any] = {}
+        exec(compile(observe_source(self.definition, layout, slots), "<live>", "exec"), namespace)  # noqa: S102 -- text of our own making, see live_source
+        self._observe: Callable[[Mapping[str, Any]], list[Any]] = namespace["make"](env)
+        unpack = struct.Struct(f"<{len(self.definition.plan.lanes)}H").unpack
+        scope = {"unpack": unpack, "nan": nan, "sqrt": sqrt, "weights": env["weights"]}
+        exec(compile(values_source(self.definition, slots), "<values>", "exec"), scope)  # noqa: S102 -- as above
+        self.values: Callable[[list[Any]], list[float]] = scope["values"]
+        self._initial = slots.initial
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[LiveSession]:
+        """Give the open sessions, the one silent for longest first."""
+        return (LiveSession(self, state, "open") for state in list(self._open.values()))
+
+    def observe(self, event: Mapping[str, Any]) -> list[float]:
+        """Take an event in.
+
+        Parameters
+        ----------
+        event : Mapping
+            The columns of `schema.EVENTS` and `schema.DERIVED` the service knows; None is null, and a column that is
+            not there is one its log lacks.
+
+        Returns
+        -------
+        list of float, shape (n_features,)
+            The session's features as of this event, in the order of the definition; null is NaN.
+
+        Raises
+        ------
+        SchemaError
+            If the time is missing or naive.
+        """
+        self._last = state = self._observe(event)
+        self._expire(state[1])
+        return self.values(state)
+
+    @property
+    def current(self) -> LiveSession:
+        """The session of the last event."""
+        if self._last is None:
+            raise SchemaError("no event was observed yet")
+        return LiveSession(self, self._last, "open")
+
+    def close(self) -> None:
+        """End all sessions, as at the end of a log."""
+        while self._open:
+            self._ended(self._open.popitem(last=False)[1], "closed")
+
+    def id_of(self, state: list[Any]) -> str:
+        """Return a session's id; worked out when first asked for."""
+        if state[6] is None:
+            kind = state[5]
+            is_client = len(kind) == 3
+            token, user = (kind[1] if kind[0] == "t" else None, kind[1]) if not is_client else (None, None)
+            text = actor_text(token, user, kind if is_client else ())
+            state[6] = session_id(text, state[0], state[3], self.key)
+        identity: str = state[6]
+        return identity
+
+    def _opened(self, actor: tuple[Any, ...], time_us: int, piece: int) -> list[Any]:
+        state = self._initial.copy()
+        state[0] = state[1] = time_us
+        state[3] = piece
+        state[5] = actor
+        self._open[actor] = state
+        self._open.move_to_end(actor)
+        if len(self._open) > self.max_sessions:
+            self._ended(self._open.popitem(last=False)[1], "evicted")
+        return state
+
+    def _expire(self, now_us: int) -> None:
+        """End sessions that have been silent for longer than the gap, a few at a time."""
+        for _ in range(_CHECKED_AT_ONCE):
+            oldest = next(iter(self._open.values()))
+            if now_us - oldest[1] <= self.definition.session_gap_us:
+                return
+            self._ended(self._open.popitem(last=False)[1], "idle")
+
+    def _ended(self, state: list[Any], reason: Reason) -> None:
+        self._on_end(LiveSession(self, state, reason))
+
+    def _clamped(self) -> None:
+        self.n_clamped += 1

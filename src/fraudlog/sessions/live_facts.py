@@ -1,0 +1,299 @@
+"""How a live event's values are looked up: each distinct value, or tuple of values that go together, is read once.
+
+What is looked at stays in tables of bounded size; a value is looked at again after its table was emptied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from fraudlog.sessions.columns import NULL
+from fraudlog.sessions.facts import ACTOR, kept_fields
+from fraudlog.sessions.fields import FIELDS
+from fraudlog.sessions.language import Compare, Known, Missing
+from fraudlog.sessions.places import offset_minutes
+from fraudlog.sessions.plan import truth
+from fraudlog.sessions.values import LIVE, profile_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from fraudlog.sessions.definition import Definition
+    from fraudlog.sessions.language import Condition, Reference
+    from fraudlog.sessions.plan import Atom
+    from fraudlog.sessions.population import Population
+
+__all__ = ["ABSENT", "Group", "Layout", "answer", "lookup"]
+
+ABSENT: Final = object()
+"""Stands for a column that an event does not have at all."""
+
+_TOGETHER: Final = (
+    (
+        "user_agent",
+        "language",
+        "os",
+        "browser",
+        "device_id",
+        "device_class",
+        "language_primary",
+        "country",
+        "is_automation",
+        "bot_category",
+        "bot_name",
+        "tls_fingerprint",
+        "protocol",
+        "host",
+    ),
+    ("method", "status", "endpoint", "action", "outcome"),
+)
+"""Columns that change together, so that one look-up serves all: of the client, and of the request."""
+
+_DERIVED: Final[dict[str, tuple[str, ...]]] = {
+    "profile": ("os", "browser", "language_primary"),
+    "device": ("device_id", "os", "browser", "device_class"),
+    "country_language": ("country", "language_primary"),
+    "section": ("path",),
+    "directory": ("path",),
+    "depth": ("path",),
+    "path_length": ("path",),
+    "path_number": ("path",),
+    "query_length": ("query",),
+    "agent_rarity": ("user_agent",),
+    "language_rarity": ("language",),
+    "profile_rarity": ("os", "browser", "language_primary"),
+    "country_language_rarity": ("country", "language_primary"),
+}
+_DIRECT: Final = ("client_ip", "ip_prefix", "user", "session_token")
+_OF_TIME: Final = ("time_ms", "utc_hour", "coarseness")
+_COMPUTED: Final = {
+    "bytes_sent": "size_of(get('bytes_sent'))",
+    "bytes_log2": "None if v_bytes_sent is None else v_bytes_sent.bit_length()",
+    "duration_ms": "milliseconds(get('duration_s'))",
+}
+_MOST_ENTRIES: Final = 1 << 16
+
+
+@dataclass(frozen=True)
+class Group:
+    """Columns that are looked up together, and the fields that follow from them."""
+
+    columns: tuple[str, ...]
+    fields: tuple[str, ...]
+
+
+@dataclass
+class Layout:
+    """What the code of one definition reads, and where its bits stand.
+
+    Attributes
+    ----------
+    groups : list of Group
+        Look-ups of an event.
+    direct : tuple of str
+        Columns read without a look-up.
+    computed, of_time : dict of str to str
+        Code of further fields.
+    needed : set of str
+        All fields that are read.
+    row_atoms : list of (Atom, int)
+        Early atoms that no look-up answers, with their bits.
+    wheres, rules : dict
+        Bits of the conditions of scans, and of windows, among the answers to a mask.
+    """
+
+    definition: Definition
+    groups: list[Group] = field(default_factory=list)
+    direct: tuple[str, ...] = _DIRECT
+    computed: dict[str, str] = field(default_factory=dict)
+    of_time: dict[str, str] = field(default_factory=dict)
+    needed: set[str] = field(default_factory=set)
+    asked_missing: set[str] = field(default_factory=set)
+    row_atoms: list[tuple[Atom, int]] = field(default_factory=list)
+    steps: list[Reference] = field(default_factory=list)
+    wheres: dict[Condition, int] = field(default_factory=dict)
+    rules: dict[str, tuple[int, int]] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
+    environment: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, definition: Definition) -> Layout:
+        """Plan the look-ups of a definition."""
+        self = cls(definition)
+        plan = definition.plan
+        text, numbers = kept_fields(plan)
+        atoms = (*plan.early, *plan.late)
+        self.needed = {*text, *numbers, *ACTOR, "client_ip", "profile"} | set(plan.fields)
+        self.needed |= {atom.reference.field.name for atom in atoms}
+        self.needed.discard("source")
+        self.asked_missing = {atom.reference.field.name for atom in plan.early if isinstance(atom, Missing)}
+        references = [scan.reference for scan in plan.scans if scan.reference] + [atom.reference for atom in atoms]
+        self.steps = list(dict.fromkeys(reference for reference in references if reference.is_step))
+        self.kinds = {window.name: window.kind for window in plan.windows}
+        self._add_groups()
+        self._add_code()
+        self._add_conditions()
+        looked_up = {name for group in self.groups for name in (*group.columns, *group.fields)}
+        self.row_atoms = [
+            (atom, bit) for bit, atom in enumerate(plan.early) if atom.reference.field.name not in looked_up
+        ]
+        return self
+
+    def _add_groups(self) -> None:
+        columns = {name for name in self.needed if not FIELDS[name].is_computed} - set(_DIRECT) - set(_COMPUTED)
+        columns |= {column for name in self.needed for column in _DERIVED.get(name, ())}
+        columns |= {"country"} if "local_hour" in self.needed else set()
+        together = [tuple(name for name in group if name in columns) for group in _TOGETHER]
+        alone = sorted(columns - {name for group in together for name in group})
+        for group in [*together, *((name,) for name in alone)]:
+            fields = [*group, *(n for n, needs in _DERIVED.items() if n in self.needed and set(needs) <= set(group))]
+            if "country" in group and "local_hour" in self.needed:
+                fields.append("offset")
+            if group:
+                self.groups.append(Group(group, tuple(fields)))
+
+    def _add_code(self) -> None:
+        if "bytes_log2" in self.needed:
+            self.needed.add("bytes_sent")
+        self.computed = {name: code for name, code in _COMPUTED.items() if name in self.needed}
+        self.of_time = {name: f"of_{name}(t)" for name in _OF_TIME if name in self.needed}
+        if "local_hour" in self.needed:
+            self.of_time["local_hour"] = "None if v_offset is None else (t + v_offset) // 3600000000 % 24"
+
+    def _add_conditions(self) -> None:
+        plan = self.definition.plan
+        for scan in plan.scans:
+            if scan.where is not None:
+                self.wheres.setdefault(scan.where, 1 << len(self.wheres))
+        for i, window in enumerate(window for window in plan.windows if window.needs):
+            self.rules[window.name] = 1 << 2 * i, 2 << 2 * i
+
+
+def answer(atom: Atom, value: Any) -> bool:  # noqa: ANN401 -- any field's value
+    """Answer one atom for one value; `ABSENT` and None answer nothing but that they are missing."""
+    if isinstance(atom, Missing):
+        return value is None
+    if value is None or value is ABSENT:
+        return False
+    return isinstance(atom, Known) or _compare(atom, value)
+
+
+def _compare(atom: Compare, value: Any) -> bool:  # noqa: ANN401 -- as above
+    constant: Any = atom.constants[0]
+    looks: dict[str, Callable[[], bool]] = {
+        "==": lambda: value == constant,
+        "in": lambda: value in atom.constants,
+        "<": lambda: value < constant,
+        "<=": lambda: value <= constant,
+        ">": lambda: value > constant,
+        ">=": lambda: value >= constant,
+        "startswith": lambda: value.startswith(constant),
+        "endswith": lambda: value.endswith(constant),
+        "contains": lambda: constant in value,
+    }
+    return bool(looks[atom.operator]())
+
+
+class Reader:
+    """Works out one group's entry: the mask of its atoms, and the values of its fields."""
+
+    def __init__(self, group: Group, definition: Definition, population: Population | None) -> None:
+        self.group = group
+        self.definition = definition
+        self.population = population
+        names = set(group.fields) | set(group.columns)
+        self.atoms = [
+            (1 << bit, atom) for bit, atom in enumerate(definition.plan.early) if atom.reference.field.name in names
+        ]
+        self.entries: dict[Any, tuple[Any, ...]] = {}
+
+    def __call__(self, key: Any) -> tuple[Any, ...]:  # noqa: ANN401 -- one value or a tuple of them
+        """Return the entry of a value that is not in the table yet, and keep it."""
+        given = dict(zip(self.group.columns, (key,) if len(self.group.columns) == 1 else key, strict=True))
+        values = {name: self._value(name, given) for name in self.group.fields}
+        mask = sum(bit for bit, atom in self.atoms if answer(atom, self._asked(atom, values, given)))
+        if len(self.entries) >= _MOST_ENTRIES:
+            self.entries.clear()
+        entry = (mask, *values.values())
+        self.entries[key] = entry
+        return entry
+
+    @staticmethod
+    def _asked(atom: Atom, values: Mapping[str, Any], given: Mapping[str, Any]) -> Any:  # noqa: ANN401 -- any value
+        name = atom.reference.field.name
+        return given[name] if isinstance(atom, Missing) else values[name]
+
+    def _value(self, name: str, given: Mapping[str, Any]) -> Any:  # noqa: ANN401 -- any field's value
+        known = {column: None if value is ABSENT else value for column, value in given.items()}
+        if name in LIVE:
+            source = known[_DERIVED[name][0]]
+            return None if source is None else LIVE[name](source)
+        if name == "offset":
+            minutes = offset_minutes(known["country"])
+            return None if minutes is None else minutes * 60_000_000
+        if name.endswith("_rarity"):
+            return self._rarity(name, known)
+        if name in _DERIVED:
+            return _joined(name, known)
+        return self._number(name, known[name]) if FIELDS[name].is_number else known[name]
+
+    def _number(self, name: str, value: Any) -> int | None:  # noqa: ANN401 -- an integer, a bool or None
+        number = NULL if value is None else min(int(value), (1 << FIELDS[name].bits) - 1)
+        is_own = name == "status" and number in self.definition.own_statuses
+        return None if number < 0 or is_own else number
+
+    def _rarity(self, name: str, known: Mapping[str, Any]) -> int | None:
+        if self.population is None:
+            return None
+        column = self.population.column_of(name)
+        value = _joined(column, known) if column in _DERIVED else known[column]
+        return None if value is None else self.population.rarity(name, value)
+
+
+def _joined(name: str, known: Mapping[str, Any]) -> str | None:
+    parts: list[str | None] = [known.get(column) for column in _DERIVED[name]]
+    if name == "country_language":
+        return None if None in parts else profile_of(*parts)
+    if name == "device":
+        return parts[0] if parts[0] is not None else profile_of(*parts[1:])
+    return profile_of(*parts)
+
+
+def lookup(layout: Layout, masks: dict[int, tuple[int, int]], rules: dict[int, int]) -> dict[str, Callable[[int], Any]]:
+    """Return the functions that work out a mask not met before: what its lanes count, and which conditions hold."""
+    plan = layout.definition.plan
+    places = {atom: bit for bit, atom in enumerate((*plan.early, *plan.late))}
+
+    def lanes(mask: int) -> tuple[int, int]:
+        def bit(atom: Atom) -> bool:
+            return bool(mask >> places[atom] & 1)
+
+        counted = 0
+        for place, lane in enumerate(plan.lanes):
+            counted |= int(truth(lane.condition, bit)[1 if lane.is_known else 0]) << 16 * place
+        where = sum(flag for condition, flag in layout.wheres.items() if truth(condition, bit)[0])
+        entry = (counted, where)
+        _keep(masks, mask, entry)
+        return entry
+
+    def window_rules(mask: int) -> int:
+        def bit(atom: Atom) -> bool:
+            return bool(mask >> places[atom] & 1)
+
+        holding = 0
+        for window in plan.windows:
+            if window.name in layout.rules:
+                needed, where = layout.rules[window.name]
+                holding |= needed if window.needs_condition and truth(window.needs_condition, bit)[0] else 0
+                holding |= where if window.where_condition and truth(window.where_condition, bit)[0] else 0
+        _keep(rules, mask, holding)
+        return holding
+
+    return {"lane_miss": lanes, "rule_miss": window_rules}
+
+
+def _keep(table: dict[int, Any], mask: int, entry: Any) -> None:  # noqa: ANN401 -- a table's entry
+    if len(table) >= _MOST_ENTRIES:
+        table.clear()
+    table[mask] = entry

@@ -1,0 +1,149 @@
+"""Which events belong together: actors, sessions, their limits and their ids."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+
+from fraudlog.sessions.columns import NULL, combine, stable_order
+from fraudlog.sessions.facts import ACTOR
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from fraudlog.sessions.definition import Definition
+    from fraudlog.sessions.facts import Facts
+
+__all__ = ["Segments", "actor_text", "segment", "session_id"]
+
+PIECE: Final = "_piece"
+"""Carried beside the numbers: how often the session an open event belongs to was split before."""
+
+_PERSON: Final = b"fraudlog.session"
+_DIGEST_BYTES: Final = 16
+
+
+def actor_text(token: str | None, user: str | None, client: Iterable[str | None]) -> str:
+    """Write an actor as text: the first of session token, user and (prefix, agent, language) that is known.
+
+    Lengths stand before the parts, so that no value can be chosen to look like two.
+
+    >>> actor_text(None, None, ("203.0.113.0/24", "curl/8.5.0", None))
+    'c14:203.0.113.0/2410:curl/8.5.0-'
+    """
+    if token is not None:
+        return f"t{len(token)}:{token}"
+    if user is not None:
+        return f"u{len(user)}:{user}"
+    return "c" + "".join(["-" if part is None else f"{len(part)}:{part}" for part in client])
+
+
+def session_id(actor: str, start_us: int, piece: int, key: bytes) -> str:
+    """Return the id of a session: BLAKE2b, keyed if there is a key, of its actor, its start and its piece."""
+    text = f"{start_us} {piece} {actor}".encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=_DIGEST_BYTES, key=key, person=_PERSON).hexdigest()
+
+
+@dataclass
+class Segments:
+    """Events of one batch in the order of their actors, cut into sessions.
+
+    Attributes
+    ----------
+    order : ndarray of int64, shape (n_events,)
+        Position of each event in the batch.
+    starts, ends : ndarray of int64, shape (n_sessions,)
+        First event of each session, and the one behind its last, in that order.
+    piece : ndarray of int64, shape (n_sessions,)
+        How many sessions of the same run a limit cut off before.
+    is_last : ndarray of bool, shape (n_sessions,)
+        Whether no later session of the same actor is in the batch.
+    """
+
+    order: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    piece: NDArray[np.int64]
+    is_last: NDArray[np.bool_]
+
+    def ids(self, facts: Facts, sessions: NDArray[np.int64], key: bytes) -> list[str]:
+        """Return the ids of some sessions of `facts`."""
+        rows = self.order[self.starts[sessions]]
+        columns = [_values(facts, name, rows) for name in ACTOR]
+        starts, pieces = facts.time[rows].tolist(), self.piece[sessions].tolist()
+        return [
+            session_id(actor_text(token, user, client), start, piece, key)
+            for token, user, *client, start, piece in zip(*columns, starts, pieces, strict=True)
+        ]
+
+
+def _values(facts: Facts, name: str, rows: NDArray[np.int64]) -> list[str | None]:
+    codes, values = facts.text[name]
+    of_rows = codes[rows]
+    taken: list[str | None] = values.take(pa.array(of_rows, mask=of_rows == NULL)).to_pylist()
+    return taken
+
+
+def actors(facts: Facts) -> tuple[NDArray[np.int64], int]:
+    """Return a number for the actor of each event, and how many numbers there can be."""
+    token, user = facts.text["session_token"], facts.text["user"]
+    client, distinct = combine([facts.text[name] for name in ACTOR[2:]])
+    n_tokens, n_users = len(token.values), len(user.values)
+    by_user = np.where(user.codes == NULL, n_tokens + n_users + client.astype(np.int64), n_tokens + user.codes)
+    n_clients = len(distinct[0])
+    return np.where(token.codes == NULL, by_user, token.codes), n_tokens + n_users + n_clients
+
+
+def segment(facts: Facts, definition: Definition) -> Segments:
+    """Cut events, given in total order, into sessions."""
+    codes, n_actors = actors(facts)
+    order = stable_order(codes, n_actors)
+    actor, time = codes[order], facts.time[order]
+    is_other = np.ones(len(order), bool)
+    is_other[1:] = actor[1:] != actor[:-1]
+    is_start = is_other.copy()
+    is_start[1:] |= np.diff(time) > definition.session_gap_us
+    runs = np.flatnonzero(is_start)
+    starts, run_of = _limited(runs, time, definition)
+    piece = np.arange(len(starts)) - np.searchsorted(run_of, np.arange(len(runs)))[run_of]
+    carried = facts.numbers.get(PIECE)
+    if carried is not None:
+        piece += np.maximum(carried[order][runs], 0)[run_of]
+    is_last = np.ones(len(starts), bool)
+    is_last[:-1] = is_other[starts[1:]]
+    return Segments(order, starts, np.append(starts[1:], len(order)), piece, is_last)
+
+
+def _limited(
+    runs: NDArray[np.int64], time: NDArray[np.int64], definition: Definition
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Cut runs that are longer than a session may be; returns starts and the run each came from."""
+    ends = np.append(runs[1:], len(time))
+    if not len(runs):
+        return runs, runs
+    too_long = (ends - runs > definition.max_events) | (time[ends - 1] - time[runs] > definition.max_duration_us)
+    starts, run_of = [runs], [np.arange(len(runs))]
+    for run in np.flatnonzero(too_long):
+        cuts = _cuts(int(runs[run]), int(ends[run]), time, definition)
+        starts.append(np.array(cuts, np.int64))
+        run_of.append(np.full(len(cuts), run))
+    all_starts, all_runs = np.concatenate(starts), np.concatenate(run_of)
+    order = np.argsort(all_starts, kind="stable")
+    return all_starts[order], all_runs[order]
+
+
+def _cuts(start: int, end: int, time: NDArray[np.int64], definition: Definition) -> list[int]:
+    """Return where one run is cut: each session as long as the limits allow."""
+    cuts: list[int] = []
+    while True:
+        in_time = int(np.searchsorted(time[start:end], time[start] + definition.max_duration_us, side="right"))
+        start += min(in_time, definition.max_events)
+        if start >= end:
+            return cuts
+        cuts.append(start)

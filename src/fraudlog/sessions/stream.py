@@ -1,0 +1,316 @@
+"""Sessions of a log that does not end: one pure step from a state and a batch to a state and finished sessions.
+
+An access log is nearly in order, so a batch needs, of all before it, only the events of sessions still open and those
+that may yet get company of the same time. Memory grows with these, not with the log.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from fraudlog.enriching import enrich_table
+from fraudlog.errors import SchemaError
+from fraudlog.schema import SESSIONS, arrow_schema, require_columns
+from fraudlog.sessions.columns import NULL
+from fraudlog.sessions.facts import Facts, encode
+from fraudlog.sessions.kernel import Kernel
+from fraudlog.sessions.segments import PIECE, segment
+from fraudlog.sessions.window_batch import fill
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fraudlog.sessions.definition import Definition
+    from fraudlog.sessions.population import Population
+    from fraudlog.sessions.segments import Segments
+    from fraudlog.sessions.window_batch import WindowState
+
+__all__ = ["NEEDED", "Settings", "State", "checked", "enriched", "finish", "moments", "step"]
+
+NEEDED: Final = ("timestamp", "client_ip")
+_FOREVER: Final = 1 << 62
+_WORTH_A_THREAD: Final = 20_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What does not change from step to step.
+
+    Parameters
+    ----------
+    definition : Definition
+        What a session is, and its features.
+    lateness_us : int
+        How much older than the newest event before it an event may be and still land in its session.
+    key : bytes
+        Key of the session ids; without one, who knows actor and time can compute them.
+    population : Population, optional
+        How rare values are.
+    checkpoints : tuple of int, optional
+        Events after which a row is taken besides the last; none gives finished sessions alone.
+    shards : int
+        Into how many parts a batch's sessions go, each on a thread of its own; 0 for one a core. The result does not
+        depend on it.
+    """
+
+    definition: Definition
+    lateness_us: int = 300_000_000
+    key: bytes = b""
+    population: Population | None = None
+    checkpoints: tuple[int, ...] = ()
+    shards: int = 0
+
+
+@dataclass(frozen=True)
+class State:
+    """What one step leaves to the next; immutable, so a step can be repeated.
+
+    Attributes
+    ----------
+    opened : Facts, optional
+        Settled events of sessions that may go on, in total order.
+    pending : Facts, optional
+        Events so new that earlier ones may still come.
+    windows : dict
+        What the windows over other sessions remember.
+    newest_us : int
+        Newest time seen.
+    n_late : int
+        Events that came too late so far.
+    """
+
+    opened: Facts | None = None
+    pending: Facts | None = None
+    windows: dict[str, WindowState] = field(default_factory=dict)
+    newest_us: int = -_FOREVER
+    n_late: int = 0
+
+
+def checked(table: pa.Table) -> pa.Table:
+    """Return a table of events that has a time and an address in every row.
+
+    Raises
+    ------
+    SchemaError
+        If time or address is missing or null; the message names the row.
+    """
+    require_columns(table, NEEDED, table="events")
+    for name in NEEDED:
+        column = table.column(name)
+        if column.null_count:
+            row = int(np.flatnonzero(column.is_null().to_numpy())[0])
+            raise SchemaError(f"events row {row}: {name} is null; drop such rows", missing=[name])
+    return table
+
+
+def enriched(table: pa.Table) -> pa.Table:
+    """Check a table of events as `checked`, and derive the columns of `schema.DERIVED` if it lacks them."""
+    return checked(table) if "ip_prefix" in table.column_names else enrich_table(checked(table))
+
+
+def moments(table: pa.Table) -> NDArray[np.int64]:
+    """Return the times of events in microseconds."""
+    column = table.column("timestamp").cast(pa.timestamp("us", "UTC"))
+    times: NDArray[np.int64] = column.cast(pa.int64()).to_numpy()
+    return times
+
+
+def step(state: State, batch: pa.Table, settings: Settings) -> tuple[State, pa.Table, pa.Table]:
+    """Take a batch of events in.
+
+    Parameters
+    ----------
+    state : State
+        As the step before left it.
+    batch : pyarrow.Table of shape (n_events, n_columns)
+        Events in the order they arrived.
+    settings : Settings
+        The same in every step.
+
+    Returns
+    -------
+    state : State
+        For the next step.
+    sessions : pyarrow.Table
+        Sessions that can't get any further event.
+    late : pyarrow.Table
+        Events of the batch that came too late.
+
+    Raises
+    ------
+    SchemaError
+        If the batch lacks a time or an address.
+    """
+    table = enriched(batch)
+    time = moments(table)
+    newest = np.maximum.accumulate(np.append(state.newest_us, time))
+    is_late = time < newest[:-1] - settings.lateness_us
+    late = batch.filter(pa.array(is_late)) if is_late.any() else batch.slice(0, 0)
+    if len(late):
+        table = table.filter(pa.array(~is_late))
+    arrived = encode(table, settings.definition, settings.population)
+    state = replace(state, newest_us=int(newest[-1]), n_late=state.n_late + len(late))
+    pending = (_joined(state.pending, arrived)).sorted()
+    state, sessions = _settle(state, pending, state.newest_us - settings.lateness_us, settings)
+    return state, sessions, late
+
+
+def finish(state: State, settings: Settings) -> pa.Table:
+    """Return the sessions that are still open, as they stand."""
+    if state.pending is None:
+        return _empty(settings)
+    return _settle(state, state.pending, _FOREVER, settings)[1]
+
+
+def _joined(before: Facts | None, after: Facts) -> Facts:
+    return after if before is None else Facts.concatenate([before, after])
+
+
+def _settle(state: State, pending: Facts, watermark_us: int, settings: Settings) -> tuple[State, pa.Table]:
+    """Cut settled events into sessions, and give out those that the watermark closes."""
+    n_settled = int(np.searchsorted(pending.time, watermark_us))
+    settled = pending.part(0, n_settled)
+    windows = fill(settled, settings.definition.plan, state.windows)
+    settled.numbers[PIECE] = np.full(n_settled, NULL)
+    facts = _joined(state.opened, settled)
+    segments = segment(facts, settings.definition)
+    ends_us = facts.time[segments.order[segments.ends - 1]] if len(facts) else facts.time
+    is_closed = ~segments.is_last | (ends_us + settings.definition.session_gap_us < watermark_us)
+    sessions = _evaluate(facts, segments, np.flatnonzero(is_closed), settings)
+    opened = _still_open(facts, segments, ~is_closed)
+    return replace(
+        state, opened=opened, pending=pending.take(np.arange(n_settled, len(pending))), windows=windows
+    ), sessions
+
+
+def _still_open(facts: Facts, segments: Segments, is_open: NDArray[np.bool_]) -> Facts:
+    lengths = segments.ends - segments.starts
+    of_events = np.repeat(is_open, lengths)
+    rows = segments.order[of_events]
+    piece = np.full(len(facts), NULL)
+    piece[rows] = np.repeat(segments.piece, lengths)[of_events]
+    rows.sort()
+    opened = facts.take(rows)
+    opened.numbers[PIECE] = piece[rows]
+    return opened
+
+
+def _evaluate(facts: Facts, segments: Segments, closed: NDArray[np.int64], settings: Settings) -> pa.Table:
+    """Compute the rows of some sessions, in the order of their first events, shard by shard."""
+    if not len(closed):
+        return _empty(settings)
+    lengths = (segments.ends - segments.starts)[closed]
+    parts = _parts(lengths, settings.shards)
+
+    def work(part: slice) -> pa.Table:
+        return _Part(facts, segments, closed[part], settings).table()
+
+    if len(parts) == 1:
+        tables = [work(parts[0])]
+    else:
+        with ThreadPoolExecutor(len(parts)) as pool:
+            tables = list(pool.map(work, parts))
+    table = pa.concat_tables(tables).combine_chunks()
+    rank = table.column("_rank").to_numpy()
+    table = table.drop_columns("_rank")
+    table = table.take(pa.array(np.argsort(rank, kind="stable"))).unify_dictionaries()
+    return _with_functions(table, settings.definition)
+
+
+def _parts(lengths: NDArray[np.int64], shards: int) -> list[slice]:
+    """Cut a list of sessions into parts of about equally many events."""
+    wanted = shards or min(os.cpu_count() or 1, 1 + int(lengths.sum()) // _WORTH_A_THREAD)
+    done = np.cumsum(lengths)
+    cuts = np.searchsorted(done, done[-1] * np.arange(1, wanted) // wanted).tolist()
+    bounds = sorted({0, *cuts, len(lengths)})
+    return [slice(a, b) for a, b in pairwise(bounds)]
+
+
+class _Part:
+    """Some sessions of a batch, ready for the kernel."""
+
+    def __init__(self, facts: Facts, segments: Segments, sessions: NDArray[np.int64], settings: Settings) -> None:
+        self.settings = settings
+        self.segments = segments
+        self.sessions = sessions
+        self.all_facts = facts
+        lengths = (segments.ends - segments.starts)[sessions]
+        self.starts = np.cumsum(lengths) - lengths
+        self.lengths = lengths
+        within = np.arange(int(lengths.sum())) - np.repeat(self.starts, lengths)
+        rows = segments.order[np.repeat(segments.starts[sessions], lengths) + within]
+        self.facts = facts.take(rows, keep_values=True)
+        self.rank = rows[self.starts]
+
+    def table(self) -> pa.Table:
+        """Return the rows: one a session, or one a checkpoint."""
+        session, count = self._wanted()
+        ends = self.starts[session] + count - 1
+        columns = self._entities(session, ends)
+        if self.settings.checkpoints:
+            columns["checkpoint"] = pa.array(count)
+            columns["is_last"] = pa.array(count == self.lengths[session])
+        features = Kernel(self.settings.definition, self.facts, self.starts).rows(ends)
+        columns |= {name: pa.array(values, mask=np.isnan(values)) for name, values in features.items()}
+        columns["_rank"] = pa.array(self.rank[session])
+        return pa.table(columns)
+
+    def _wanted(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return session and number of events of each row, in order."""
+        all_sessions = np.arange(len(self.sessions))
+        sessions, counts = [all_sessions], [self.lengths]
+        for checkpoint in self.settings.checkpoints:
+            reached = np.flatnonzero(self.lengths > checkpoint)
+            sessions.append(reached)
+            counts.append(np.full(len(reached), checkpoint))
+        session, count = np.concatenate(sessions), np.concatenate(counts)
+        order = np.lexsort((count, session))
+        return session[order], count[order]
+
+    def _entities(self, session: NDArray[np.int64], ends: NDArray[np.int64]) -> dict[str, pa.Array]:
+        """Return the columns that are no features: of the first event, but for the end and the first known user."""
+        facts, first = self.facts, self.starts[session]
+        ids = pa.array(self.segments.ids(self.all_facts, self.sessions, self.settings.key), pa.string())
+        columns: dict[str, pa.Array] = {"session_id": ids.take(pa.array(session))}
+        for name in ("client_ip", "ip_prefix", "user", "profile", "user_agent", "source"):
+            rows = self._first_user(first, ends) if name == "user" else first
+            columns[name] = facts.text[name].take(rows).array()
+        columns["start"] = pa.array(facts.time[first]).cast(pa.timestamp("us", "UTC"))
+        columns["end"] = pa.array(facts.time[ends]).cast(pa.timestamp("us", "UTC"))
+        line = facts.line[first]
+        columns["first_line"] = pa.array(line, mask=line == NULL)
+        columns["piece"] = pa.array(self.segments.piece[self.sessions][session])
+        return {column.name: columns[column.name] for column in SESSIONS}
+
+    def _first_user(self, first: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
+        is_known = np.flatnonzero(self.facts.text["user"].codes != NULL)
+        if not len(is_known):
+            return first
+        place = np.searchsorted(is_known, first)
+        found = is_known[np.minimum(place, len(is_known) - 1)]
+        return np.where((found >= first) & (found <= ends), found, first)
+
+
+def _with_functions(table: pa.Table, definition: Definition) -> pa.Table:
+    """Add the features that are functions of the whole table, and put all features in order."""
+    for feature in definition.features:
+        if feature.function is not None:
+            values = np.asarray(feature.function(table), np.float64)
+            table = table.append_column(feature.name, pa.array(values, mask=np.isnan(values)))
+    others = [name for name in table.column_names if name not in definition.names]
+    return table.select([*others, *definition.names])
+
+
+def _empty(settings: Settings) -> pa.Table:
+    fields: list[Any] = list(arrow_schema(SESSIONS))
+    if settings.checkpoints:
+        fields += [pa.field("checkpoint", pa.int64()), pa.field("is_last", pa.bool_())]
+    fields += [pa.field(name, pa.float64()) for name in settings.definition.names]
+    return pa.schema(fields).empty_table()

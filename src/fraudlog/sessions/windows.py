@@ -1,0 +1,118 @@
+"""What other sessions did until now: the table of windows that reach beyond one session.
+
+A window is filled in total order of time by all events, before sessions are cut, and gives each event a number; from
+there on that number is a field like any other. Three kinds:
+
+- ``distinct``: how many different values the key had in the window, this event's among them; and whether this value is
+  new to the key. A value seen at t counts until ``t + window`` exclusively.
+- ``count``: how many events of the key fulfilled a condition in the last whole minutes, this one's among them. Whole
+  minutes bound what has to be remembered of a busy key.
+- ``speed``: the least speed, in km/h, that lies between this place of the key and the last one known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, Literal
+
+from fraudlog.sessions.language import parse_condition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fraudlog.sessions.language import Condition
+
+__all__ = ["BUCKET_US", "LEAST_TRAVEL_US", "WINDOWS", "Window", "windows_of"]
+
+_HOUR: Final = 3_600_000_000
+_DAY: Final = 24 * _HOUR
+
+BUCKET_US: Final = 60_000_000
+"""Length of the steps in which a ``count`` window moves."""
+
+LEAST_TRAVEL_US: Final = 60_000_000
+"""Time that two places are taken to lie apart at least, so that clocks a second off make no rocket."""
+
+_FAILED: Final = (
+    "(endpoint == 'login' and status in (401, 403)) or (known(outcome) and action == 'login' and outcome == 'failure')"
+)
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window.
+
+    Parameters
+    ----------
+    name : str
+        The field of numbers it fills.
+    kind : str
+        ``distinct``, ``count`` or ``speed``.
+    key, value : str
+        Fields of text: whose window, and what is counted in it.
+    window_us : int
+        Its length.
+    new : str
+        A second field it fills: 1 if the value was not in the key's window yet.
+    where, needs : str
+        Of ``count``: which events count, and without what the field is null.
+    """
+
+    name: str
+    kind: Literal["distinct", "count", "speed"]
+    key: str
+    value: str
+    window_us: int
+    new: str = ""
+    where: str = ""
+    needs: str = ""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Fields it fills."""
+        return (self.name, self.new) if self.new else (self.name,)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Fields of text it reads."""
+        return (self.key, self.value) if self.value else (self.key,)
+
+    @cached_property
+    def where_condition(self) -> Condition | None:
+        """Which events count."""
+        return parse_condition(self.where) if self.where else None
+
+    @cached_property
+    def needs_condition(self) -> Condition | None:
+        """Without what the field is null."""
+        return parse_condition(self.needs) if self.needs else None
+
+
+WINDOWS: Final[tuple[Window, ...]] = (
+    Window("prefix_users_1h", "distinct", "ip_prefix", "user", _HOUR),
+    Window("prefix_users_1d", "distinct", "ip_prefix", "user", _DAY),
+    Window("prefix_agents_1h", "distinct", "ip_prefix", "user_agent", _HOUR),
+    Window("user_prefixes_1d", "distinct", "user", "ip_prefix", _DAY),
+    Window("user_countries_1d", "distinct", "user", "country", _DAY),
+    Window("profile_users_1d", "distinct", "profile", "user", _DAY),
+    Window("user_devices_30d", "distinct", "user", "device", 30 * _DAY, new="user_device_new"),
+    Window("user_speed_kmh", "speed", "user", "country", 30 * _DAY),
+    Window(
+        "prefix_failures_1h",
+        "count",
+        "ip_prefix",
+        "",
+        _HOUR,
+        where=_FAILED,
+        needs="known(status) or known(outcome)",
+    ),
+    Window("prefix_requests_10m", "count", "ip_prefix", "", _HOUR // 6),
+)
+"""All windows. A new one is a row here and one in `fraudlog.sessions.fields`."""
+
+
+def windows_of(fields: Iterable[str]) -> tuple[Window, ...]:
+    """Return the windows that fill any of these fields."""
+    read = set(fields)
+    return tuple(window for window in WINDOWS if read & set(window.fields))
