@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fraudlog.reading.layout import Layout, Part
     from fraudlog.reading.values import Row
 
-__all__ = ["FastTextReader", "Texts", "can_accelerate"]
+__all__ = ["Assembly", "FastTextReader", "Texts", "can_accelerate"]
 
 _INTERNED: Final = frozenset({"text", "address", "address_port", "address_before_port", "protocol", "forwarded"})
 _ACTION_OF: Final = {
@@ -241,7 +241,7 @@ class FastTextReader(TextReader):
         self.load(block, size)
         found = self.run(block.n_lines, size)
         self.texts.decode(self.program.slots, self.interners)
-        return _Assembly(self, block, found, size).chunk()
+        return Assembly(self, block, found, size).chunk()
 
     def load(self, block: Block, size: int) -> None:
         """Copy a block to where the kernel reads it."""
@@ -268,7 +268,7 @@ class FastTextReader(TextReader):
         return found
 
 
-class _Assembly:
+class Assembly:
     """Joins what the kernel read with the lines that the careful path read."""
 
     def __init__(self, reader: FastTextReader, block: Block, found: dict[str, NDArray[Any]], size: int) -> None:

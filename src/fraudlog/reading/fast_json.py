@@ -74,6 +74,7 @@ class FastJsonReader(JsonReader):
         self.texts = Texts(max(len(self.active or ()), 1))
         self.rows: list[Row | None] = []
         self.by_column: dict[str, NDArray[Any]] = {}
+        self.fills: dict[int, set[str]] = {}
         self.has = np.zeros(0, np.bool_)
         self.is_bad = np.zeros(0, np.bool_)
 
@@ -151,6 +152,7 @@ class FastJsonReader(JsonReader):
         except BadValueError:
             if not may_fail:
                 return None
+        self.fills.setdefault(at, set()).update(name for name in row if name not in (TRUNCATED, FORWARDED))
         row[_SCALAR] = True
         return row
 
@@ -210,8 +212,8 @@ class FastJsonReader(JsonReader):
             if column and column in columns:
                 chosen = np.where(_is_null(columns[column]), chosen, nothing)
             state[is_bad[chosen]] = 1
-            for name, values in self.by_column.items():
-                found = np.append(values, self._empty(name, 1))[chosen]
+            for name in sorted(self.fills.get(at, ())):
+                found = np.append(self.by_column[name], self._empty(name, 1))[chosen]
                 if name not in columns:
                     columns[name] = found if self._is_held(found) else columns.get(name, found)
                 else:
@@ -242,6 +244,8 @@ def _plain(raw: bytes) -> Any:  # noqa: ANN401 -- whatever JSON holds
     """Read a JSON value; text without escapes without a parser."""
     if raw[0] == _QUOTE and b"\\" not in raw:
         return raw[1:-1].decode("ascii")
+    if raw.isdigit():
+        return int(raw)
     return json.loads(raw)
 
 
