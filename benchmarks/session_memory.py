@@ -24,10 +24,10 @@ CASES = {
 
 def one_case(n_events: int, n_addresses: int) -> None:
     """Run the engine over a log that is made as it goes, and print what it took beyond the making."""
-    from make_log import chunks  # noqa: PLC0415 -- imports NumPy, which the parent must not
-    from sessions import FEATURES  # noqa: PLC0415
+    from make_log import chunks
+    from sessions import FEATURES
 
-    from fraudlog.sessions import DEFAULT, Settings, State, finish, step  # noqa: PLC0415
+    from fraudlog.sessions import DEFAULT, Settings, State, finish, step
 
     settings = Settings(DEFAULT.only(FEATURES), lateness_us=0, shards=2)
     state, n_sessions, cpu = State(), 0, 0.0
