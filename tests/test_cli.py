@@ -197,7 +197,7 @@ def test_a_full_disk_leaves_the_last_run_as_it_was(scored, key_file):
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
-@pytest.mark.parametrize("verb", ["score", "fit", "report", "explain"])
+@pytest.mark.parametrize("verb", ["score", "fit", "report", "explain", "suggest-endpoints"])
 def test_help_says_what_it_does_with_an_example(verb):
     """For every verb."""
     done = run(verb, "--help", env=os.environ | {"COLUMNS": "200"})

@@ -127,7 +127,7 @@ def test_the_harness_finds_a_difference_of_one_bit(monkeypatch):
     definition = DEFAULT.only(["requests", "gap_mean_s"])
     honest = LiveFeatures.observe
 
-    def shifted(self, event):  # noqa: ANN202 -- stands in for a method
+    def shifted(self, event):
         requests, gap = honest(self, event)
         return [requests, math.nextafter(gap, math.inf)]
 

@@ -208,6 +208,49 @@ def _feature_table(rows: list[dict[str, Any]]) -> Table:
     return table
 
 
+@app.command("suggest-endpoints")
+def suggest_endpoints(
+    logs: Logs,
+    *,
+    out: Annotated[Path | None, typer.Option(help="TOML file to write the map to.")] = None,
+    log_format: Format = "auto",
+    fewest_requests: Annotated[int, typer.Option(help="Leave out paths with fewer requests.", min=1)] = 3,
+    as_json: Json = False,
+) -> None:
+    """Propose what the paths in LOGS are: login, checkout, asset, API ... with the reason for each.
+
+    Read it, correct it, and give the file to `fraudlog.enriching.EndpointMap.from_file`.
+
+    Example: fraudlog suggest-endpoints access.log.gz --out endpoints.toml
+    """
+    from fraudlog.enriching.suggesting import suggest_endpoints, write_map  # noqa: PLC0415 -- as above
+
+    with _progress() as step:
+        step("reading")
+        events = fl.read_log(logs, log_format).table
+        step("looking at the traffic")
+        proposals = suggest_endpoints(events, fewest_requests=fewest_requests)
+    if out is not None:
+        out.write_text(write_map(proposals), encoding="utf-8")
+    if as_json:
+        typer.echo(json.dumps({"proposals": proposals.to_dict("records")}, allow_nan=False))
+        return
+    _print_proposals(proposals)
+
+
+def _print_proposals(proposals: pd.DataFrame) -> None:
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 -- as above
+    from rich.table import Table  # noqa: PLC0415 -- as above
+    from rich.text import Text  # noqa: PLC0415 -- as above
+
+    from fraudlog.reporting import safe_text  # noqa: PLC0415 -- as above
+
+    table = Table("requests", "endpoint", "path", "why", box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for row in proposals.to_dict("records"):
+        table.add_row(f"{row['requests']:,}", row["endpoint"], Text(safe_text(row["template"], 80)), Text(row["why"]))
+    _console().print(table)
+
+
 @dataclass(frozen=True)
 class _Scored:
     log: fl.ParsedLog

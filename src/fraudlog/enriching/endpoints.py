@@ -1,54 +1,214 @@
-"""What a path is: page, asset, login, a file only scanners ask for ..."""
+"""What a path is: page, asset, login, checkout, or what only scanners ask for.
+
+Rules stand in ``rules/endpoints.toml``; a site's own map, written by hand or by `fraudlog suggest-endpoints`, is
+asked first, and assets learnt from the traffic (see `learning`) come before the verdict "page".
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Final
+import tomllib
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
-__all__ = ["ENDPOINTS", "endpoint_columns"]
+import pyarrow as pa
+import pyarrow.compute as pc
+import ua_parser_rs
 
-ENDPOINTS: Final[tuple[tuple[str, str], ...]] = (
-    (
-        "probe",
-        (
-            r"/\.(env|git|svn|aws|ssh|htpasswd|DS_Store)|(wp-config|xmlrpc|eval-stdin|shell|setup|install|test|info|phpinfo)\.php"
-            r"|phpmyadmin|/pma/|/cgi-bin/|/wp-(includes|content/plugins)/.*\.php|\.\./|etc/passwd|/manager/html|/HNAP1|\.(bak|sql|old)$"
-            r"|/(administrator|fckeditor|ckeditor|kcfinder)/|\\x|%00|union.{1,9}select|<script"
-        ),
-    ),
-    (
-        "login",
-        r"/(wp-)?(login|signin|sign-in|logon|session|auth|user/login|accounts/login)(\.php|\.aspx?)?/?$|/oauth/token$",
-    ),
-    ("signup", r"/(signup|sign-up|register|registration|join)(\.php)?/?$"),
-    ("password_reset", r"/(forgot|reset|lost)[-_]?password|/password/reset"),
-    ("checkout", r"/(checkout|payment|pay|order/confirm)(/|$)"),
-    ("account", r"/(account|profile|settings|my)(/|$)"),
-    ("admin", r"/(wp-)?admin(/|$|\.php)"),
-    ("robots", r"^/(robots\.txt|sitemap[^/]*\.xml(\.gz)?|ads\.txt|humans\.txt|\.well-known/.*)$"),
-    ("health", r"^/(health|healthz|ping|status|server-status|ready|live)/?$"),
-    ("feed", r"(/feed/?|\.rss|\.atom|/rss\d*\.xml|/atom\.xml|/index\.xml|/rss/?|flav=(rss|atom)\S*)$"),
-    (
-        "asset",
-        (
-            r"\.(css|js|mjs|map|png|jpe?g|gif|svg|webp|avif|ico|bmp|woff2?|ttf|eot|otf|mp[34]|webm|ogg|wav|pdf|zip|t?gz|bz2|xz|rpm"
-            r"|deb|jar|exe|iso|swf|txt|csv)$"
-        ),
-    ),
-    ("search", r"/search(/|$)|/find(/|$)"),
-    ("api", r"^/(api|v\d+|graphql|rest|rpc)(/|$)|\.json$"),
-)
-"""Kinds of endpoint by path, the first that fits counts; every other path is a page."""
+from fraudlog.enriching.distinct import CATEGORY, FactTable
+from fraudlog.errors import ConfigError
 
-_COMPILED = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in ENDPOINTS)
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["ENDPOINTS", "EndpointMap", "read_endpoint"]
+
+ENDPOINTS: Final[dict[str, str]] = {
+    "page": "anything a person looks at that no other row names",
+    "asset": "a file that a page needs: style, script, image, font, video",
+    "api": "called by programs and scripts, not looked at",
+    "login": "signs a person in, or hands out a token",
+    "logout": "signs a person out",
+    "signup": "opens an account",
+    "password_reset": "sends or takes a new password",
+    "checkout": "takes a payment or an order",
+    "cart": "holds what will be bought",
+    "search": "answers a free question",
+    "coupon": "tries or redeems a code, card or voucher",
+    "export": "hands out many rows at once",
+    "account": "shows or changes what belongs to one person",
+    "admin": "for those who run the site",
+    "health": "asked by monitors and load balancers",
+    "robots": "written for programs: robots.txt, sitemaps, .well-known",
+    "feed": "news for feed readers",
+    "probe": "only scanners ask for it",
+}
+"""The one vocabulary of `endpoint`, with the meaning of each word."""
+
+_PATH_LIMIT: Final = 512
+_OPEN_TO_QUERY: Final = ("page", "api", "search")
+_ABBREVIATIONS: Final = (("{seg}", "(?:^|/)"), ("{end}", r"(?:$|/|\.\w{2,5}$|;)"))
 
 
-def endpoint_columns(path: str | None) -> dict[str, object]:
-    """Return the derived columns of one path.
+class _Rules:
+    """Patterns with an endpoint each, asked in one pass; the first in order wins."""
 
-    >>> [endpoint_columns(path)["endpoint"] for path in ("/", "/a.css", "/.env", "/login", None)]
-    ['page', 'asset', 'probe', 'login', None]
+    def __init__(self, rows: Iterable[Mapping[str, Any]], *, source: str) -> None:
+        pairs = [(_expand(pattern), row["endpoint"]) for row in rows for pattern in row["patterns"]]
+        unknown = {endpoint for _, endpoint in pairs} - ENDPOINTS.keys()
+        if unknown:
+            raise ConfigError(
+                f"{source} names the endpoints {', '.join(sorted(unknown))}; known are {', '.join(ENDPOINTS)}",
+                parameter="endpoint",
+            )
+        try:
+            self._engine = ua_parser_rs.UserAgentExtractor(
+                [(pattern, endpoint, None, None, None, None) for pattern, endpoint in pairs]
+            )
+        except ValueError as error:
+            raise ConfigError(
+                f"{source} holds a pattern that does not compile: {error}", parameter="patterns"
+            ) from None
+
+    def __call__(self, text: str) -> str | None:
+        match = self._engine.extract(text)
+        return None if match is None else match.family
+
+
+def _expand(pattern: str) -> str:
+    for short, long in _ABBREVIATIONS:
+        pattern = pattern.replace(short, long)
+    return f"(?i){pattern}"
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    text = (resources.files(__package__) / "rules" / "endpoints.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+@cache
+def _default_paths() -> _Rules:
+    return _Rules(_defaults()["path"], source="endpoints.toml")
+
+
+class EndpointMap:
+    """Tells what a path is.
+
+    Parameters
+    ----------
+    rows : iterable of mappings, optional
+        The site's own rules, each with ``endpoint`` and ``patterns``; asked before the built-in ones.
+    assets : iterable of str, optional
+        Paths that were learnt to be assets.
+
+    Attributes
+    ----------
+    computed : int
+        How many distinct paths were looked at.
+
+    Examples
+    --------
+    >>> endpoints = EndpointMap([{"endpoint": "login", "patterns": ["^/tuer$"]}])
+    >>> endpoints.one("/tuer"), endpoints.one("/about"), endpoints.one("/", "s=shoes")
+    ('login', 'page', 'search')
     """
-    if path is None:
-        return {"endpoint": None}
-    return {"endpoint": next((name for name, pattern in _COMPILED if pattern.search(path)), "page")}
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]] = (), *, assets: Iterable[str] = ()) -> None:
+        rows = list(rows)
+        self._own = _Rules(rows, source="the endpoint map") if rows else None
+        self.assets = frozenset(assets)
+        self._table = FactTable(lambda path: (self._read(path),), [("endpoint", pa.string())])
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> EndpointMap:
+        """Read a site's own map, a TOML file of ``[[path]]`` tables.
+
+        Raises
+        ------
+        ConfigError
+            If it is no TOML, or a table lacks ``endpoint`` or ``patterns``.
+        """
+        try:
+            rows = tomllib.loads(Path(path).read_text(encoding="utf-8")).get("path", [])
+            return cls([{"endpoint": row["endpoint"], "patterns": list(row["patterns"])} for row in rows])
+        except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+            raise ConfigError(
+                f"{Path(path).name} is no endpoint map ({error}): write [[path]] tables with endpoint and patterns",
+                parameter="endpoints",
+            ) from None
+
+    @property
+    def computed(self) -> int:
+        """How many distinct paths were looked at."""
+        return self._table.computed
+
+    def one(self, path: str | None, query: str | None = None) -> str | None:
+        """Return what `path` is, or None for None."""
+        endpoint: str | None = self._table.one(path)[0]
+        if query and endpoint in _OPEN_TO_QUERY:
+            for name, pattern in _query_rules():
+                if pattern.search(query[:_PATH_LIMIT]):
+                    return name
+        return endpoint
+
+    def column(self, paths: pa.ChunkedArray, queries: pa.ChunkedArray | None = None) -> pa.Array:
+        """Return what each path is, null where the path is null."""
+        endpoints = self._table.lookup(paths)["endpoint"]
+        if queries is None or queries.null_count == len(queries):
+            return endpoints
+        return _with_queries(endpoints, queries)
+
+    def _read(self, path: str) -> str:
+        text = path[:_PATH_LIMIT]
+        own = self._own(text) if self._own else None
+        if own is None and text in self.assets:
+            return "asset"
+        return own or _default_paths()(text) or "page"
+
+
+@cache
+def _query_rules() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    return tuple(
+        (row["endpoint"], re.compile("|".join(row["patterns"]), re.IGNORECASE)) for row in _defaults()["query"]
+    )
+
+
+def _with_queries(endpoints: pa.DictionaryArray, queries: pa.ChunkedArray) -> pa.Array:
+    """Ask the rules for queries where the path left the matter open; each distinct query once."""
+    open_rows = pc.and_kleene(pc.is_valid(queries), pc.is_in(endpoints.cast(pa.string()), pa.array(_OPEN_TO_QUERY)))
+    encoded = pc.if_else(open_rows, queries.cast(pa.string()), None).combine_chunks().dictionary_encode()
+    texts = pc.utf8_slice_codeunits(encoded.dictionary, 0, _PATH_LIMIT)
+    found = pa.nulls(len(texts), pa.string())
+    for name, pattern in _query_rules():
+        hits = pc.match_substring_regex(texts, pattern.pattern, ignore_case=True)
+        found = pc.coalesce(found, pc.if_else(hits, name, None))
+    return pc.coalesce(found.take(encoded.indices), endpoints.cast(pa.string())).cast(CATEGORY)
+
+
+_DEFAULT: Final = EndpointMap()
+
+
+def read_endpoint(path: str | None, query: str | None = None) -> str | None:
+    """Return what `path` is by the built-in rules.
+
+    Parameters
+    ----------
+    path : str or None
+        URL path without the query.
+    query : str or None
+        URL query without the question mark; looked at only where the path leaves the matter open.
+
+    Returns
+    -------
+    str or None
+        One of `ENDPOINTS`.
+
+    Examples
+    --------
+    >>> [read_endpoint(path) for path in ("/users/sign_in", "/.env", "/static/app.js", "/about", "/api/v1/carts")]
+    ['login', 'probe', 'asset', 'page', 'api']
+    """
+    return _DEFAULT.one(path, query)

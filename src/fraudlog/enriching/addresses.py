@@ -1,0 +1,215 @@
+"""Addresses as numbers: many strings parsed at once, special-use ranges, transition forms and prefixes.
+
+IPv4 strings are read over all their bytes at once, IPv6 strings by the C library. Both refuse what `inet_pton`
+refuses (leading zeros, blanks, zones), so that one client has one spelling.
+
+References
+----------
+.. [1] IANA IPv4 and IPv6 Special-Purpose Address Registries.
+.. [2] RFC 4291 2.5.5.2 (IPv4-mapped), RFC 3056 (6to4), RFC 6052 (NAT64), RFC 4380 (Teredo).
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+__all__ = ["Addresses", "parse_addresses", "prefixes"]
+
+U64 = npt.NDArray[np.uint64]
+_CHUNK: Final = 1 << 16
+_CHUNK_IPV6: Final = 1 << 10
+_LONGEST_IPV4: Final = 15
+_DOT: Final = ord(".")
+_NAT64: Final = 0x0064_FF9B_0000_0000
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Parsed addresses, one a row.
+
+    Attributes
+    ----------
+    version : array of uint8, shape (n,)
+        4 or 6, as written; 0 where the string is no address.
+    high, low : arrays of uint64, shape (n,)
+        The 128 bits; an IPv4 address stands in the lowest 32.
+    """
+
+    version: npt.NDArray[np.uint8]
+    high: U64
+    low: U64
+
+    def __len__(self) -> int:
+        return len(self.version)
+
+    def embedded(self) -> tuple[Addresses, npt.NDArray[np.uint8]]:
+        """Return the addresses with IPv4 taken out of IPv6, and the transition form: 0 none, 1 mapped, 2 6to4, 3 NAT64.
+
+        A mapped address is an IPv4 client on an IPv6 socket; behind 6to4 and NAT64 stands one IPv4 address too, and the
+        client may choose the rest. So all three are judged by that address.
+        """
+        is_six = self.version == 6
+        mapped = is_six & (self.high == 0) & ((self.low >> np.uint64(32)) == 0xFFFF)
+        six_to_four = is_six & ((self.high >> np.uint64(48)) == 0x2002)
+        nat64 = is_six & (self.high == _NAT64) & ((self.low >> np.uint64(32)) == 0)
+        form = mapped.astype(np.uint8) + 2 * six_to_four.astype(np.uint8) + 3 * nat64.astype(np.uint8)
+        low = np.where(six_to_four, (self.high >> np.uint64(16)) & np.uint64(0xFFFFFFFF), self.low)
+        low = np.where(form > 0, low & np.uint64(0xFFFFFFFF), low)
+        version = np.where(form > 0, np.uint8(4), self.version)
+        return Addresses(version, np.where(form > 0, np.uint64(0), self.high), low), form
+
+    def packed(self) -> npt.NDArray[np.bytes_]:
+        """Return the 128 bits as bytes that sort like the number."""
+        both = np.empty((len(self), 2), dtype=">u8")
+        both[:, 0], both[:, 1] = self.high, self.low
+        return both.view("S16").reshape(-1)
+
+
+def parse_addresses(strings: pa.Array) -> Addresses:
+    """Parse addresses as strings.
+
+    Parameters
+    ----------
+    strings : Array of string, length n
+        Nulls and what is no address come out with version 0.
+
+    Returns
+    -------
+    Addresses
+
+    Examples
+    --------
+    >>> parsed = parse_addresses(pa.array(["192.0.2.7", "2001:db8::1", "999.1.1.1", None]))
+    >>> parsed.version.tolist(), int(parsed.low[0])
+    ([4, 6, 0, 0], 3221225991)
+    """
+    strings = strings.cast(pa.large_string())
+    n = len(strings)
+    version, high, low = np.zeros(n, np.uint8), np.zeros(n, np.uint64), np.zeros(n, np.uint64)
+    if n == 0:
+        return Addresses(version, high, low)
+    offsets = np.frombuffer(strings.buffers()[1], np.int64)[strings.offset : strings.offset + n + 1]
+    data = np.frombuffer(strings.buffers()[2] or b"", np.uint8)
+    present = strings.is_valid().to_numpy(zero_copy_only=False)
+    for start in range(0, n, _CHUNK):
+        rows = slice(start, min(n, start + _CHUNK))
+        is_four, low[rows] = _parse_ipv4(data, offsets[rows.start : rows.stop + 1])
+        version[rows] = np.where(is_four & present[rows], np.uint8(4), np.uint8(0))
+    low[version == 0] = 0
+    _parse_ipv6(strings, np.flatnonzero(present & (version == 0)), (version, high, low))
+    return Addresses(version, high, low)
+
+
+def _parse_ipv4(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.bool_], U64]:
+    """Read dotted quads: find all dots of the chunk at once, then the at most three digits before each octet's end."""
+    base = offsets[0]
+    # zeros around, so that the digits before an octet's end and after its begin can be asked for anywhere
+    text = np.concatenate([np.zeros(2, np.uint8), data[base : offsets[-1]], np.zeros(1, np.uint8)])
+    starts, stops = (offsets[:-1] - base + 2).astype(np.int32), (offsets[1:] - base + 2).astype(np.int32)
+    digits = text - np.uint8(48)  # what is no digit wraps to 10 and above
+    is_dot = text == _DOT
+    strange = np.flatnonzero((digits > 9) & ~is_dot).astype(np.int32)
+    dots = np.flatnonzero(is_dot).astype(np.int32)
+    first = np.searchsorted(dots, starts).astype(np.int32)
+    valid = (np.searchsorted(dots, stops) - first == 3) & (stops - starts <= _LONGEST_IPV4)
+    if len(strange) > 3:  # more than the zeros around
+        valid &= np.searchsorted(strange, starts) == np.searchsorted(strange, stops)
+    rows = np.flatnonzero(valid)
+    number, fits = _quads(digits, starts[rows], stops[rows], dots[first[rows, None] + np.arange(3, dtype=np.int32)])
+    valid[rows] = fits
+    numbers = np.zeros(len(starts), np.uint64)
+    numbers[rows[fits]] = number[fits]
+    return valid, numbers
+
+
+def _quads(
+    digits: npt.NDArray[np.uint8],
+    starts: npt.NDArray[np.int32],
+    stops: npt.NDArray[np.int32],
+    dots: npt.NDArray[np.int32],
+) -> tuple[U64, npt.NDArray[np.bool_]]:
+    """Return the number between `starts` and `stops`, three `dots` a row, and whether each octet is one."""
+    fits = np.ones(len(starts), bool)
+    number = np.zeros(len(starts), np.uint64)
+    begins = (starts, dots[:, 0] + 1, dots[:, 1] + 1, dots[:, 2] + 1)
+    for begin, end in zip(begins, (dots[:, 0], dots[:, 1], dots[:, 2], stops), strict=True):
+        length = end - begin
+        octet = digits[end - 1].astype(np.uint16)
+        octet += np.where(length > 1, digits[end - 2] * np.uint16(10), np.uint16(0))
+        octet += np.where(length > 2, digits[end - 3] * np.uint16(100), np.uint16(0))
+        has_leading_zero = (length > 1) & (digits[begin] == 0)
+        fits &= (length >= 1) & (length <= 3) & (octet <= 255) & ~has_leading_zero
+        number = (number << np.uint64(8)) | octet
+    return number, fits
+
+
+def _parse_ipv6(strings: pa.Array, rows: npt.NDArray[np.intp], out: tuple[npt.NDArray[np.uint8], U64, U64]) -> None:
+    """Read IPv6 addresses by the C library, many at a time where all of them are well formed."""
+    version, high, low = out
+    for start in range(0, len(rows), _CHUNK_IPV6):
+        chunk = rows[start : start + _CHUNK_IPV6]
+        texts = strings.take(pa.array(chunk)).to_pylist()
+        try:
+            packed = b"".join(map(_inet6, texts))
+        except (OSError, ValueError):
+            good = [_try_inet6(text) for text in texts]
+            chunk = chunk[[number is not None for number in good]]
+            packed = b"".join(number for number in good if number is not None)
+        both = np.frombuffer(packed, ">u8").reshape(-1, 2)
+        version[chunk], high[chunk], low[chunk] = 6, both[:, 0], both[:, 1]
+
+
+def _inet6(text: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET6, text)
+
+
+def _try_inet6(text: str) -> bytes | None:
+    try:
+        return _inet6(text)
+    except (OSError, ValueError):
+        return None
+
+
+def prefixes(addresses: Addresses, *, four: int | None, six: int) -> pa.DictionaryArray:
+    """Return the network of each address, as ``192.0.2.0/24`` or ``2001:db8::/64``.
+
+    Parameters
+    ----------
+    addresses : Addresses
+    four : int or None
+        Prefix length for IPv4; None gives null.
+    six : int
+        Prefix length for IPv6, at most 64.
+
+    Returns
+    -------
+    DictionaryArray, null where there is no address
+    """
+    is_four, is_six = addresses.version == 4, addresses.version == 6
+    indices = np.full(len(addresses), -1, np.int32)
+    networks = pa.array([], pa.string())
+    if four is not None:
+        numbers, places = np.unique(addresses.low[is_four] >> np.uint64(32 - four), return_inverse=True)
+        indices[is_four] = places
+        networks = _ipv4_networks(numbers << np.uint64(32 - four), four)
+    numbers, places = np.unique(addresses.high[is_six] >> np.uint64(64 - six), return_inverse=True)
+    indices[is_six] = places + len(networks)
+    sixes = pa.array([_ipv6_network(number, six) for number in numbers.tolist()], pa.string())
+    return pa.DictionaryArray.from_arrays(pa.array(indices, mask=indices < 0), pa.concat_arrays([networks, sixes]))
+
+
+def _ipv4_networks(numbers: U64, length: int) -> pa.Array:
+    octets = pa.array([str(octet) for octet in range(256)])
+    parts = [octets.take(pa.array((numbers >> np.uint64(shift)) & np.uint64(255))) for shift in (24, 16, 8, 0)]
+    return pc.binary_join_element_wise(pc.binary_join_element_wise(*parts, "."), str(length), "/")
+
+
+def _ipv6_network(number: int, length: int) -> str:
+    return f"{socket.inet_ntop(socket.AF_INET6, (number << (128 - length)).to_bytes(16, 'big'))}/{length}"

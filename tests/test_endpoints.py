@@ -1,0 +1,91 @@
+"""What paths are, by the built-in rules, a site's own map, and the query."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fraudlog.enriching.endpoints import ENDPOINTS, EndpointMap, read_endpoint
+from fraudlog.errors import ConfigError
+
+CASES = [
+    json.loads(line)
+    for line in (Path(__file__).parent / "corpus" / "endpoints" / "frameworks.jsonl").read_text().splitlines()
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['framework']} {case['path']}")
+def test_the_paths_of_common_frameworks(case):
+    """The paths of common frameworks."""
+    assert read_endpoint(case["path"], case.get("query")) == case["endpoint"]
+
+
+def test_every_endpoint_has_a_case():
+    """Every endpoint has a case."""
+    assert {case["endpoint"] for case in CASES} == set(ENDPOINTS)
+
+
+def test_the_sites_own_map_is_asked_first(tmp_path):
+    """The sites own map is asked first."""
+    path = tmp_path / "map.toml"
+    path.write_text("[[path]]\nendpoint = 'export'\npatterns = ['^/login$']\n")
+    assert EndpointMap.from_file(path).one("/login") == "export"
+    assert EndpointMap.from_file(path).one("/signin") == "login"
+
+
+def test_learnt_assets_come_before_the_verdict_page_but_after_the_own_map():
+    """Learnt assets come before the verdict page but after the own map."""
+    endpoints = EndpointMap([{"endpoint": "api", "patterns": ["^/b$"]}], assets=["/a", "/b", "/login"])
+    assert [endpoints.one(path) for path in ("/a", "/b", "/c")] == ["asset", "api", "page"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[[path]]\nendpoint = 'shop'\npatterns = ['x']\n", "known are page"),
+        ("[[path]]\nendpoint = 'page'\npatterns = ['(']\n", "does not compile"),
+        ("[[path]]\npatterns = ['x']\n", r"write \[\[path\]\] tables"),
+        ("not toml", r"write \[\[path\]\] tables"),
+    ],
+)
+def test_a_map_that_is_wrong_says_what_to_write(tmp_path, text, said):
+    """A map that is wrong says what to write."""
+    path = tmp_path / "map.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        EndpointMap.from_file(path)
+
+
+def test_null_paths_stay_null():
+    """Null paths stay null."""
+    assert EndpointMap().column(pa.chunked_array([["/", None]])).to_pylist() == ["page", None]
+    assert read_endpoint(None) is None
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.none() | st.text(max_size=40),
+            st.none() | st.sampled_from(["s=a", "x=1", "feed=rss2", "a=../../b", "É=1"]),
+        ),
+        max_size=8,
+    )
+)
+def test_a_table_says_what_single_paths_say(rows):
+    """A table says what single paths say."""
+    endpoints = EndpointMap()
+    paths = pa.chunked_array([pa.array([path for path, _ in rows], pa.string())])
+    queries = pa.chunked_array([pa.array([query for _, query in rows], pa.string())])
+    assert endpoints.column(paths, queries).to_pylist() == [read_endpoint(*row) for row in rows]
+
+
+def test_each_distinct_path_is_looked_at_once():
+    """Each distinct path is looked at once."""
+    endpoints = EndpointMap()
+    endpoints.column(pa.chunked_array([["/a", "/b", "/a"], ["/b"]]))
+    assert endpoints.computed == 2
