@@ -149,3 +149,15 @@ def test_callers_sessions_are_not_changed(sample_sessions):
     before = sample_sessions.copy()
     fl.Detector(n_estimators=5).fit(sample_sessions).score(sample_sessions)
     pd.testing.assert_frame_equal(sample_sessions, before)
+
+
+def test_it_learns_from_sessions_as_of_their_events(sample_log, sample_sessions):
+    """A service asks about unfinished sessions: rows as of an event train the forest, whole sessions are counted."""
+    asof = fl.build_sessions(sample_log.table, asof=True)
+    detector = fl.Detector().fit(asof)
+    whole = fl.Detector().fit(sample_sessions)
+    assert detector.sessions_seen_ == whole.sessions_seen_ == len(sample_sessions)
+    assert detector.reference_size_ == whole.reference_size_
+    assert len(whole._calibration) == whole.reference_size_
+    human_asof = len(detector._calibration)
+    assert whole.reference_size_ * 1.5 < human_asof < len(asof)

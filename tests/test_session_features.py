@@ -128,7 +128,7 @@ SHOWN = {
         1,
     ),
     "scanner_requests": ([{"user_agent": "Mozilla/5.00 (Nikto/2.1.6)"}], 1),
-    "tool_requests": ([{"ip_prefix": "p", "is_automation": True, "bot_category": "tool"}], 1),
+    "tool_requests": ([{"user_agent": "curl/8.5.0"}], 1),
     "browser_requests": ([{}, {}, {}], 3),
     "login_requests": ([LOGIN], 1),
     "login_failures": ([FAILED], 1),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from rich.console import Console
+    from rich.table import Table
 
     from fraudlog.privacy import Pseudonyms
 
@@ -129,7 +130,7 @@ def fit(
         step("reading")
         log = _read(logs, log_format, max_reject_share)
         step("building sessions")
-        sessions = fl.build_sessions(log.table, session_gap=session_gap)
+        sessions = fl.build_sessions(log.table, session_gap=session_gap, asof=True)
         step("learning")
         detector = fl.Detector().fit(sessions)
         step("writing")
@@ -183,6 +184,41 @@ def explain(
         scored = _score([Path(log) for log in logs], model, log_format, session_gap, names, step)
         row = _one_session(scored.scores, session_id)
     _print_explanation(scored, row)
+
+
+@app.command()
+def features(
+    names: Annotated[list[str] | None, typer.Argument(help="Features or families to show; all by default.")] = None,
+    *,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/features.md.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print the catalogue of features: meaning, unit, formula, what each misses.
+
+    Example: fraudlog features tempo
+    """
+    from fraudlog.sessions import FEATURES, features_as_dicts, features_page  # noqa: PLC0415 -- as above
+
+    wanted = set(names or ())
+    if unknown := wanted - {row.name for row in FEATURES} - {row.family for row in FEATURES}:
+        families = ", ".join(dict.fromkeys(row.family for row in FEATURES))
+        raise ConfigError(f"no feature or family {', '.join(sorted(unknown))}; families: {families}", parameter="names")
+    rows = [row for row in FEATURES if not wanted or wanted & {row.name, row.family}]
+    if as_json:
+        typer.echo(json.dumps(features_as_dicts(rows)))
+    elif as_markdown:
+        typer.echo(features_page(rows))
+    else:
+        _console().print(_feature_table(features_as_dicts(rows)))
+
+
+def _feature_table(rows: list[dict[str, Any]]) -> Table:
+    from rich.table import Column, Table  # noqa: PLC0415 -- as above
+
+    table = Table(Column("feature", no_wrap=True), "unit", "meaning", "misses", "OAT", box=None)
+    for row in rows:
+        table.add_row(*(row[name] for name in ("name", "unit", "meaning", "misses")), " ".join(row["oat"]))
+    return table
 
 
 @app.command("suggest-endpoints")

@@ -89,7 +89,8 @@ class Detector:
         Parameters
         ----------
         sessions : DataFrame of shape (n_sessions, n_columns)
-            As from `fraudlog.build_sessions`; best another period than the one to be scored.
+            As from `fraudlog.build_sessions`; best another period than the one to be scored. With ``asof=True`` there
+            it learns from sessions as they were after 1, 2, 3, 5 ... events, which is what a service will ask about.
 
         Raises
         ------
@@ -98,9 +99,13 @@ class Detector:
         """
         require_columns(sessions, ["session_id", "start", "end"], table="sessions")
         human = presumed_human(sessions)
-        if human.sum() < _MIN_REFERENCE:
+        finished = _is_finished(sessions)
+        reference_size, n_sessions = int((human & finished).sum()), int(finished.sum())
+        if "checkpoint" in sessions.columns:  # what a session shows in the end speaks against its beginning too
+            human &= sessions["session_id"].isin(sessions.loc[human & finished, "session_id"]).to_numpy()
+        if reference_size < _MIN_REFERENCE:
             raise ConfigError(
-                f"{int(human.sum())} of {len(sessions)} sessions are presumed human; fit on a longer period, "
+                f"{reference_size} of {n_sessions} sessions are presumed human; fit on a longer period, "
                 f"with at least {_MIN_REFERENCE}",
                 parameter="sessions",
             )
@@ -109,8 +114,8 @@ class Detector:
         self._forest = self._fit_forest(sessions[human], values[human])
         self._calibration = np.sort(self._forest.anomaly_score(values[human]))
         self._population = _quantiles(sessions)
-        self.reference_size_ = int(human.sum())
-        self.sessions_seen_ = len(sessions)
+        self.reference_size_ = reference_size
+        self.sessions_seen_ = n_sessions
         self.window_ = (sessions["start"].min().isoformat(), sessions["end"].max().isoformat())
         return self
 
@@ -127,7 +132,10 @@ class Detector:
             transforms=transforms_of(self.features_),
             random_state=self.random_state,
         )
-        forest.fit(values, owners=owners, ids=sessions["session_id"], sources=columns["ip_prefix"])
+        ids = sessions["session_id"]
+        if "checkpoint" in sessions.columns:
+            ids = ids + ":" + sessions["checkpoint"].astype("str")
+        forest.fit(values, owners=owners, ids=ids, sources=columns["ip_prefix"])
         return forest.scorer_
 
     def score(self, sessions: pd.DataFrame) -> pd.DataFrame:
@@ -294,6 +302,14 @@ _OTHER: Final = UNUSUAL + "OTHER"
 _WHOSE: Final = ("user", "client_ip", "ip_prefix")
 _WEIGHTS: Final = np.array([row.weight for row in EVIDENCE])
 _KNOWN: Final = {row.name for row in FEATURES}
+
+
+def _is_finished(sessions: pd.DataFrame) -> NDArray[np.bool_]:
+    """Say which rows are whole sessions, and not one as of an earlier event."""
+    if "is_last" not in sessions.columns:
+        return np.ones(len(sessions), bool)
+    finished: NDArray[np.bool_] = sessions["is_last"].to_numpy(bool)
+    return finished
 
 
 def _parts(weights: Floats, risk: Floats) -> Floats:

@@ -17,9 +17,8 @@ from fraudlog.schema import SESSIONS
 from fraudlog.sessions import scans
 from fraudlog.sessions.catalogue import DEFAULT
 from fraudlog.sessions.live_facts import ABSENT, Layout, Reader, lookup
-from fraudlog.sessions.live_source import Slots, observe_source, values_source
+from fraudlog.sessions.live_source import Slots, live_lanes, observe_source, values_source
 from fraudlog.sessions.segments import actor_text, session_id
-from fraudlog.sessions.values import LIVE
 from fraudlog.sessions.window_live import window_for
 
 if TYPE_CHECKING:
@@ -194,12 +193,13 @@ class LiveFeatures:
         self._on_end = on_end or self.ended.append
         self._open: OrderedDict[tuple[Any, ...], list[Any]] = OrderedDict()
         self._last: list[Any] | None = None
+        self._expires_us = -1 << 62
         self._prepare(population)
 
     def _prepare(self, population: Population | None) -> None:
         """Write and compile the two functions of this definition."""
-        layout, slots = Layout.of(self.definition), Slots()
-        readers = [Reader(group, self.definition, population) for group in layout.groups]
+        layout, slots = Layout.of(self.definition, live_lanes(self.definition)), Slots()
+        readers = [Reader(group, layout, population) for group in layout.groups]
         masks: dict[int, tuple[int, int]] = {}
         rules: dict[int, int] = {}
         self._windows = {window.name: window_for(window) for window in self.definition.plan.windows}
@@ -217,7 +217,6 @@ class LiveFeatures:
             "lane_get": masks.get,
             "rule_get": rules.get,
             **lookup(layout, masks, rules),
-            **{f"of_{name}": LIVE[name] for name in ("time_ms", "utc_hour", "coarseness")},
             **{f"see_{name}": window.see for name, window in self._windows.items()},
         }
         for i, reader in enumerate(readers):
@@ -226,7 +225,7 @@ class LiveFeatures:
         namespace: dict[str, Any] = {}
         exec(compile(observe_source(self.definition, layout, slots), "<live>", "exec"), namespace)  # noqa: S102 -- text of our own making, see live_source
         self._observe: Callable[[Mapping[str, Any]], list[Any]] = namespace["make"](env)
-        unpack = struct.Struct(f"<{len(self.definition.plan.lanes)}H").unpack
+        unpack = struct.Struct(f"<{len(layout.lanes)}H").unpack
         scope = {"unpack": unpack, "nan": nan, "sqrt": sqrt, "weights": env["weights"]}
         exec(compile(values_source(self.definition, slots), "<values>", "exec"), scope)  # noqa: S102 -- as above
         self.values: Callable[[list[Any]], list[float]] = scope["values"]
@@ -259,7 +258,8 @@ class LiveFeatures:
             If the time is missing or naive.
         """
         self._last = state = self._observe(event)
-        self._expire(state[1])
+        if state[1] > self._expires_us:
+            self._expire(state[1])
         return self.values(state)
 
     @property
@@ -300,7 +300,8 @@ class LiveFeatures:
         """End sessions that have been silent for longer than the gap, a few at a time."""
         for _ in range(_CHECKED_AT_ONCE):
             oldest = next(iter(self._open.values()))
-            if now_us - oldest[1] <= self.definition.session_gap_us:
+            self._expires_us = oldest[1] + self.definition.session_gap_us
+            if now_us <= self._expires_us:
                 return
             self._ended(self._open.popitem(last=False)[1], "idle")
 

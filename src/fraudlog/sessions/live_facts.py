@@ -13,7 +13,7 @@ from fraudlog.sessions.facts import ACTOR, kept_fields
 from fraudlog.sessions.fields import FIELDS
 from fraudlog.sessions.language import Compare, Known, Missing
 from fraudlog.sessions.places import offset_minutes
-from fraudlog.sessions.plan import truth
+from fraudlog.sessions.plan import atoms_of, truth
 from fraudlog.sessions.values import LIVE, profile_of
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from fraudlog.sessions.definition import Definition
     from fraudlog.sessions.language import Condition, Reference
-    from fraudlog.sessions.plan import Atom
+    from fraudlog.sessions.plan import Atom, Lane
     from fraudlog.sessions.population import Population
 
 __all__ = ["ABSENT", "Group", "Layout", "answer", "lookup"]
@@ -66,7 +66,11 @@ _DERIVED: Final[dict[str, tuple[str, ...]]] = {
     "country_language_rarity": ("country", "language_primary"),
 }
 _DIRECT: Final = ("client_ip", "ip_prefix", "user", "session_token")
-_OF_TIME: Final = ("time_ms", "utc_hour", "coarseness")
+_OF_TIME: Final = {
+    "time_ms": "t // 1000 if t >= 0 else None",
+    "utc_hour": "t // 3600000000 % 24",
+    "coarseness": "0 if t % 1000000 else 1 if t % 60000000 else 2",
+}
 _COMPUTED: Final = {
     "bytes_sent": "size_of(get('bytes_sent'))",
     "bytes_log2": "None if v_bytes_sent is None else v_bytes_sent.bit_length()",
@@ -97,13 +101,19 @@ class Layout:
         Code of further fields.
     needed : set of str
         All fields that are read.
+    lanes : list of Lane
+        What is counted.
+    atoms : dict of Atom to int
+        Bits of the mask.
     row_atoms : list of (Atom, int)
-        Early atoms that no look-up answers, with their bits.
+        Atoms that no look-up answers, with their bits.
     wheres, rules : dict
         Bits of the conditions of scans, and of windows, among the answers to a mask.
     """
 
     definition: Definition
+    lanes: list[Lane]
+    atoms: dict[Atom, int] = field(default_factory=dict)
     groups: list[Group] = field(default_factory=list)
     direct: tuple[str, ...] = _DIRECT
     computed: dict[str, str] = field(default_factory=dict)
@@ -118,9 +128,9 @@ class Layout:
     environment: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, definition: Definition) -> Layout:
-        """Plan the look-ups of a definition."""
-        self = cls(definition)
+    def of(cls, definition: Definition, lanes: list[Lane]) -> Layout:
+        """Plan the look-ups of a definition, of whose lanes these are counted."""
+        self = cls(definition, lanes)
         plan = definition.plan
         text, numbers = kept_fields(plan)
         atoms = (*plan.early, *plan.late)
@@ -135,10 +145,27 @@ class Layout:
         self._add_code()
         self._add_conditions()
         looked_up = {name for group in self.groups for name in (*group.columns, *group.fields)}
+        self.atoms = {atom: bit for bit, atom in enumerate(self._asked())}
         self.row_atoms = [
-            (atom, bit) for bit, atom in enumerate(plan.early) if atom.reference.field.name not in looked_up
+            (atom, bit)
+            for atom, bit in self.atoms.items()
+            if atom.reference.is_step or atom.reference.field.name not in looked_up
         ]
         return self
+
+    def _asked(self) -> list[Atom]:
+        """Return the atoms of the conditions that a live event is asked, each once."""
+        conditions = [lane.condition for lane in self.lanes] + [*self.wheres]
+        for window in self.definition.plan.windows:
+            conditions += [c for c in (window.where_condition, window.needs_condition) if c is not None]
+        return list(dict.fromkeys(atom for condition in conditions for atom in atoms_of(condition)))
+
+    def group_of(self, reference: Reference | None) -> int | None:
+        """Return which look-up gives a field's value, if any does."""
+        if reference is None or reference.is_step:
+            return None
+        name = reference.field.name
+        return next((i for i, group in enumerate(self.groups) if name in group.fields), None)
 
     def _add_groups(self) -> None:
         columns = {name for name in self.needed if not FIELDS[name].is_computed} - set(_DIRECT) - set(_COMPUTED)
@@ -157,7 +184,7 @@ class Layout:
         if "bytes_log2" in self.needed:
             self.needed.add("bytes_sent")
         self.computed = {name: code for name, code in _COMPUTED.items() if name in self.needed}
-        self.of_time = {name: f"of_{name}(t)" for name in _OF_TIME if name in self.needed}
+        self.of_time = {name: code for name, code in _OF_TIME.items() if name in self.needed}
         if "local_hour" in self.needed:
             self.of_time["local_hour"] = "None if v_offset is None else (t + v_offset) // 3600000000 % 24"
 
@@ -198,13 +225,15 @@ def _compare(atom: Compare, value: Any) -> bool:  # noqa: ANN401 -- as above
 class Reader:
     """Works out one group's entry: the mask of its atoms, and the values of its fields."""
 
-    def __init__(self, group: Group, definition: Definition, population: Population | None) -> None:
+    def __init__(self, group: Group, layout: Layout, population: Population | None) -> None:
         self.group = group
-        self.definition = definition
+        self.definition = layout.definition
         self.population = population
         names = set(group.fields) | set(group.columns)
         self.atoms = [
-            (1 << bit, atom) for bit, atom in enumerate(definition.plan.early) if atom.reference.field.name in names
+            (1 << bit, atom)
+            for atom, bit in layout.atoms.items()
+            if atom.reference.field.name in names and not atom.reference.is_step
         ]
         self.entries: dict[Any, tuple[Any, ...]] = {}
 
@@ -263,14 +292,14 @@ def _joined(name: str, known: Mapping[str, Any]) -> str | None:
 def lookup(layout: Layout, masks: dict[int, tuple[int, int]], rules: dict[int, int]) -> dict[str, Callable[[int], Any]]:
     """Return the functions that work out a mask not met before: what its lanes count, and which conditions hold."""
     plan = layout.definition.plan
-    places = {atom: bit for bit, atom in enumerate((*plan.early, *plan.late))}
+    places = layout.atoms
 
     def lanes(mask: int) -> tuple[int, int]:
         def bit(atom: Atom) -> bool:
             return bool(mask >> places[atom] & 1)
 
         counted = 0
-        for place, lane in enumerate(plan.lanes):
+        for place, lane in enumerate(layout.lanes):
             counted |= int(truth(lane.condition, bit)[1 if lane.is_known else 0]) << 16 * place
         where = sum(flag for condition, flag in layout.wheres.items() if truth(condition, bit)[0])
         entry = (counted, where)

@@ -7,18 +7,19 @@ expressions stay outside of it, in the tables of masks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from fraudlog.sessions.language import Compare, Known, Number
-from fraudlog.sessions.plan import Fine, Guarded, Lane, Operation, Scan, Size, SquareRoot, Uncertainty
+from fraudlog.sessions.plan import Fine, Guarded, Lane, Operation, Scan, Size, SquareRoot, Uncertainty, selection
 
 if TYPE_CHECKING:
     from fraudlog.sessions.definition import Definition
     from fraudlog.sessions.language import Condition, Reference
     from fraudlog.sessions.live_facts import Layout
     from fraudlog.sessions.plan import Atom, Outcome
+    from fraudlog.sessions.windows import Window
 
-__all__ = ["HEAD", "Slots", "observe_source", "values_source"]
+__all__ = ["HEAD", "Slots", "live_lanes", "observe_source", "values_source"]
 
 HEAD: Final = (
     "START",
@@ -41,6 +42,7 @@ HEAD: Final = (
 _COUNTED: Final = ("weights", "top")
 _GROUPED: Final = ("distinct", "switches", "weights", "top")
 _SQUARE_CLAMP: Final = (1 << 23) - 1
+_ALWAYS_KNOWN: Final = ("utc_hour", "coarseness")
 
 
 class Slots:
@@ -85,32 +87,118 @@ def observe_source(definition: Definition, layout: Layout, slots: Slots) -> str:
     _write_session(out, definition)
     _write_sequence(out, layout, slots)
     for window in plan.windows:
-        _write_window(out, window.name, window.key, window.value, window.new, bool(window.needs), layout)
-    for bit, atom in enumerate(plan.late):
-        _write_late(out, atom, len(plan.early) + bit, layout)
+        _write_window(out, window, layout)
+    alone = _numbers_alone(definition)
+    _write_fields(out, alone, slots, layout)
+    _write_repeated(out, alone, slots, layout)
     out.add("w = lane_get(m)")
     out.add("if w is None: w = lane_miss(m)")
     out.add("s[4] += w[0]")
     out.add("w = w[1]")
-    scans = [scan for scan in plan.scans if scan.kind not in _GROUPED and scan.kind != "burst"]
-    for scan in scans:
-        _write_number(out, scan, slots, layout)
-    for key in dict.fromkeys((scan.reference, scan.where) for scan in plan.scans if scan.kind in _GROUPED):
-        kinds = {scan.kind for scan in plan.scans if (scan.reference, scan.where) == key}
-        _write_group(out, key, kinds & set(_GROUPED), slots, layout)
+    for scan in plan.scans:
+        if scan.kind not in (*_GROUPED, "burst") and scan.where is not None:
+            out.add(f"if {_condition(scan.where, layout, _value(scan))}:")
+            _write_number(out, scan, slots, 1)
+    for key in _groups(definition):
+        if not _is_idempotent(key, definition) or layout.group_of(_reference(key)) is None:
+            out.add(f"if {_condition(key[1], layout, _name(_reference(key)))}:")
+            _write_group(out, key, definition, slots, 1)
     for where in dict.fromkeys(scan.where for scan in plan.scans if scan.kind == "burst"):
         windows = [scan.window_s for scan in plan.scans if scan.kind == "burst" and scan.where == where]
         _write_burst(out, where, sorted(windows), slots, layout)
     out.add("return s")
-    return "\n".join(
-        [
-            "def make(env):",
-            *(f"    {name} = env[{name!r}]" for name in layout.environment),
-            "    def observe(event):",
-            *out.lines,
-            "    return observe",
-        ]
-    )
+    names = [f"    {name} = env[{name!r}]" for name in layout.environment]
+    return "\n".join(["def make(env):", *names, "    def observe(event):", *out.lines, "    return observe"])
+
+
+_Key = tuple["Reference | None", "Condition | None"]
+
+
+def _reference(key: _Key) -> Reference:
+    if key[0] is None:
+        raise TypeError(key)
+    return key[0]
+
+
+def _value(scan: Scan) -> str:
+    if scan.reference is None:
+        raise TypeError(scan.kind)
+    return _name(scan.reference)
+
+
+def _groups(definition: Definition) -> list[_Key]:
+    """Return what distinct values are kept of: field and condition."""
+    scans = [scan for scan in definition.plan.scans if scan.kind in _GROUPED]
+    return list(dict.fromkeys((scan.reference, scan.where) for scan in scans))
+
+
+def _kinds(key: _Key, definition: Definition) -> set[str]:
+    return {
+        scan.kind for scan in definition.plan.scans if (scan.reference, scan.where) == key and scan.kind in _GROUPED
+    }
+
+
+def _is_idempotent(key: _Key, definition: Definition) -> bool:
+    """Whether the same value once more changes nothing."""
+    return key[1] is None and not _kinds(key, definition) & set(_COUNTED)
+
+
+def _numbers_alone(definition: Definition) -> dict[Reference, list[Scan]]:
+    """Return the scans of numbers without a condition, by field."""
+    scans: dict[Reference, list[Scan]] = {}
+    for scan in definition.plan.scans:
+        if scan.kind not in (*_GROUPED, "burst") and scan.where is None and scan.reference is not None:
+            scans.setdefault(scan.reference, []).append(scan)
+    return scans
+
+
+def _write_fields(out: _Writer, alone: dict[Reference, list[Scan]], slots: Slots, layout: Layout) -> None:
+    """Write the bits of each field's atoms and its scans without a condition, behind one look for null."""
+    atoms: dict[Reference, list[tuple[Atom, int]]] = {}
+    for atom, bit in layout.row_atoms:
+        atoms.setdefault(atom.reference, []).append((atom, bit))
+    for reference in dict.fromkeys([*atoms, *alone]):
+        scans = [scan for scan in alone.get(reference, []) if not _is_repeated(scan, layout)]
+        asked = atoms.get(reference, [])
+        if not scans and not asked:
+            continue
+        deeper = 0 if reference.field.name in _ALWAYS_KNOWN and not reference.is_step else 1
+        if deeper:
+            out.add(f"if {_name(reference)} is not None:")
+        known = sum(1 << bit for atom, bit in asked if isinstance(atom, Known))
+        if known:
+            out.add(f"m |= {known}", deeper)
+        for atom, bit in asked:
+            if isinstance(atom, Compare):
+                out.add(f"if {_test(atom)}: m |= {1 << bit}", deeper)
+        for scan in scans:
+            _write_number(out, scan, slots, deeper)
+
+
+def _is_repeated(scan: Scan, layout: Layout) -> bool:
+    """Whether a scan has nothing to do when its field's look-up gave what it gave before."""
+    return scan.kind in ("min", "max", "first", "last") and layout.group_of(scan.reference) is not None
+
+
+def _write_repeated(out: _Writer, alone: dict[Reference, list[Scan]], slots: Slots, layout: Layout) -> None:
+    """Write what changes only with the entry of a look-up: most events of a session repeat the client's."""
+    definition = layout.definition
+    for i, _ in enumerate(layout.groups):
+        body = _Writer(out.indent + 1)
+        for reference, scans in alone.items():
+            for scan in scans:
+                if layout.group_of(reference) == i and _is_repeated(scan, layout):
+                    body.add(f"if {_name(reference)} is not None:")
+                    _write_number(body, scan, slots, 1)
+        for key in _groups(definition):
+            if _is_idempotent(key, definition) and layout.group_of(_reference(key)) == i:
+                body.add(f"if {_name(_reference(key))} is not None:")
+                _write_group(body, key, definition, slots, 1)
+        if body.lines:
+            place = slots.add(("entry", i), None)
+            out.add(f"if e{i} is not s[{place}]:")
+            out.add(f"s[{place}] = e{i}", 1)
+            out.lines += body.lines
 
 
 def _write_reads(out: _Writer, layout: Layout) -> None:
@@ -119,9 +207,9 @@ def _write_reads(out: _Writer, layout: Layout) -> None:
     for i, group in enumerate(layout.groups):
         columns = [_getter(column, layout) for column in group.columns]
         out.add(f"k = {columns[0] if len(columns) == 1 else '(' + ', '.join(columns) + ')'}")
-        out.add(f"e = get{i}(k)")
-        out.add(f"if e is None: e = miss{i}(k)")
-        out.add(", ".join([f"m{i}", *(f"v_{name}" for name in group.fields)]) + ", = e")
+        out.add(f"e{i} = get{i}(k)")
+        out.add(f"if e{i} is None: e{i} = miss{i}(k)")
+        out.add(", ".join([f"m{i}", *(f"v_{name}" for name in group.fields)]) + f", = e{i}")
     out.add(f"m = {' | '.join(f'm{i}' for i in range(len(layout.groups))) or '0'}")
     for name in layout.direct:
         out.add(f"v_{name} = get({name!r})")
@@ -178,47 +266,34 @@ def _write_sequence(out: _Writer, layout: Layout, slots: Slots) -> None:
         out.add(f"b = s[{place}]")
         out.add(f"{_name(reference)} = None if b is None or {value} is None else {value} - b")
         out.add(f"s[{place}] = {value}")
-    for atom, bit in layout.row_atoms:
-        _write_answer(out, atom, bit)
 
 
-def _write_answer(out: _Writer, atom: Atom, bit: int) -> None:
-    """Set one bit of the mask from a value at hand."""
-    value = _name(atom.reference)
-    if isinstance(atom, Known):
-        out.add(f"if {value} is not None: m |= {1 << bit}")
-    elif isinstance(atom, Compare):
-        numbers = [int(constant) for constant in atom.constants]
-        test = f"in {tuple(numbers)!r}" if atom.operator == "in" else f"{atom.operator} {numbers[0]}"
-        out.add(f"if {value} is not None and {value} {test}: m |= {1 << bit}")
+def _test(atom: Compare) -> str:
+    """Write a comparison of a number that is known."""
+    numbers = [int(constant) for constant in atom.constants]
+    operation = f"in {tuple(numbers)!r}" if atom.operator == "in" else f"{atom.operator} {numbers[0]}"
+    return f"{_name(atom.reference)} {operation}"
 
 
-def _write_late(out: _Writer, atom: Atom, bit: int, layout: Layout) -> None:
-    del layout
-    _write_answer(out, atom, bit)
-
-
-def _write_window(out: _Writer, name: str, key: str, value: str, new: str, needs: bool, layout: Layout) -> None:  # noqa: FBT001 -- one row
-    known = [f"v_{field} is not None" for field in (key, value) if field]
-    see = f"see_{name}"
-    if needs:
+def _write_window(out: _Writer, window: Window, layout: Layout) -> None:
+    """Write the call of one window, if its key and value are known."""
+    name, see, key, value = window.name, f"see_{window.name}", f"v_{window.key}", f"v_{window.value}"
+    known = " and ".join(f"v_{field} is not None" for field in window.reads)
+    if window.needs:
+        needed, where = layout.rules[name]
         out.add(f"v_{name} = None")
-        out.add(f"if {' and '.join(known)}:")
+        out.add(f"if {known}:")
         out.add("w = rule_get(m)", 1)
         out.add("if w is None: w = rule_miss(m)", 1)
-        needed, where = layout.rules[name]
-        out.add(f"if w & {needed}: v_{name} = {see}(v_{key}, 1 if w & {where} else 0, t)", 1)
-        return
-    if not value:
-        out.add(f"v_{name} = {see}(v_{key}, 1, t) if {known[0]} else None")
-        return
-    call = f"{see}(v_{key}, v_{value}, t)"
-    if new:
-        out.add(f"v_{name}, v_{new} = {call} if {' and '.join(known)} else (None, None)")
-    elif layout.kinds[name] == "distinct":
-        out.add(f"v_{name} = {call}[0] if {' and '.join(known)} else None")
+        out.add(f"if w & {needed}: v_{name} = {see}({key}, 1 if w & {where} else 0, t)", 1)
+    elif window.new:
+        out.add(f"v_{name}, v_{window.new} = {see}({key}, {value}, t) if {known} else (None, None)")
+    elif window.kind == "distinct":
+        out.add(f"v_{name} = {see}({key}, {value}, t)[0] if {known} else None")
+    elif window.kind == "speed":
+        out.add(f"v_{name} = {see}({key}, {value}, t) if {known} else None")
     else:
-        out.add(f"v_{name} = {call} if {' and '.join(known)} else None")
+        out.add(f"v_{name} = {see}({key}, 1, t) if {known} else None")
 
 
 def _condition(scan_where: Condition | None, layout: Layout, value: str | None) -> str:
@@ -228,75 +303,66 @@ def _condition(scan_where: Condition | None, layout: Layout, value: str | None) 
     return " and ".join(tests) or "True"
 
 
-def _write_number(out: _Writer, scan: Scan, slots: Slots, layout: Layout) -> None:
+def _write_number(out: _Writer, scan: Scan, slots: Slots, deeper: int) -> None:
     """Write a sum, sum of squares, least, greatest, first or last value."""
-    if scan.reference is None:
-        raise TypeError(scan.kind)
-    value = _name(scan.reference)
+    value = _value(scan)
     place = slots.add(scan, 0 if scan.kind in ("sum", "sumsq") else None)
-    out.add(f"if {_condition(scan.where, layout, value)}:")
     match scan.kind:
         case "sum":
-            out.add(f"s[{place}] += {value}", 1)
+            out.add(f"s[{place}] += {value}", deeper)
         case "sumsq":
-            is_wide = scan.reference.field.bits > 23 or scan.reference.is_step
+            reference = scan.reference
+            is_wide = reference is not None and (reference.field.bits > 23 or reference.is_step)
             clamp = f"min(max({value}, {-_SQUARE_CLAMP}), {_SQUARE_CLAMP})" if is_wide else value
-            out.add(f"b = {clamp}", 1)
-            out.add(f"s[{place}] += b * b", 1)
+            out.add(f"b = {clamp}", deeper)
+            out.add(f"s[{place}] += b * b", deeper)
         case "min" | "max":
             sign = "<" if scan.kind == "min" else ">"
-            out.add(f"b = s[{place}]", 1)
-            out.add(f"if b is None or {value} {sign} b: s[{place}] = {value}", 1)
+            out.add(f"b = s[{place}]", deeper)
+            out.add(f"if b is None or {value} {sign} b: s[{place}] = {value}", deeper)
         case "first":
-            out.add(f"if s[{place}] is None: s[{place}] = {value}", 1)
+            out.add(f"if s[{place}] is None: s[{place}] = {value}", deeper)
         case "last":
-            out.add(f"s[{place}] = {value}", 1)
+            out.add(f"s[{place}] = {value}", deeper)
 
 
-def _write_group(
-    out: _Writer, key: tuple[Reference | None, Condition | None], kinds: set[str], slots: Slots, layout: Layout
-) -> None:
+def _write_group(out: _Writer, key: _Key, definition: Definition, slots: Slots, deeper: int) -> None:
     """Write what is kept of the distinct values of one field.
 
     A session's only value is kept by itself; a set or a table of counts comes with the second.
     """
-    reference, where = key
-    if reference is None:
-        raise TypeError(kinds)
-    value = _name(reference)
+    kinds, value = _kinds(key, definition), _name(_reference(key))
     last = slots.add(("last", key), None)
-    out.add(f"if {_condition(where, layout, value)}:")
     if kinds & set(_COUNTED):
-        _write_counts(out, key, value, last, kinds, slots)
+        _write_counts(out, key, value, kinds, slots, deeper)
         return
     held = slots.add(("held", key), None) if "distinct" in kinds else None
-    out.add(f"b = s[{last}]", 1)
-    out.add(f"if b != {value}:", 1)
-    out.add("if b is not None:", 2)
+    out.add(f"b = s[{last}]", deeper)
+    out.add(f"if b != {value}:", deeper)
+    out.add("if b is not None:", deeper + 1)
     if "switches" in kinds:
-        out.add(f"s[{slots.add(('switches', key), 0)}] += 1", 3)
+        out.add(f"s[{slots.add(('switches', key), 0)}] += 1", deeper + 2)
     if held is not None:
-        out.add(f"if s[{held}] is None: s[{held}] = {{b, {value}}}", 3)
-        out.add(f"else: s[{held}].add({value})", 3)
-    out.add(f"s[{last}] = {value}", 2)
+        out.add(f"if s[{held}] is None: s[{held}] = {{b, {value}}}", deeper + 2)
+        out.add(f"else: s[{held}].add({value})", deeper + 2)
+    out.add(f"s[{last}] = {value}", deeper + 1)
 
 
-def _write_counts(out: _Writer, key: object, value: str, last: int, kinds: set[str], slots: Slots) -> None:
-    held, top = slots.add(("held", key), None), slots.add(("top", key), 0)
+def _write_counts(out: _Writer, key: _Key, value: str, kinds: set[str], slots: Slots, deeper: int) -> None:
+    last, held, top = slots["last", key], slots.add(("held", key), None), slots.add(("top", key), 0)
     weights = slots.add(("weights", key), 0)
-    out.add(f"d = s[{held}]; b = s[{last}]", 1)
-    out.add("if d is None:", 1)
-    out.add(f"if b is None: s[{last}] = {value}; s[{top}] = 1", 2)
-    out.add(f"elif b == {value}: s[{top}] += 1", 2)
-    out.add("else:", 2)
-    out.add(f"c = s[{top}]; s[{held}] = {{b: c, {value}: 1}}; s[{weights}] = weights[c]; s[{last}] = {value}", 3)
-    switch = f"s[{slots.add(('switches', key), 0)}] += 1" if "switches" in kinds else ""
-    if switch:
-        out.add(switch, 3)
-    out.add("else:", 1)
-    out.add(f"c = d.get({value}, 0) + 1; d[{value}] = c; s[{weights}] += weights[c] - weights[c - 1]", 2)
-    out.add(f"if c > s[{top}]: s[{top}] = c", 2)
-    out.add(f"if b != {value}: s[{last}] = {value}" + (f"; {switch}" if switch else ""), 2)
+    switch = f"; s[{slots.add(('switches', key), 0)}] += 1" if "switches" in kinds else ""
+    out.add(f"d = s[{held}]; b = s[{last}]", deeper)
+    out.add("if d is None:", deeper)
+    out.add(f"if b is None: s[{last}] = {value}; s[{top}] = 1", deeper + 1)
+    out.add(f"elif b == {value}: s[{top}] += 1", deeper + 1)
+    out.add("else:", deeper + 1)
+    out.add(f"c = s[{top}]; s[{held}] = {{b: c, {value}: 1}}; s[{weights}] = weights[c]", deeper + 2)
+    out.add(f"s[{last}] = {value}{switch}", deeper + 2)
+    out.add("else:", deeper)
+    out.add(f"c = d.get({value}, 0) + 1; d[{value}] = c; s[{weights}] += weights[c] - weights[c - 1]", deeper + 1)
+    out.add(f"if c > s[{top}]: s[{top}] = c", deeper + 1)
+    out.add(f"if b != {value}: s[{last}] = {value}{switch}", deeper + 1)
 
 
 def _write_burst(out: _Writer, where: Condition | None, windows: list[int], slots: Slots, layout: Layout) -> None:
@@ -344,7 +410,7 @@ class _Values:
     def __init__(self, definition: Definition, slots: Slots) -> None:
         self.plan = definition.plan
         self.slots = slots
-        self.lanes = {lane: place for place, lane in enumerate(self.plan.lanes)}
+        self.lanes = {lane: place for place, lane in enumerate(live_lanes(definition))}
         self.shared: dict[Outcome, str] = {}
         self.temporary = 0
         self.lines: list[str] = []
@@ -380,7 +446,7 @@ class _Values:
             case Scan():
                 return self.scan(outcome)
             case Guarded(value, support):
-                return f"({self.write(value)} if c{self.lanes[support]} else nan)"
+                return self.guarded(value, support)
             case Fine(value, _, limit):
                 return f"({self.write(value)} if coarse <= {limit} else nan)"
             case SquareRoot(operand):
@@ -392,6 +458,15 @@ class _Values:
                 return self.uncertainty(size, weights)
             case Operation(operator, left, right):
                 return self.operation(operator, left, right)
+
+    def guarded(self, value: Outcome, support: Lane) -> str:
+        """Return the code of a value that is null without support; where it has a slot, an empty slot tells."""
+        if not _tells_itself(value, support):
+            return f"({self.write(value)} if c{self.lanes[support]} else nan)"
+        name, key = self.fresh(), (value.reference, value.where)
+        if value.kind not in _GROUPED:
+            return f"({name} if ({name} := s[{self.slots[value]}]) is not None else nan)"
+        return f"({self.scan(value)} if s[{self.slots['last', key]}] is not None else nan)"
 
     def exact(self, outcome: Outcome) -> str:
         """Return the code of a value as float; Python's own division of large integers rounds otherwise."""
@@ -430,6 +505,36 @@ class _Values:
         return f"s[{self.slots[scan]}]"
 
 
+def _tells_itself(value: Outcome, support: Lane) -> TypeGuard[Scan]:
+    """Whether the slot of a scan is empty just where its support is 0."""
+    if not isinstance(value, Scan) or value.kind in ("sum", "sumsq", "burst", "weights"):
+        return False
+    return support.condition == selection(value.reference, value.where) and not support.is_known
+
+
+def live_lanes(definition: Definition) -> list[Lane]:
+    """Return the lanes that the live twin counts: not those that only tell whether a slot is empty."""
+    needed: dict[Lane, None] = {}
+
+    def walk(outcome: Outcome) -> None:
+        match outcome:
+            case Lane():
+                needed[outcome] = None
+            case Guarded(value, support):
+                if not _tells_itself(value, support):
+                    needed[support] = None
+                walk(value)
+            case Uncertainty(size):
+                needed[size] = None
+            case _:
+                for inner in _inner(outcome):
+                    walk(inner)
+
+    for outcome in definition.plan.outcomes.values():
+        walk(outcome)
+    return list(needed)
+
+
 def _is_small(outcome: Outcome) -> bool:
     """Whether a value is an integer so small that Python's and NumPy's division of it are the same."""
     return isinstance(outcome, (Size, Lane)) or (
@@ -456,9 +561,9 @@ def values_source(definition: Definition, slots: Slots) -> str:
     for outcome in plan.outcomes.values():
         writer.share(outcome, seen)
     lines = ["def values(s):", "    n = s[2]"]
-    if plan.lanes:
-        names = ", ".join(f"c{place}" for place in range(len(plan.lanes)))
-        lines.append(f"    {names}, = unpack(s[4].to_bytes({2 * len(plan.lanes)}, 'little'))")
+    if writer.lanes:
+        names = ", ".join(f"c{place}" for place in writer.lanes.values())
+        lines.append(f"    {names}, = unpack(s[4].to_bytes({2 * len(writer.lanes)}, 'little'))")
     coarseness = next((o.coarseness for o in plan.outcomes.values() if isinstance(o, Fine)), None)
     if coarseness is not None:
         lines.append(f"    coarse = s[{slots[coarseness]}]")

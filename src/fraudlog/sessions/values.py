@@ -14,7 +14,6 @@ import pyarrow.compute as pc
 
 from fraudlog.sessions.columns import NULL
 from fraudlog.sessions.fields import FIELDS
-from fraudlog.sessions.places import offset_minutes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,15 +112,6 @@ def _number(path: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def _live_coarseness(time_us: int) -> int:
-    return (time_us % _SECOND_US == 0) + (time_us % _MINUTE_US == 0)
-
-
-def _live_local_hour(time_us: int, country: str) -> int | None:
-    offset = offset_minutes(country)
-    return None if offset is None else (time_us + offset * _MINUTE_US) // _HOUR_US % _DAY_HOURS
-
-
 LIVE: Final[dict[str, Callable[..., Any]]] = {
     "depth": lambda path: min(sum(1 for part in path.split("/") if part), (1 << FIELDS["depth"].bits) - 1),
     "path_length": lambda path: min(len(path), (1 << FIELDS["path_length"].bits) - 1),
@@ -129,9 +119,5 @@ LIVE: Final[dict[str, Callable[..., Any]]] = {
     "query_length": lambda query: min(len(query), (1 << FIELDS["query_length"].bits) - 1),
     "section": _section,
     "directory": _directory,
-    "time_ms": lambda time_us: max(-1, time_us // 1000),
-    "utc_hour": lambda time_us: time_us // _HOUR_US % _DAY_HOURS,
-    "coarseness": _live_coarseness,
-    "local_hour": _live_local_hour,
 }
-"""The same for one value of a live event."""
+"""The same for one value of a live event; times are worked out by the code of `fraudlog.sessions.live_facts`."""
