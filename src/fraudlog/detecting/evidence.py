@@ -226,7 +226,8 @@ def verified_crawler(sessions: pd.DataFrame) -> NDArray[np.bool_]:
     if not {"requests", "verified_crawler_requests"} <= set(sessions.columns):
         return np.zeros(len(sessions), bool)
     verified = sessions["verified_crawler_requests"].to_numpy(np.float64)
-    return np.equal(verified, sessions["requests"].to_numpy(np.float64))
+    whole: NDArray[np.bool_] = np.equal(verified, sessions["requests"].to_numpy(np.float64))
+    return whole
 
 
 def presumed_human(sessions: pd.DataFrame) -> NDArray[np.bool_]:
