@@ -18,7 +18,7 @@ REFERRED = {"referrer": "http://site.example/"}
 
 CASES = {
     "PROBE_PATHS": ([{"path": "/.env"}], [{"path": "/environment"}]),
-    "ADMIN_GUESSED": ([{"path": "/wp-login.php", "status": 404}], [{"path": "/login", "status": 200}]),
+    "ADMIN_GUESSED": ([{"path": "/admin/", "status": 404}], [{"path": "/admin/", "status": 200}]),
     "NOT_FOUND_SWEEP": (
         [{"path": f"/{i}", "status": 404} for i in range(4)],
         [{"path": f"/{i}", "status": 404} for i in range(4)] + [{}] * 5,
@@ -36,9 +36,10 @@ CASES = {
     "SCRIPT_AGENT": ([{"user_agent": "python-requests/2.31"}], [{}]),
     "AGENT_MISSING": ([{"user_agent": None}], [{}]),
     "ADMIN_SWEEP": (
-        [{"path": "/wp-login.php", "status": 404}, {"path": "/admin.php", "status": 404}],
-        [{"path": "/wp-login.php", "status": 404}, {"path": "/admin.php", "status": 200}],
+        [{"path": "/admin/", "status": 404}, {"path": "/login", "status": 404}],
+        [{"path": "/admin/", "status": 404}, {"path": "/login", "status": 200}],
     ),
+    "PROBE_SWEEP": ([{"path": "/.env"}, {"path": "/wp-login.php", "status": 404}], [{"path": "/.env"}]),
     "CRAWLER_FAKE": (
         [{"user_agent": GOOGLE, "client_ip": "8.8.4.4"}],
         [{"user_agent": GOOGLE, "client_ip": "66.249.73.135"}],

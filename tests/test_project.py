@@ -23,6 +23,7 @@ PUBLIC = {
     "build_sessions",
     "describe_reasons",
     "enrich",
+    "iter_log",
     "read_log",
     "sessionize",
 }

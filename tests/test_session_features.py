@@ -150,7 +150,7 @@ SHOWN = {
     "malformed_requests": ([{"method": None}], 1),
     "blind_posts": ([{"method": "POST", "path": "/comment"}], 1),
     "probe_requests": ([{"path": "/.env"}], 1),
-    "admin_missing": ([{"path": "/wp-admin/", "status": 404}], 1),
+    "admin_missing": ([{"path": "/admin/", "status": 404}], 1),
     "robots_requests": ([{"path": "/robots.txt"}], 1),
     "prefix_users_1h": ([{"user": "a", "at": -1800}, {"user": "b"}], 2),
     "prefix_users_1d": ([{"user": "a", "at": -80_000}, {"user": "b"}], 2),

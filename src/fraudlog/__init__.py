@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fraudlog.detecting import Detector, describe_reasons
     from fraudlog.enriching import enrich
     from fraudlog.errors import FraudlogError
-    from fraudlog.reading import ParsedLog, read_log
+    from fraudlog.reading import ParsedLog, iter_log, read_log
     from fraudlog.sessions import build_sessions, sessionize
 
 __version__ = "0.1.0"
@@ -25,6 +25,7 @@ __all__ = [
     "build_sessions",
     "describe_reasons",
     "enrich",
+    "iter_log",
     "read_log",
     "sessionize",
 ]
@@ -37,6 +38,7 @@ _ROOMS = {
     "build_sessions": "sessions",
     "describe_reasons": "detecting",
     "enrich": "enriching",
+    "iter_log": "reading",
     "read_log": "reading",
     "sessionize": "sessions",
 }

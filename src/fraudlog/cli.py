@@ -237,6 +237,7 @@ def suggest_endpoints(
     Example: fraudlog suggest-endpoints access.log.gz --out endpoints.toml
     """
     from fraudlog.enriching.suggesting import suggest_endpoints, write_map  # noqa: PLC0415 -- as above
+    from fraudlog.reporting import staged  # noqa: PLC0415 -- as above
 
     with _progress() as step:
         step("reading")
@@ -244,7 +245,8 @@ def suggest_endpoints(
         step("looking at the traffic")
         proposals = suggest_endpoints(events, fewest_requests=fewest_requests)
     if out is not None:
-        out.write_text(write_map(proposals), encoding="utf-8")
+        with staged(out.parent) as draft:
+            (draft / out.name).write_text(write_map(proposals), encoding="utf-8")
     if as_json:
         typer.echo(json.dumps({"proposals": proposals.to_dict("records")}, allow_nan=False))
         return

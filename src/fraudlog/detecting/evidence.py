@@ -72,10 +72,17 @@ EVIDENCE: Final[tuple[Evidence, ...]] = (
         _if("probe_requests >= 1"),
     ),
     Evidence(
+        "PROBE_SWEEP",
+        "asked for several such paths ({value})",
+        "OAT-014",
+        0.5,
+        _if("probe_requests >= 2"),
+    ),
+    Evidence(
         "ADMIN_GUESSED",
         "tried a login or admin path that this site does not have",
         "OAT-018",
-        0.5,
+        0.35,
         _if("admin_missing >= 1"),
     ),
     Evidence(

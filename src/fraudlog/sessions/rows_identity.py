@@ -223,8 +223,8 @@ _ENDPOINTS: Final = (
     _calls("probe_requests", "endpoint == 'probe'", "paths only scanners ask for", "", ("OAT-014",)),
     _calls(
         "admin_missing",
-        "endpoint in ('login', 'admin', 'probe') and status == 404",
-        "login, admin or probe paths that do not exist here",
+        "endpoint in ('login', 'admin') and status == 404",
+        "login or admin paths that do not exist here",
         "",
         ("OAT-014", "OAT-018"),
     ),
