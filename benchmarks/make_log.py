@@ -6,10 +6,14 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 EVENTS_PER_S = 10_000_000 / 86_400
 CHUNK = 500_000
@@ -52,7 +56,7 @@ def address(client: np.ndarray) -> tuple[pa.Array, pa.Array]:
     )
 
 
-def chunks(n_events: int, n_addresses: int):
+def chunks(n_events: int, n_addresses: int) -> Iterator[pa.Table]:
     """Give the log in parts: sessions begin evenly, their events follow with long-tailed gaps."""
     chance = np.random.default_rng(7)
     agents = [

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import math
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -33,12 +33,14 @@ def point(town: dict[str, object]) -> tuple[float, float, float]:
 
 
 def offset_minutes(towns: list[dict[str, object]]) -> int | str:
-    """Return the one standard offset of all towns; where zones differ by more than an hour, none."""
-    offsets = {
-        min(ZoneInfo(str(town["timezone"])).utcoffset(day) for day in (WINTER, SUMMER)).total_seconds() // 60
-        for town in towns
-    }
-    return int(min(offsets)) if max(offsets) - min(offsets) <= 60 else ""
+    """Return most people's standard offset; where zones differ by more than an hour, none."""
+    people = Counter()
+    for town in towns:
+        zone = ZoneInfo(str(town["timezone"]))
+        people[min(zone.utcoffset(day) for day in (WINTER, SUMMER)).total_seconds() // 60] += (
+            int(town["population"]) + 1
+        )
+    return int(people.most_common(1)[0][0]) if max(people) - min(people) <= 60 else ""
 
 
 def nearest(towns: list[dict[str, object]], centre: list[float]) -> list[dict[str, object]]:

@@ -41,7 +41,7 @@ def _moment(value: Any) -> int:  # noqa: ANN401 -- what a log or a service calls
     """Return a time in microseconds; an integer is one already."""
     if type(value) is int:
         return value
-    if isinstance(value, datetime):
+    if isinstance(value, datetime) and value.tzinfo is not None:
         span = value - _EPOCH
         return (span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds
     raise SchemaError("timestamp must be an aware datetime or microseconds since 1970", missing=["timestamp"])

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import pyarrow as pa
 
 from fraudlog.sessions.columns import NULL, combine, stable_order
 from fraudlog.sessions.facts import ACTOR
@@ -27,6 +26,7 @@ PIECE: Final = "_piece"
 
 _PERSON: Final = b"fraudlog.session"
 _DIGEST_BYTES: Final = 16
+_NONE: Final = "-"
 
 
 def actor_text(token: str | None, user: str | None, client: Iterable[str | None]) -> str:
@@ -41,7 +41,7 @@ def actor_text(token: str | None, user: str | None, client: Iterable[str | None]
         return f"t{len(token)}:{token}"
     if user is not None:
         return f"u{len(user)}:{user}"
-    return "c" + "".join(["-" if part is None else f"{len(part)}:{part}" for part in client])
+    return "c" + "".join([_NONE if part is None else f"{len(part)}:{part}" for part in client])
 
 
 def session_id(actor: str, start_us: int, piece: int, key: bytes) -> str:
@@ -75,19 +75,26 @@ class Segments:
     def ids(self, facts: Facts, sessions: NDArray[np.int64], key: bytes) -> list[str]:
         """Return the ids of some sessions of `facts`."""
         rows = self.order[self.starts[sessions]]
-        columns = [_values(facts, name, rows) for name in ACTOR]
+        actors = _actor_texts(facts, rows)
         starts, pieces = facts.time[rows].tolist(), self.piece[sessions].tolist()
-        return [
-            session_id(actor_text(token, user, client), start, piece, key)
-            for token, user, *client, start, piece in zip(*columns, starts, pieces, strict=True)
-        ]
+        return [session_id(*named, key) for named in zip(actors, starts, pieces, strict=True)]
 
 
-def _values(facts: Facts, name: str, rows: NDArray[np.int64]) -> list[str | None]:
-    codes, values = facts.text[name]
-    of_rows = codes[rows]
-    taken: list[str | None] = values.take(pa.array(of_rows, mask=of_rows == NULL)).to_pylist()
-    return taken
+def _actor_texts(facts: Facts, rows: NDArray[np.int64]) -> list[str]:
+    """Write the actors of some events as `actor_text` does, each distinct value once."""
+    token, user, *client = (_parts_of(facts, name, rows) for name in ACTOR)
+    texts = ["c" + "".join(parts) for parts in zip(*client, strict=True)]
+    for kind, column in (("u", user), ("t", token)):
+        if any(part != _NONE for part in column):
+            texts = [text if part == _NONE else kind + part for text, part in zip(texts, column, strict=True)]
+    return texts
+
+
+def _parts_of(facts: Facts, name: str, rows: NDArray[np.int64]) -> list[str]:
+    """Write one column's values with their lengths before them."""
+    used = facts.text[name].take(rows)
+    parts = [f"{len(value)}:{value}" for value in used.values.to_pylist()] + [_NONE]
+    return [parts[code] for code in used.codes.tolist()]
 
 
 def actors(facts: Facts) -> tuple[NDArray[np.int64], int]:

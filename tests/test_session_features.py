@@ -1,0 +1,225 @@
+"""Every feature of the catalogue: its known value on events made for it, and another one on a quiet page view."""
+
+from __future__ import annotations
+
+import math
+
+import pyarrow as pa
+import pytest
+
+import fraudlog as fl
+from conftest import make_events
+from fraudlog.sessions import FEATURES, Population, transforms
+
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
+GOOGLEBOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
+HEADLESS = "Mozilla/5.0 (X11) HeadlessChrome/120.0"
+QUIET = [{"at": 0.25}, {"at": 5.5, "path": "/a.css", "referrer": "http://a.example/"}]
+USER = {"user": "a"}
+LOGIN = {"path": "/login", "method": "POST"}
+FAILED = LOGIN | {"status": 401}
+PAY = {"path": "/checkout", "method": "POST"}
+OTHER_NET = {"client_ip": "198.51.100.7"}
+NIGHT = {"at": 7 * 3600}  # 17:00 UTC, 2 o'clock in Japan
+
+SHOWN = {
+    "requests": ([{}] * 9, 9),
+    "pages": ([{"path": "/b"}] * 9, 9),
+    "assets": ([{"path": "/b.png"}] * 3, 3),
+    "bytes_total": ([{"bytes_sent": 70_000}] * 2, 140_000),
+    "bytes_max": ([{"bytes_sent": 5}, {"bytes_sent": 70_000}], 70_000),
+    "duration_s": ([{}, {"at": 600}], 600),
+    "requests_per_minute": ([{}, {"at": 10}, {"at": 30}], 4),
+    "pages_per_minute": ([{}, {"at": 10, "path": "/a.css"}, {"at": 30}], 2),
+    "gap_mean_s": ([{}, {"at": 100}, {"at": 300}], 150),
+    "gap_deviation_s": ([{}, {"at": 100}, {"at": 300}], 50),
+    "gap_variation": ([{}, {"at": 100}, {"at": 300}], 1 / 3),
+    "gap_min_s": ([{"at": 0.5}, {"at": 100}, {"at": 300}], 99.5),
+    "gap_max_s": ([{}, {"at": 100}, {"at": 300}], 200),
+    "gap_entropy": ([{}, {"at": 1}, {"at": 1001}], 1),
+    "regularity": ([{}, {"at": 1}, {"at": 2}, {"at": 3}, {"at": 1003}], 0.75),
+    "burst_1s": ([{"at": 0}, {"at": 0}, {"at": 0}, {"at": 1}], 3),
+    "burst_10s": ([{"path": "/a.css"}, {"at": 8}, {"at": 9}, {"at": 10}], 3),
+    "burst_60s": ([{}, {"at": 30}, {"at": 59}, {"at": 60}], 3),
+    "page_burst_10s": ([{}, {"at": 9}, {"at": 10}, {"at": 18.5}], 3),
+    "sub_second_share": ([{"at": 0.25}, {"at": 0.5}, {"at": 9}], 0.5),
+    "quick_page_share": ([{}, {"at": 1}, {"at": 9}], 0.5),
+    "pause_share": ([{}, {"at": 60}, {"at": 61}], 0.5),
+    "page_gap_mean_s": ([{}, {"at": 1, "path": "/a.css"}, {"at": 8}], 8),
+    "page_gap_deviation_s": ([{}, {"at": 100}, {"at": 300}], 50),
+    "night_share": ([{"country": "JP"} | NIGHT], 1),
+    "utc_night_share": ([{"at": -5 * 3600}], 1),
+    "hours": ([{"at": 3590}, {"at": 3610}], 2),
+    "server_time_mean_s": ([{"duration_s": 0.5}, {"duration_s": 1.5}], 1),
+    "get_share": ([{"method": "POST"}, {}], 0.5),
+    "post_share": ([{"method": "POST"}, {}], 0.5),
+    "head_share": ([{"method": "HEAD"}, {}], 0.5),
+    "other_method_share": ([{"method": "TRACE"}, {}], 0.5),
+    "methods": ([{"method": "TRACE"}, {}], 2),
+    "asset_share": ([{"path": "/a.png"}] * 3 + [{}], 0.75),
+    "page_share": ([{}, {}], 1),
+    "image_share": ([{"path": "/a.png"}, {}], 0.5),
+    "script_share": ([{"path": "/a.js"}, {"path": "/a.css"}, {}], 2 / 3),
+    "assets_per_page": ([{"path": "/a.js"}, {"path": "/a.css"}, {}], 2),
+    "favicons": ([{"path": "/favicon.ico"}], 1),
+    "referrer_missing_share": ([{}, {}], 1),
+    "referrers": ([{"referrer": "http://a.example/"}, {"referrer": "http://b.example/"}], 2),
+    "query_share": ([{"query": "a=1"}, {"query": None}], 0.5),
+    "old_protocol_share": ([{"protocol": "HTTP/1.0"}, {"protocol": "HTTP/1.1"}], 0.5),
+    "bytes_mean": ([{"bytes_sent": 4}, {"bytes_sent": 8}, {"bytes_sent": None}], 6),
+    "bytes_deviation": ([{"bytes_sent": 4}, {"bytes_sent": 16}], 1),
+    "redirect_share": ([{"status": 301}, {"status": 304}], 0.5),
+    "not_modified_share": ([{"status": 301}, {"status": 304}], 0.5),
+    "status_entropy": ([{"status": 301}, {"status": 304}], 1),
+    "distinct_paths": ([{"path": "/a"}, {"path": "/b"}, {"path": "/c"}, {"path": "/a"}], 3),
+    "coverage": ([{"path": "/a"}, {"path": "/b"}, {"path": "/c"}, {"path": "/a"}], 0.75),
+    "repetition": ([{"path": "/a"}] * 6, 6),
+    "top_path_share": ([{"path": "/a"}, {"path": "/b"}, {"path": "/a"}, {"path": "/a"}], 0.75),
+    "path_entropy": ([{"path": f"/{i}"} for i in range(4)], 2),
+    "path_switch_share": ([{"path": "/a"}, {"path": "/b"}, {"path": "/b"}], 0.5),
+    "sections": ([{"path": "/a/1"}, {"path": "/b/1"}, {"path": "/c/1"}], 3),
+    "directories": ([{"path": "/a/1"}, {"path": "/a/b/1"}, {"path": "/c/1"}], 3),
+    "section_switches": ([{"path": "/a/1"}, {"path": "/b/1"}, {"path": "/a/1"}], 2),
+    "same_directory_share": ([{"path": "/a/1"}, {"path": "/a/2"}, {"path": "/b/1"}], 0.5),
+    "depth_max": ([{"path": "/a/b/c/d"}], 4),
+    "depth_mean": ([{"path": "/a/b/c/d"}, {"path": "/a/b"}], 3),
+    "depth_deviation": ([{"path": "/a/b/c/d"}, {"path": "/a/b"}], 1),
+    "deeper_share": ([{"path": "/a"}, {"path": "/a/b"}, {"path": "/c"}], 0.5),
+    "upward_share": ([{"path": "/a"}, {"path": "/a/b"}, {"path": "/c"}], 0.5),
+    "sequential_share": ([{"path": "/a/7"}, {"path": "/a/8"}, {"path": "/a/7"}, {"path": "/a/1"}], 2 / 3),
+    "path_numbers": ([{"path": "/a/7"}, {"path": "/a/8"}], 2),
+    "path_length_mean": ([{"path": "/abcdefg"}], 8),
+    "query_length_max": ([{"query": "a=1"}, {"query": "a=11"}], 4),
+    "endpoint_switches": ([{}, {"path": "/a.css"}, {}], 2),
+    "client_errors": ([{"status": 400}, {"status": 499}, {"status": 500}], 2),
+    "client_error_share": ([{"status": 404}, {}], 0.5),
+    "unauthorized": ([{"status": 401}], 1),
+    "forbidden": ([{"status": 403}], 1),
+    "not_found": ([{"status": 404}, {"status": 403}], 1),
+    "not_found_paths": ([{"status": 404}, {"status": 404}, {"status": 404, "path": "/b"}, {"path": "/c"}], 2),
+    "rate_limited": ([{"status": 429}], 1),
+    "server_errors": ([{"status": 502}], 1),
+    "server_error_share": ([{"status": 502}, {}], 0.5),
+    "agents": ([USER, USER | {"user_agent": "curl/8"}, USER | {"user_agent": "Wget/1.2"}], 3),
+    "agent_switches": ([USER, USER | {"user_agent": "curl/8"}, USER], 2),
+    "languages": ([USER, USER | {"language": "de"}], 2),
+    "language_switches": ([USER, USER | {"language": "de"}, USER], 2),
+    "profiles": ([USER, USER | {"language": "de"}], 2),
+    "fingerprints": ([{"tls_fingerprint": "t1"}, {"tls_fingerprint": "t2"}], 2),
+    "addresses": ([{}, {"client_ip": "203.0.113.10"}], 2),
+    "address_switches": ([{}, {"client_ip": "203.0.113.10"}, {}], 2),
+    "prefixes": ([USER, USER | OTHER_NET], 2),
+    "countries": ([USER | {"country": "FR"}, USER | {"country": "DE"}], 2),
+    "country_switches": ([USER | {"country": "FR"}, USER | {"country": "DE"}], 1),
+    "users": ([{"session_token": "s", "user": "a"}, {"session_token": "s", "user": "b"}], 2),
+    "agent_missing_share": ([{"user_agent": None}], 1),
+    "language_missing_share": ([{"language": None}], 1),
+    "automation_share": ([{"user_agent": "curl/8.5.0"}], 1),
+    "crawler_requests": ([{"user_agent": GOOGLEBOT}], 1),
+    "feed_requests": ([{"user_agent": "Tiny Tiny RSS/1.11 (http://tt-rss.org/)"}], 1),
+    "headless_requests": ([{"user_agent": HEADLESS}], 1),
+    "library_requests": ([{"user_agent": "python-requests/2.31"}], 1),
+    "script_requests": ([{"user_agent": "curl/8.5.0"}], 1),
+    "monitor_requests": ([{"user_agent": "check_http/v2.3 (monitoring-plugins)"}], 1),
+    "verified_crawler_requests": ([{"user_agent": GOOGLEBOT, "client_ip": "66.249.73.135"}], 1),
+    "fake_crawler_requests": ([{"user_agent": GOOGLEBOT, "client_ip": "8.8.4.4"}], 1),
+    "unverifiable_crawler_requests": (
+        [{"user_agent": "Mozilla/5.0 (compatible; YandexBot/3.0; +http://yandex.com/bots)"}],
+        1,
+    ),
+    "scanner_requests": ([{"user_agent": "Mozilla/5.00 (Nikto/2.1.6)"}], 1),
+    "tool_requests": ([{"ip_prefix": "p", "is_automation": True, "bot_category": "tool"}], 1),
+    "browser_requests": ([{}, {}, {}], 3),
+    "login_requests": ([LOGIN], 1),
+    "login_failures": ([FAILED], 1),
+    "login_failure_share": ([FAILED, LOGIN], 0.5),
+    "login_accounts": ([{"session_token": "s", "user": user} | LOGIN for user in ("a", "b", "b")], 2),
+    "login_addresses": ([LOGIN, LOGIN | {"client_ip": "203.0.113.10"}], 2),
+    "login_burst_60s": ([LOGIN, LOGIN | {"at": 59}, LOGIN | {"at": 118}], 2),
+    "signup_requests": ([{"path": "/signup"}], 1),
+    "signup_burst_60s": ([{"path": "/signup"}] * 3, 3),
+    "password_resets": ([{"path": "/password/reset"}], 1),
+    "payment_requests": ([PAY], 1),
+    "payment_failures": ([PAY | {"status": 402}, PAY], 1),
+    "payment_burst_60s": ([PAY, PAY], 2),
+    "coupon_requests": ([{"ip_prefix": "p", "endpoint": "coupon"}], 1),
+    "search_requests": ([{"path": "/search"}], 1),
+    "api_requests": ([{"path": "/api/v1"}], 1),
+    "account_requests": ([{"path": "/account"}], 1),
+    "export_requests": ([{"ip_prefix": "p", "endpoint": "export"}], 1),
+    "malformed_requests": ([{"method": None}], 1),
+    "blind_posts": ([{"method": "POST", "path": "/comment"}], 1),
+    "probe_requests": ([{"path": "/.env"}], 1),
+    "admin_missing": ([{"path": "/wp-admin/", "status": 404}], 1),
+    "robots_requests": ([{"path": "/robots.txt"}], 1),
+    "prefix_users_1h": ([{"user": "a", "at": -1800}, {"user": "b"}], 2),
+    "prefix_users_1d": ([{"user": "a", "at": -80_000}, {"user": "b"}], 2),
+    "prefix_agents_1h": ([{"user_agent": "curl/8", "at": -1800}, {}], 2),
+    "prefix_failures_1h": ([FAILED | {"at": -1800, "user": "a"}, FAILED | {"at": -5, "user": "b"}, {}], 2),
+    "prefix_requests_10m": ([{"at": -400, "user": "a"}, {"at": -30, "user": "b"}, {}], 3),
+    "user_prefixes_1d": ([USER | OTHER_NET | {"at": -80_000}, USER], 2),
+    "user_countries_1d": ([USER | {"country": "FR", "at": -80_000}, USER | {"country": "JP"}], 2),
+    "profile_users_1d": ([{"user": "a", "at": -80_000}, {"user": "b"}], 2),
+    "user_devices_30d": ([USER | {"user_agent": HEADLESS, "at": -80_000}, USER], 2),
+    "new_devices": ([USER | {"user_agent": HEADLESS, "at": -80_000}, USER], 1),
+    "user_speed_kmh": ([USER | {"country": "FR", "at": -3600}, USER | {"country": "JP"}], 6_611),
+}
+RARITIES = {
+    "agent_rarity": {"user_agent": "curl/8.5.0"},
+    "language_rarity": {"language": "de"},
+    "profile_rarity": {"language": "de"},
+    "country_language_rarity": {"language": "de", "country": "FR"},
+}
+
+
+@pytest.mark.parametrize("name", [row.name for row in FEATURES if row.name not in RARITIES])
+def test_feature_fires_and_stays_quiet(name):
+    """Each feature has its known value on events made for it, and another one on a quiet page view."""
+    rows, expected = SHOWN[name]
+    value = fl.build_sessions(make_events(*rows))[name].iloc[-1]
+    assert value == pytest.approx(expected, rel=1e-6)
+    assert fl.build_sessions(make_events(*QUIET))[name].item() != pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", RARITIES)
+def test_rarity_fires_and_stays_quiet(name):
+    """What one in eight visitors has is three bits rare; what all have is not rare."""
+    usual = {"country": "FR"}
+    events = make_events(*[usual] * 6, usual | RARITIES[name])
+    population = Population.fit(pa.Table.from_pandas(events))
+    sessions = fl.build_sessions(events, population=population)
+    by_size = sessions.sort_values("requests")[name].tolist()
+    assert by_size[0] == pytest.approx(math.log2((7 + 2 + 1) / 2), abs=1e-3)
+    assert by_size[1] == pytest.approx(math.log2((7 + 2 + 1) / 7), abs=1e-3)
+    assert fl.build_sessions(events)[name].isna().all()
+
+
+def test_a_value_never_seen_is_as_rare_as_the_log_is_long():
+    """No value is impossible; a frozen population knows of none that came later."""
+    population = Population.fit(pa.Table.from_pandas(make_events(*[{}] * 6)))
+    assert population.rarity("agent_rarity", "never") == 3 * 1024
+
+
+def test_the_catalogue_is_complete():
+    """At least 70 features in nine families, each with what a reader has to know."""
+    assert len(FEATURES) >= 70
+    assert {row.family for row in FEATURES} == {
+        "volume",
+        "tempo",
+        "mix",
+        "navigation",
+        "errors",
+        "identity",
+        "population",
+        "endpoints",
+        "cross",
+    }
+    assert all(row.meaning and row.unit and row.expression for row in FEATURES)
+    for paper in ("Iliou 2019", "Iliou 2021", "Cabri 2018", "Stevanovic 2012", "Lagopoulos 2017"):
+        assert any(row.source == paper for row in FEATURES)
+
+
+def test_transforms_are_those_of_the_features_a_forest_sees():
+    """Name, scale and suspicious end of each."""
+    assert set(transforms()) == {row.name for row in FEATURES if row.in_forest}
+    assert transforms()["coverage"] == ("identity", "both")
