@@ -113,7 +113,7 @@ class Detector:
         values = feature_matrix(sessions, self.features_)
         self._forest = self._fit_forest(sessions[human], values[human])
         self._calibration = np.sort(self._forest.anomaly_score(values[human]))
-        self._population = _quantiles(sessions)
+        self._population = _quantiles(sessions[finished])
         self.reference_size_ = reference_size
         self.sessions_seen_ = n_sessions
         self.window_ = (sessions["start"].min().isoformat(), sessions["end"].max().isoformat())
