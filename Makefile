@@ -10,7 +10,7 @@ OUT ?= out
 SAMPLE := data/sample/access.log.gz
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types format bench notebook docs requirements clean
+.PHONY: help demo test test-all fuzz lint types format bench notebook docs requirements clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -35,6 +35,17 @@ types: $(VENV)/test.stamp ## Check types
 format: $(VENV)/test.stamp ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+FUZZ_SECONDS ?= 600
+FUZZ_FORMATS ?= auto $(basename $(notdir $(wildcard tests/corpus/reading/*.jsonl)))
+
+fuzz: $(VENV)/test.stamp ## Fuzz every log format, FUZZ_SECONDS each
+	@$(PIP) install atheris
+	@for format in $(FUZZ_FORMATS); do \
+		$(BIN)/python tests/fuzz/seeds.py $$format out/fuzz/$$format && \
+		$(BIN)/python tests/fuzz/reading.py $$format -max_total_time=$(FUZZ_SECONDS) -timeout=10 -max_len=4096 \
+			-artifact_prefix=out/fuzz/ -print_final_stats=1 out/fuzz/$$format || exit 1; \
+	done
 
 notebook: $(VENV)/test.stamp ## Write the notebooks from their paired text, with output
 	$(BIN)/python notebooks/execute.py

@@ -86,23 +86,24 @@ def adbench() -> None:
     if not files:
         print("  (no ADBench sets here)")
         return
-    found = {
-        name: np.asarray([_set(path, score, 1 if name in FIXED else SEEDS) for path in files])
-        for name, score in METHODS.items()
-        if importlib.util.find_spec("isotree" if "isotree" in name else "pyod" if name in FIXED else "sklearn")
-    }
-    base = found["scikit-learn, 100 x 256"].mean(axis=1)[:, 0]
     print(
         f"  {len(files)} sets, {SEEDS} seeds; +- 2 standard errors; worst set, wins and losses by 0.005 AUROC\n"
         f"  {'':26s} {'AUROC':18s} {'AP':16s}  worst  wins  losses"
     )
-    for name, scores in found.items():
+    found: dict[str, np.ndarray] = {}
+    for name, score in METHODS.items():
+        package = "isotree" if "isotree" in name else "pyod" if name in FIXED else "sklearn"
+        if importlib.util.find_spec(package) is None:
+            print(f"  ({name} left out: {package} is not installed)")
+            continue
+        scores = found[name] = np.asarray([_set(path, score, 1 if name in FIXED else SEEDS) for path in files])
         means = scores.mean(axis=0)
         error = 2 * means.std(axis=0, ddof=1) / np.sqrt(len(means)) if len(means) > 1 else np.zeros(2)
-        gap = scores.mean(axis=1)[:, 0] - base
+        gap = scores.mean(axis=1)[:, 0] - next(iter(found.values())).mean(axis=1)[:, 0]
         print(
             f"  {name:26s} {means[:, 0].mean():.4f} +- {error[0]:.4f}   {means[:, 1].mean():.4f} +- {error[1]:.4f}   "
-            f"{gap.min():+.3f} {(gap > 0.005).sum():3d} {(gap < -0.005).sum():3d}"
+            f"{gap.min():+.3f} {(gap > 0.005).sum():3d} {(gap < -0.005).sum():3d}",
+            flush=True,
         )
     print("\n  AUROC by set           " + "".join(f"{name.split(' (')[0][-13:]:>15s}" for name in found))
     for place, path in enumerate(files):

@@ -45,7 +45,8 @@ def test_scanners_and_scripts_stand_above_browsers(sample_sessions, sample_score
     human = presumed_human(sample_sessions)
     ordinary = risk[human].quantile(0.9)
     assert (sample_sessions.loc[risk.nlargest(8).index, "admin_missing"] > 0).sum() >= 4
-    for name in ("probe_requests", "library_requests", "headless_requests", "crawler_requests", "admin_missing"):
+    programs = ("script_requests", "headless_requests", "unverifiable_crawler_requests")
+    for name in ("probe_requests", "admin_missing", *programs):
         assert risk[sample_sessions[name] > 0].min() > ordinary
     assert not (risk[human] >= fl.Policy().challenge_at).any()
 

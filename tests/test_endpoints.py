@@ -61,6 +61,14 @@ def test_a_map_that_is_wrong_says_what_to_write(tmp_path, text, said):
         EndpointMap.from_file(path)
 
 
+@pytest.mark.parametrize("path", ["/wp-login.php", "/blog/wp-admin/", "/administrator/index.php", "/xmlrpc.php"])
+def test_the_door_of_a_program_that_the_site_does_not_run_is_a_probe(path):
+    """Where it runs, people use it; the site's own map has the last word."""
+    assert read_endpoint(path, status=404) == "probe"
+    assert read_endpoint(path, status=200) in {"login", "admin", "api"}
+    assert EndpointMap([{"endpoint": "admin", "patterns": ["."]}]).one(path, status=404) == "admin"
+
+
 def test_null_paths_stay_null():
     """Null paths stay null."""
     assert EndpointMap().column(pa.chunked_array([["/", None]])).to_pylist() == ["page", None]
@@ -70,8 +78,9 @@ def test_null_paths_stay_null():
 @given(
     st.lists(
         st.tuples(
-            st.none() | st.text(max_size=40),
+            st.none() | st.sampled_from(["/wp-login.php", "/"]) | st.text(max_size=40),
             st.none() | st.sampled_from(["s=a", "x=1", "feed=rss2", "a=../../b", "É=1"]),
+            st.none() | st.sampled_from([200, 404]),
         ),
         max_size=8,
     )
@@ -79,9 +88,10 @@ def test_null_paths_stay_null():
 def test_a_table_says_what_single_paths_say(rows):
     """A table says what single paths say."""
     endpoints = EndpointMap()
-    paths = pa.chunked_array([pa.array([path for path, _ in rows], pa.string())])
-    queries = pa.chunked_array([pa.array([query for _, query in rows], pa.string())])
-    assert endpoints.column(paths, queries).to_pylist() == [read_endpoint(*row) for row in rows]
+    paths = pa.chunked_array([pa.array([path for path, *_ in rows], pa.string())])
+    queries = pa.chunked_array([pa.array([query for _, query, _ in rows], pa.string())])
+    statuses = pa.chunked_array([pa.array([status for *_, status in rows], pa.int16())])
+    assert endpoints.column(paths, queries, statuses).to_pylist() == [read_endpoint(*row) for row in rows]
 
 
 def test_each_distinct_path_is_looked_at_once():

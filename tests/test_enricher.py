@@ -34,7 +34,8 @@ EVENT = st.fixed_dictionaries(
         | st.just(datetime(2015, 5, 17, tzinfo=UTC)),
         "client_ip": st.none() | st.sampled_from(["66.249.66.1", "8.8.8.8", "::ffff:10.0.0.1", "2001:db8::1", "oops"]),
         "user": st.none() | st.sampled_from(["ann", "bob"]),
-        "path": st.none() | st.sampled_from(["/", "/login", "/.env", "/a.css"]),
+        "path": st.none() | st.sampled_from(["/", "/wp-login.php", "/.env", "/a.css"]),
+        "status": st.none() | st.sampled_from([200, 404]),
         "query": st.none() | st.sampled_from(["s=x", "a=1"]),
         "user_agent": st.none() | st.sampled_from(AGENTS),
         "language": st.none() | st.sampled_from(["en-US,en;q=0.9", "de", "?"]),
@@ -196,6 +197,13 @@ def test_fresh_fakes_and_stale_unknowns_follow_the_events_own_day():
     days = pa.array([datetime(2026, 9, 1, tzinfo=UTC), datetime(2015, 5, 17, tzinfo=UTC)], pa.timestamp("us", tz="UTC"))
     table = pa.table({"timestamp": days, "user_agent": [AGENTS[1]] * 2, "client_ip": ["8.8.8.8"] * 2})
     assert Enricher(crawlers=CrawlerVerifier()).table(table)["crawler_state"].to_pylist() == ["fake", "unverifiable"]
+
+
+def test_a_service_may_hand_in_any_string():
+    """Lone surrogates, which no table could hold, and a megabyte of anything."""
+    for odd in ("\ud800", "x" * 1_000_000, "\x00"):
+        event = dict.fromkeys(("client_ip", "path", "query", "user_agent", "language", "ch_ua", "ch_mobile"), odd)
+        assert Enricher().event(event)["endpoint"] is not None
 
 
 def test_the_memory_of_values_is_bounded():

@@ -11,6 +11,7 @@ from fraudlog.detecting.evidence import fired, presumed_human
 from fraudlog.sessions import feature_names
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
+YANDEX = "Mozilla/5.0 (compatible; YandexBot/3.0; +http://yandex.com/bots)"
 GOOGLE = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
 PAGES = [{"path": f"/{i}", "at": i * 20 + i % 3 * 5} for i in range(5)]
 REFERRED = {"referrer": "http://site.example/"}
@@ -34,7 +35,15 @@ CASES = {
     "HEADLESS_AGENT": ([{"user_agent": "Mozilla/5.0 HeadlessChrome/120.0.0.0"}], [{}]),
     "SCRIPT_AGENT": ([{"user_agent": "python-requests/2.31"}], [{}]),
     "AGENT_MISSING": ([{"user_agent": None}], [{}]),
-    "CRAWLER_UNVERIFIED": ([{"user_agent": GOOGLE}], [{"user_agent": "FeedBurner/1.0 (http://www.FeedBurner.com)"}]),
+    "ADMIN_SWEEP": (
+        [{"path": "/wp-login.php", "status": 404}, {"path": "/admin.php", "status": 404}],
+        [{"path": "/wp-login.php", "status": 404}, {"path": "/admin.php", "status": 200}],
+    ),
+    "CRAWLER_FAKE": (
+        [{"user_agent": GOOGLE, "client_ip": "8.8.4.4"}],
+        [{"user_agent": GOOGLE, "client_ip": "66.249.73.135"}],
+    ),
+    "CRAWLER_UNVERIFIED": ([{"user_agent": YANDEX}], [{"user_agent": "FeedBurner/1.0 (http://www.FeedBurner.com)"}]),
     "BROWSER_READS_ROBOTS": ([{"path": "/robots.txt"}], [{"path": "/robots.txt", "user_agent": GOOGLE}]),
     "LANGUAGE_MISSING": ([{"language": None}], [{"language": "fr"}]),
 }
@@ -61,6 +70,14 @@ def test_evidence_abstains_where_a_feature_is_unknown():
     """A log without languages does not accuse every browser of sending none."""
     sessions = fl.build_sessions(make_events({}).drop(columns="language"))
     assert not fired(sessions).any()
+
+
+def test_nothing_speaks_against_a_verified_crawler():
+    """It reads fast, loads no assets and asks for paths that are gone: that is its work."""
+    rows = [{"path": f"/{i}", "status": 404, "user_agent": GOOGLE, "client_ip": "66.249.73.135"} for i in range(9)]
+    assert codes(rows) == set()
+    sessions = fl.build_sessions(make_events(*rows))
+    assert not presumed_human(sessions).any()
 
 
 def test_no_agent_rule_decides_alone():

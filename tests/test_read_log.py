@@ -52,7 +52,7 @@ def test_common_line_has_neither_agent_nor_referrer(tmp_path):
         (GOOD.replace("May", "Foo"), "bad_time"),
         (GOOD.replace("203.0.113.9", "999.1.1.1"), "bad_address"),
         (GOOD.replace(" 200 ", " 2xx "), "bad_status"),
-        (GOOD.replace(" 12 ", " 1k "), "bad_bytes"),
+        (GOOD.replace(" 12 ", " 1k "), "bad_number"),
         (GOOD[:-10], "no_match"),
         (GOOD + GOOD, "no_match"),
         ("x" * 20_000, "no_match"),

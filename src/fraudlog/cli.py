@@ -36,12 +36,23 @@ app = typer.Typer(
 _WIDE: Final = 112
 _STEPS: Final = 5
 
-Logs = Annotated[list[Path], typer.Argument(help="Access logs, plain or gzip.", show_default=False)]
+Logs = Annotated[
+    list[Path],
+    typer.Argument(help="Access logs: files (plain or packed), folders, or - for standard input.", show_default=False),
+]
 Out = Annotated[Path, typer.Option(help="Folder for the tables and the report; made if it is not there.")]
 Model = Annotated[
     Path | None, typer.Option(help="Detector from `fraudlog fit`; without one it learns from LOG itself.")
 ]
-Format = Annotated[str, typer.Option("--format", help="Log format; auto detects it.")]
+Format = Annotated[
+    str, typer.Option("--format", help="Name of a log format, or the server's log_format string; auto detects it.")
+]
+RejectShare = Annotated[
+    float | None,
+    typer.Option(
+        "--max-reject-share", help="Exit with 3 if more than this share of the lines is rejected.", min=0, max=1
+    ),
+]
 Gap = Annotated[str, typer.Option("--session-gap", help="Longest silence inside a session.")]
 KeyFile = Annotated[
     Path | None,
@@ -67,6 +78,7 @@ def score(
     model: Model = None,
     *,
     log_format: Format = "auto",
+    max_reject_share: RejectShare = None,
     session_gap: Gap = "30min",
     daily_reviews: Annotated[int | None, typer.Option(help="At most so many challenges a day.", min=0)] = None,
     top: Annotated[int, typer.Option(help="Sessions to print.", min=0)] = 10,
@@ -90,7 +102,7 @@ def score(
     policy = fl.Policy(daily_reviews=daily_reviews)
     names = _pseudonyms(key_file, out)
     with _progress() as step:
-        scored = _score(logs, model, log_format, session_gap, names, step)
+        scored = _score(logs, model, log_format, session_gap, names, step, max_reject_share)
         decisions = policy.decide(scored.scores)
         step("writing")
         paths = _write(out, scored, decisions, names)
@@ -105,6 +117,7 @@ def fit(
     model: Annotated[Path, typer.Option(help="File to write the detector to.")] = Path("model.fraudlog"),
     *,
     log_format: Format = "auto",
+    max_reject_share: RejectShare = None,
     session_gap: Gap = "30min",
 ) -> None:
     """Learn from LOGS what is usual on a site, and write the detector to --model.
@@ -115,7 +128,7 @@ def fit(
     """
     with _progress() as step:
         step("reading")
-        log = fl.read_log(logs, log_format)
+        log = _read(logs, log_format, max_reject_share)
         step("building sessions")
         sessions = fl.build_sessions(log.table, session_gap=session_gap, asof=True)
         step("learning")
@@ -261,10 +274,16 @@ class _Scored:
 
 
 def _score(
-    logs: list[Path], model: Path | None, log_format: str, gap: str, names: Pseudonyms, step: Callable[[str], None]
+    logs: list[Path],
+    model: Path | None,
+    log_format: str,
+    gap: str,
+    names: Pseudonyms,
+    step: Callable[[str], None],
+    max_reject_share: float | None = None,
 ) -> _Scored:
     step("reading")
-    log = fl.read_log(logs, log_format)
+    log = _read(logs, log_format, max_reject_share)
     if not log.summary.events:
         raise InputError(f"{logs[0]}: holds no event that can be scored", source=logs[0])
     step("building sessions")
@@ -284,6 +303,14 @@ def _score(
         },
     }
     return _Scored(log, events, sessions, detector.score(sessions), summary)
+
+
+def _read(logs: list[Path], log_format: str, max_reject_share: float | None) -> fl.ParsedLog:
+    """Read the logs; what was wrong with a whole file goes to stderr."""
+    log = fl.read_log(logs, log_format, max_reject_share=max_reject_share)
+    for problem in log.summary.problems.items():
+        sys.stderr.write("fraudlog: {}: {}\n".format(*problem))
+    return log
 
 
 def _write(out: Path, scored: _Scored, decisions: pd.DataFrame, names: Pseudonyms) -> dict[str, Path]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 
 from fraudlog import __version__
-from fraudlog.detecting.evidence import EVIDENCE, fired, presumed_human
+from fraudlog.detecting.evidence import EVIDENCE, fired, presumed_human, verified_crawler
 from fraudlog.detecting.inputs import feature_matrix, transforms_of, usable_features
 from fraudlog.detecting.model_file import read_model, write_model
 from fraudlog.detecting.reasons import UNUSUAL, Reason
@@ -163,7 +163,8 @@ class Detector:
         values = feature_matrix(sessions, self.features_)
         anomaly = forest.anomaly_score(values)
         hits = fired(sessions)
-        weights = np.column_stack([hits * _WEIGHTS, self._voice(anomaly)])
+        voice = np.where(verified_crawler(sessions), 0.0, self._voice(anomaly))
+        weights = np.column_stack([hits * _WEIGHTS, voice])
         risk = 1 - np.prod(1 - weights, axis=1)
         columns = {
             "session_id": sessions["session_id"],

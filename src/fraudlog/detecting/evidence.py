@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-__all__ = ["EVIDENCE", "Condition", "Evidence", "fired", "presumed_human"]
+__all__ = ["EVIDENCE", "Condition", "Evidence", "fired", "presumed_human", "verified_crawler"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +73,17 @@ EVIDENCE: Final[tuple[Evidence, ...]] = (
     ),
     Evidence(
         "ADMIN_GUESSED",
-        "tried login or admin paths that this site does not have ({value})",
+        "tried a login or admin path that this site does not have",
         "OAT-018",
         0.5,
         _if("admin_missing >= 1"),
+    ),
+    Evidence(
+        "ADMIN_SWEEP",
+        "tried several login or admin paths that this site does not have ({value})",
+        "OAT-018",
+        0.5,
+        _if("admin_missing >= 2"),
     ),
     Evidence(
         "NOT_FOUND_SWEEP",
@@ -144,16 +151,23 @@ EVIDENCE: Final[tuple[Evidence, ...]] = (
         "the agent names a script library or download tool",
         "OAT-011",
         0.35,
-        _if("library_requests >= 1"),
+        _if("script_requests >= 1"),
         spoofable=True,
     ),
     Evidence("AGENT_MISSING", "sent no agent", "OAT-011", 0.35, _if("agent_missing_share >= 0.5"), spoofable=True),
+    Evidence(
+        "CRAWLER_FAKE",
+        "the agent names a crawler whose published addresses this is none of",
+        "OAT-011",
+        0.6,
+        _if("fake_crawler_requests >= 1"),
+    ),
     Evidence(
         "CRAWLER_UNVERIFIED",
         "the agent names a crawler, which nothing confirms",
         "OAT-011",
         0.25,
-        _if("crawler_requests >= 1"),
+        _if("unverifiable_crawler_requests >= 1"),
         spoofable=True,
     ),
     Evidence(
@@ -176,11 +190,10 @@ EVIDENCE: Final[tuple[Evidence, ...]] = (
 """All evidence."""
 
 _COMPARE: Final = {">=": ge, "<=": le}
-_PROGRAMS: Final = ("feed_requests", "monitor_requests")
 
 
 def fired(sessions: pd.DataFrame) -> NDArray[np.bool_]:
-    """Say which evidence speaks against which session.
+    """Say which evidence speaks against which session; none does against a verified crawler.
 
     Parameters
     ----------
@@ -199,7 +212,22 @@ def fired(sessions: pd.DataFrame) -> NDArray[np.bool_]:
                 for condition in row.conditions
             ]
             result[:, i] = np.logical_and.reduce(held)
+    result[verified_crawler(sessions)] = False
     return result
+
+
+def verified_crawler(sessions: pd.DataFrame) -> NDArray[np.bool_]:
+    """Say which sessions are wholly those of a crawler whose address confirms its name.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_sessions,)
+    """
+    if not {"requests", "verified_crawler_requests"} <= set(sessions.columns):
+        return np.zeros(len(sessions), bool)
+    verified = sessions["verified_crawler_requests"].to_numpy(np.float64)
+    whole: NDArray[np.bool_] = np.equal(verified, sessions["requests"].to_numpy(np.float64))
+    return whole
 
 
 def presumed_human(sessions: pd.DataFrame) -> NDArray[np.bool_]:
@@ -210,6 +238,7 @@ def presumed_human(sessions: pd.DataFrame) -> NDArray[np.bool_]:
     ndarray of bool, shape (n_sessions,)
     """
     speaks = [fired(sessions).any(axis=1)]
-    speaks += [sessions[name].to_numpy(np.float64) > 0 for name in _PROGRAMS if name in sessions.columns]
+    if "automation_share" in sessions.columns:
+        speaks.append(sessions["automation_share"].to_numpy(np.float64) > 0)
     human: NDArray[np.bool_] = ~np.logical_or.reduce(speaks)
     return human

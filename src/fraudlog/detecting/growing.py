@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from sklearn.tree import ExtraTreeRegressor
 
-from fraudlog.detecting.transforms import forward, round_down, thresholds_in_raw_values
+from fraudlog.detecting.transforms import Transform, forward, round_down, thresholds_in_raw_values
 from fraudlog.detecting.trees import NEVER_RIGHT, ONE, FlatForest, average_path_length
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fraudlog.detecting.transforms import Transform
 
 __all__ = ["Grown", "assemble", "cut_apart", "from_sklearn", "grow_tree", "tree_depth"]
 
@@ -62,8 +61,9 @@ def grow_tree(rows: NDArray[np.float32], transforms: Sequence[Transform], n_feat
     raw = _filled(rows[:, columns], chance)
     scaled = raw.copy()
     used = [transforms[column] for column in columns]
-    for place in (place for place, transform in enumerate(used) if not transform.is_plain):
-        scaled[:, place] = forward(raw[:, place], used[place])
+    for transform in {*used} - {Transform("identity")}:
+        places = np.flatnonzero([one == transform for one in used])
+        scaled[:, places] = forward(raw[:, places], transform)
     depth = tree_depth(len(rows))
     builder = ExtraTreeRegressor(max_depth=depth, max_features=1, random_state=chance.randint(2**31 - 1))
     tree = builder.fit(scaled, chance.uniform(size=len(rows)), check_input=False).tree_
@@ -88,9 +88,9 @@ def _raw_thresholds(
     transforms: Sequence[Transform],
 ) -> NDArray[np.float32]:
     thresholds = round_down(tree.threshold)
-    for place, transform in enumerate(transforms):
-        nodes = np.flatnonzero(tree.feature == place)
-        if len(nodes) and not transform.is_plain:
+    for place in np.unique(tree.feature[tree.feature >= 0]):
+        if not transforms[place].is_plain:
+            nodes = np.flatnonzero(tree.feature == place)
             thresholds[nodes] = thresholds_in_raw_values(tree.threshold[nodes], raw[:, place], scaled[:, place])
     return thresholds
 

@@ -65,15 +65,17 @@ def _log1p(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _symlog(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    distance = values - np.median(values)
-    typical = float(np.abs(distance).mean())
-    return _log1p(4.0 * distance / typical) if typical > 0 else distance
+    distance = values - np.median(values, axis=0)
+    typical = np.abs(distance).mean(axis=0)
+    return _log1p(4.0 * distance / np.where(typical > 0, typical, 1.0))
 
 
 def _rank(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    ordered = np.sort(values)
-    first, last = ordered.searchsorted(values, "left"), ordered.searchsorted(values, "right")
-    return (first + last) / (2.0 * len(values))
+    ranks = np.empty_like(values)
+    for place, column in enumerate(values.T):
+        ordered = np.sort(column)
+        ranks[:, place] = ordered.searchsorted(column, "left") + ordered.searchsorted(column, "right")
+    return ranks / (2.0 * len(values))
 
 
 _CURVES: Final[dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]]] = {
@@ -85,7 +87,7 @@ _CURVES: Final[dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]]] 
 
 _TURNS: Final = ("identity", "symlog")
 
-_SIDES: Final[dict[str, Callable[[NDArray[np.float64], float], NDArray[np.float64]]]] = {
+_SIDES: Final[dict[str, Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]]] = {
     "high": np.maximum,
     "low": np.minimum,
 }
@@ -126,21 +128,21 @@ def _parse(column: str, name: str) -> Transform:
 
 
 def forward(values: NDArray[np.float32], transform: Transform) -> NDArray[np.float32]:
-    """Return one tree's values of one feature on the scale it is to be cut on.
+    """Return one tree's values of some features on the scale they are to be cut on.
 
     Parameters
     ----------
-    values : float32 array of shape (n_rows,)
+    values : float32 array of shape (n_rows, n_features)
         Finite.
     transform : Transform
 
     Returns
     -------
-    float32 array of shape (n_rows,)
+    float32 array of shape (n_rows, n_features)
         In the order of `values`; never decreasing where they increase.
     """
     raw = values.astype(np.float64)
-    sided = raw if transform.side == "both" else _SIDES[transform.side](raw, float(np.median(raw)))
+    sided = raw if transform.side == "both" else _SIDES[transform.side](raw, np.median(raw, axis=0))
     return _CURVES[transform.curve](sided).astype(np.float32)
 
 

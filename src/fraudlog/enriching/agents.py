@@ -20,6 +20,7 @@ from user_agents.parsers import UserAgent, parse_browser, parse_device, parse_op
 
 from fraudlog.enriching.automation import find_program
 from fraudlog.enriching.conflicts import find_conflict
+from fraudlog.enriching.distinct import encodable
 
 __all__ = ["AGENT_LIMIT", "AgentFacts", "read_agent"]
 
@@ -114,7 +115,7 @@ def read_agent(agent: str | None) -> AgentFacts:
     >>> read_agent("curl/8.5.0").bot_category
     'tool'
     """
-    agent = (agent or "")[:AGENT_LIMIT].strip()
+    agent = encodable((agent or "")[:AGENT_LIMIT]).strip()
     if not agent:
         return NOTHING
     engine = _engine()

@@ -18,10 +18,16 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-__all__ = ["CATEGORY", "FactTable", "distinct_rows", "encode_once", "gather"]
+__all__ = ["CATEGORY", "FactTable", "distinct_rows", "encodable", "encode_once", "gather"]
 
 CATEGORY: Final = pa.dictionary(pa.int32(), pa.string())
 _DEFAULT_LIMIT: Final = 200_000
+_LONGEST_REMEMBERED: Final = 4096
+
+
+def encodable(text: str) -> str:
+    """Return `text` with lone surrogates, which no UTF-8 engine takes, replaced by question marks."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def encode_once(values: pa.Array | pa.ChunkedArray) -> pa.DictionaryArray:
@@ -88,8 +94,8 @@ class FactTable:
     columns : sequence of (str, DataType)
         Name and Arrow type of each fact.
     limit : int, default 200,000
-        Most values remembered. When it is reached the older half is forgotten, so that a client that sends a new agent
-        with every request costs time but no memory.
+        Most values remembered, each of at most 4,096 characters. When it is reached the older half is forgotten, so
+        that a client that sends a new agent with every request costs time but no memory.
 
     Attributes
     ----------
@@ -116,11 +122,16 @@ class FactTable:
             return (None,) * len(self.columns)
         facts = self._known.get(value)
         if facts is None:
-            if len(self._known) >= self._limit:
-                self._forget_older_half()
-            facts = self._known[value] = self._compute(value)
+            facts = self._compute(value)
             self.computed += 1
+            if len(value) <= _LONGEST_REMEMBERED:
+                self._remember(value, facts)
         return facts
+
+    def _remember(self, value: str, facts: tuple[Any, ...]) -> None:
+        if len(self._known) >= self._limit:
+            self._forget_older_half()
+        self._known[value] = facts
 
     def lookup(self, values: pa.Array | pa.ChunkedArray) -> dict[str, pa.Array]:
         """Return one array a fact, each as long as `values`."""

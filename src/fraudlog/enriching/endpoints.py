@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ua_parser_rs
 
-from fraudlog.enriching.distinct import CATEGORY, FactTable
+from fraudlog.enriching.distinct import CATEGORY, FactTable, encodable
 from fraudlog.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ ENDPOINTS: Final[dict[str, str]] = {
 """The one vocabulary of `endpoint`, with the meaning of each word."""
 
 _PATH_LIMIT: Final = 512
+_MISSING: Final = (404, 410)
 _OPEN_TO_QUERY: Final = ("page", "api", "search")
 _ABBREVIATIONS: Final = (("{seg}", "(?:^|/)"), ("{end}", r"(?:$|/|\.\w{2,5}$|;)"))
 
@@ -90,8 +91,8 @@ def _defaults() -> dict[str, Any]:
 
 
 @cache
-def _default_paths() -> _Rules:
-    return _Rules(_defaults()["path"], source="endpoints.toml")
+def _default_paths(section: str = "path") -> _Rules:
+    return _Rules(_defaults()[section], source="endpoints.toml")
 
 
 class EndpointMap:
@@ -120,7 +121,7 @@ class EndpointMap:
         rows = list(rows)
         self._own = _Rules(rows, source="the endpoint map") if rows else None
         self.assets = frozenset(assets)
-        self._table = FactTable(lambda path: (self._read(path),), [("endpoint", pa.string())])
+        self._table = FactTable(self._read, [("endpoint", pa.string()), ("if_missing", pa.string())])
 
     @classmethod
     def from_file(cls, path: str | Path) -> EndpointMap:
@@ -145,28 +146,42 @@ class EndpointMap:
         """How many distinct paths were looked at."""
         return self._table.computed
 
-    def one(self, path: str | None, query: str | None = None) -> str | None:
+    def one(self, path: str | None, query: str | None = None, status: int | None = None) -> str | None:
         """Return what `path` is, or None for None."""
-        endpoint: str | None = self._table.one(path)[0]
+        endpoint: str | None
+        endpoint, if_missing = self._table.one(path)
+        if status in _MISSING and if_missing is not None:
+            return str(if_missing)
         if query and endpoint in _OPEN_TO_QUERY:
             for name, pattern in _query_rules():
                 if pattern.search(query[:_PATH_LIMIT]):
                     return name
         return endpoint
 
-    def column(self, paths: pa.ChunkedArray, queries: pa.ChunkedArray | None = None) -> pa.Array:
+    def column(
+        self,
+        paths: pa.ChunkedArray,
+        queries: pa.ChunkedArray | None = None,
+        statuses: pa.ChunkedArray | None = None,
+    ) -> pa.Array:
         """Return what each path is, null where the path is null."""
-        endpoints = self._table.lookup(paths)["endpoint"]
-        if queries is None or queries.null_count == len(queries):
+        found = self._table.lookup(paths)
+        endpoints = found["endpoint"]
+        if queries is not None and queries.null_count < len(queries):
+            endpoints = _with_queries(endpoints, queries)
+        if statuses is None or found["if_missing"].null_count == len(endpoints):
             return endpoints
-        return _with_queries(endpoints, queries)
+        is_missing = pc.is_in(statuses.combine_chunks(), pa.array(_MISSING, statuses.type))
+        if_missing = pc.if_else(is_missing, found["if_missing"].cast(pa.string()), None)
+        return pc.coalesce(if_missing, endpoints.cast(pa.string())).cast(CATEGORY)
 
-    def _read(self, path: str) -> str:
-        text = path[:_PATH_LIMIT]
+    def _read(self, path: str) -> tuple[str, str | None]:
+        """Return what the path is, and what it is where the site does not have it; the own map's word is final."""
+        text = encodable(path[:_PATH_LIMIT])
         own = self._own(text) if self._own else None
         if own is None and text in self.assets:
-            return "asset"
-        return own or _default_paths()(text) or "page"
+            return "asset", None
+        return own or _default_paths()(text) or "page", None if own else _default_paths("missing")(text)
 
 
 @cache
@@ -191,7 +206,7 @@ def _with_queries(endpoints: pa.DictionaryArray, queries: pa.ChunkedArray) -> pa
 _DEFAULT: Final = EndpointMap()
 
 
-def read_endpoint(path: str | None, query: str | None = None) -> str | None:
+def read_endpoint(path: str | None, query: str | None = None, status: int | None = None) -> str | None:
     """Return what `path` is by the built-in rules.
 
     Parameters
@@ -200,6 +215,8 @@ def read_endpoint(path: str | None, query: str | None = None) -> str | None:
         URL path without the query.
     query : str or None
         URL query without the question mark; looked at only where the path leaves the matter open.
+    status : int or None
+        Answer; a sign-in or admin page of a program that this site does not run (404, 410) is a probe.
 
     Returns
     -------
@@ -210,5 +227,7 @@ def read_endpoint(path: str | None, query: str | None = None) -> str | None:
     --------
     >>> [read_endpoint(path) for path in ("/users/sign_in", "/.env", "/static/app.js", "/about", "/api/v1/carts")]
     ['login', 'probe', 'asset', 'page', 'api']
+    >>> read_endpoint("/wp-login.php", status=200), read_endpoint("/wp-login.php", status=404)
+    ('login', 'probe')
     """
-    return _DEFAULT.one(path, query)
+    return _DEFAULT.one(path, query, status)

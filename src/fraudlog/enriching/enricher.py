@@ -116,7 +116,7 @@ class Enricher:
         found |= self._hint_columns(inputs)
         found |= self._crawler_columns(inputs, found)
         if "path" in inputs:
-            found["endpoint"] = self.endpoints.column(inputs["path"], inputs.get("query"))
+            found["endpoint"] = self.endpoints.column(inputs["path"], inputs.get("query"), inputs.get("status"))
         found |= self._mix_columns(inputs | found)
         for name in (name for name in column_names(DERIVED) if name in found):
             events = _with_column(events, name, found[name].cast(_TYPES[name]))
@@ -156,7 +156,7 @@ class Enricher:
         if "user_agent" in event and "client_ip" in event:
             found["crawler_state"] = self._state_of(event, facts)
         if "path" in event:
-            found["endpoint"] = self.endpoints.one(event["path"], event.get("query"))
+            found["endpoint"] = self.endpoints.one(event["path"], event.get("query"), event.get("status"))
         if self.mix is not None:
             known = {**event, **found}
             found |= zip((name for name, _ in MIX_COLUMNS), self.mix.row(*map(known.get, _MIX_INPUTS)), strict=True)

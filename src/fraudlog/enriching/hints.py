@@ -25,6 +25,7 @@ _GREASE: Final = re.compile(r"not.{0,2}a.{0,2}brand|not.?any.?brand", re.IGNOREC
 _CHROMIUM_VERSION: Final = re.compile(r"(?:Headless)?(?:Chrome|Chromium|CriOS)/(\d+)")
 _CHROMIUM_OF_AGENT: Final = re.compile(r"(?:Chrome|Chromium)/(\d+)")
 _FIRST_WITH_HINTS: Final = 89
+_HINT_LIMIT: Final = 1024
 _PLATFORMS: Final[dict[str, frozenset[str]]] = {
     "Windows": frozenset({"Windows"}),
     "macOS": frozenset({"Mac OS X"}),
@@ -86,7 +87,7 @@ class _MalformedError(Exception):
 def _parse(value: str | None, kind: str) -> Any:  # noqa: ANN401 -- a structured field holds any of several types
     if value is None or not value.strip():
         return None
-    text = value.strip().replace('\\"', '"')
+    text = value[:_HINT_LIMIT].strip().replace('\\"', '"')
     try:
         return http_sf.parse(text.encode("utf-8", "replace"), tltype=kind)
     except (http_sf.StructuredFieldError, ValueError):

@@ -1,36 +1,66 @@
-"""`read_log`: a log file into a table of events and a table of rejects, with every line accounted for."""
+"""`read_log` and `iter_log`: a log in, a table of events and one of rejects out."""
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, tzinfo
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from fraudlog.errors import ConfigError, FormatError
-from fraudlog.reading.formats import FORMATS, LogFormat, detect_format
-from fraudlog.reading.lines import parse_line
-from fraudlog.reading.sources import read_lines
-from fraudlog.schema import EVENTS, REJECTED, arrow_schema, to_pandas
+from fraudlog.errors import ConfigError, FormatError, InputError
+from fraudlog.reading.client_ip import TrustedProxies
+from fraudlog.reading.columns import Chunk, Interners, events_table, rejected_table
+from fraudlog.reading.detect import HEAD_BYTES, detect
+from fraudlog.reading.fieldmaps import declared
+from fraudlog.reading.formats import Format, find_format
+from fraudlog.reading.frames import frame_batches, is_frame, open_parquet, read_frame
+from fraudlog.reading.framing import frame
+from fraudlog.reading.lines import Options
+from fraudlog.reading.pipeline import read_blocks
+from fraudlog.reading.sources import Source, find_sources
+from fraudlog.reading.variables import Variable
+from fraudlog.schema import to_pandas
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from datetime import datetime
+    from collections.abc import Iterable, Iterator, Mapping
 
     import pandas as pd
 
-__all__ = ["LogSummary", "ParsedLog", "read_log"]
+    from fraudlog.reading.decompress import Caps
 
-_HEAD_LINES = 200
+__all__ = ["ParsedLog", "Summary", "iter_log", "read_log"]
+
+_PARQUET: Final = b"PAR1"
+_BATCH_BYTES: Final = 32 << 20
 
 
-@dataclass(frozen=True)
-class LogSummary:
-    """Where every line of a log went: ``lines == events + rejected + blank``."""
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What became of the lines: ``lines == events + rejected + blank``.
+
+    Attributes
+    ----------
+    sources : tuple of str
+        Files, as the caller named them.
+    format : str
+        Name of the format; several are joined by commas.
+    lines, events, rejected, blank : int
+        Numbers of lines. Lines that carry no record by design (directives, a CSV header) count as blank.
+    reasons : dict of str to int
+        Stable code (`reasons.REASONS`) and number of rejects.
+    first, last : datetime or None
+        Range of the events' times, UTC.
+    truncated : int
+        Events of which a value was cut.
+    problems : dict of str to str
+        Source and what was wrong with it as a whole: a cut archive, a file that is no log.
+    """
 
     sources: tuple[str, ...]
     format: str
@@ -41,147 +71,312 @@ class LogSummary:
     reasons: dict[str, int] = field(default_factory=dict)
     first: datetime | None = None
     last: datetime | None = None
+    truncated: int = 0
+    problems: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def reject_share(self) -> float:
+        """Share of the lines that carry something and were rejected, 0 to 1."""
+        return self.rejected / max(self.events + self.rejected, 1)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the summary as plain JSON-ready values."""
-        times = {"first": self.first and self.first.isoformat(), "last": self.last and self.last.isoformat()}
-        return asdict(self) | {"sources": list(self.sources)} | times
+        """Return it as JSON can hold it, times in ISO 8601."""
+        plain = asdict(self)
+        plain["sources"] = list(self.sources)
+        for name in ("first", "last"):
+            plain[name] = plain[name].isoformat() if plain[name] is not None else None
+        return plain
 
 
-@dataclass(frozen=True)
 class ParsedLog:
-    """What a log held.
+    """A log, read.
 
     Attributes
     ----------
     table : pyarrow.Table of shape (n_events, n_columns)
-        The events, strings dictionary-encoded, with the columns of `fraudlog.schema.EVENTS` that the format carries.
+        Events, with the columns of ``schema.EVENTS`` that the log carries; strings that repeat are dictionary encoded.
     rejected_table : pyarrow.Table of shape (n_rejected, 4)
-        The lines that are no events, with a reason each.
-    summary : LogSummary
-        Where every line went.
+        Source, line number, reason code and bytes of each line that is no event.
+    summary : Summary
     """
 
-    table: pa.Table
-    rejected_table: pa.Table
-    summary: LogSummary
+    def __init__(self, table: pa.Table, rejected: pa.Table, summary: Summary) -> None:
+        self.table = table
+        self.rejected_table = rejected
+        self.summary = summary
 
     @cached_property
     def events(self) -> pd.DataFrame:
-        """The events as a frame."""
+        """The events as pandas sees them; made on first use."""
         return to_pandas(self.table)
 
     @cached_property
     def rejected(self) -> pd.DataFrame:
-        """The rejected lines as a frame."""
+        """The rejects as pandas sees them; made on first use."""
         return to_pandas(self.rejected_table)
 
+    def __repr__(self) -> str:
+        s = self.summary
+        counts = f"{s.events:,} events, {s.rejected:,} rejected, {s.blank:,} blank of {s.lines:,} lines"
+        return f"<ParsedLog {s.format}: {counts}>"
 
-def read_log(path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], format: str = "auto") -> ParsedLog:  # noqa: A002 -- the word users know
-    r"""Read one or more access logs.
+
+def read_log(  # noqa: PLR0913 -- each is a thing a log may need said
+    path: Any,  # noqa: ANN401 -- see Parameters
+    format: str = "auto",  # noqa: A002 -- the word of every reader
+    *,
+    fields: Mapping[str, Any] | None = None,
+    trusted_proxies: Iterable[str] = (),
+    timezone: str | tzinfo = "UTC",
+    max_reject_share: float | None = None,
+    keep_half: bool = True,
+    caps: Caps | None = None,
+    threads: int | None = None,
+) -> ParsedLog:
+    r"""Read a whole access or device log.
 
     Parameters
     ----------
-    path : path or sequence of paths
-        Plain or gzip files, told apart by content.
+    path : str, Path, file object, frame, or a list of them
+        A file (plain, gzip, bzip2, xz, zstd, Parquet), glob, folder, ``"-"`` for standard input, a URL for fsspec, or a
+        pandas, polars or Arrow frame.
     format : str, default "auto"
-        Name of a row of `fraudlog.reading.FORMATS`, or "auto" to detect it from the first lines.
+        Name of a format (``formats.all_formats``), or the string of an nginx ``log_format`` or Apache ``LogFormat``.
+    fields : mapping, optional
+        Column of events to the name of its value in the log (dotted into objects), or a `fieldmaps.Field` with unit and
+        renamed values. For text formats, to the name of a variable.
+    trusted_proxies : iterable of str
+        Networks of your own proxies. Behind them the client is the rightmost hop of ``X-Forwarded-For`` or
+        ``Forwarded`` that is not one of them. Without any, the header is not read.
+    timezone : str or tzinfo, default "UTC"
+        Zone of times that do not say.
+    max_reject_share : float, optional
+        Raise if more than this share of the lines (0 to 1) is rejected.
+    keep_half : bool, default True
+        Read a last line that has no end. False leaves it to the next reading.
+    caps : Caps, optional
+        Limits for compressed files.
+    threads : int, optional
+        Threads for large logs; by default two where the accelerator is installed.
 
     Returns
     -------
     ParsedLog
-        Its ``events``, ``rejected`` and ``summary``; no line is lost.
 
     Raises
     ------
     InputError
-        If a file can't be opened.
+        If a file is missing or can't be read.
     FormatError
-        If no known format fits.
+        If no format fits, a file unpacks beyond the caps, or too many lines are rejected.
     ConfigError
-        If `format` is not a known name.
+        If a parameter is out of range.
 
     Examples
     --------
-    >>> from pathlib import Path; from tempfile import mkdtemp
-    >>> log = Path(mkdtemp(), "access.log")
-    >>> _ = log.write_text('::1 - - [17/May/2015:10:05:03 +0000] "GET /a?b=1 HTTP/1.1" 200 12\nnonsense\n')
-    >>> parsed = read_log(log)
-    >>> parsed.events[["client_ip", "path", "status"]].values.tolist()
-    [['::1', '/a', 200]]
-    >>> parsed.rejected[["line_number", "reason"]].values.tolist()
-    [[2, 'no_match']]
+    >>> import io
+    >>> log = read_log(io.BytesIO(b'192.0.2.1 - - [10/Oct/2000:13:55:36 -0700] "GET /a?b HTTP/1.0" 200 2326\n'))
+    >>> log.table["path"][0].as_py(), log.table["status"][0].as_py(), log.summary.format
+    ('/a', 200, 'common')
     """
-    if format != "auto" and format not in {row.name for row in FORMATS}:
-        known = ", ".join(row.name for row in FORMATS)
-        raise ConfigError(f"format {format!r} is not known; use auto, {known}", parameter="format")
-    paths = [Path(path)] if isinstance(path, (str, os.PathLike)) else [Path(one) for one in path]
-    events: list[dict[str, object]] = []
-    rejected: list[dict[str, object]] = []
-    names: list[str] = []
-    blank = 0
-    for one in paths:
-        raw = list(read_lines(one))
-        form = _format_of(one, raw, format)
-        names.append(form.name)
-        blank += _parse(one, raw, form, events, rejected)
-    return _parsed(paths, names, events, rejected, blank)
+    if max_reject_share is not None and not 0 <= max_reject_share <= 1:
+        raise ConfigError("max_reject_share must lie between 0 and 1", parameter="max_reject_share")
+    run = _Run(path, format, fields, trusted_proxies, timezone, keep_half=keep_half, caps=caps, threads=threads)
+    log = run.collect(list(run.chunks()))
+    share = log.summary.reject_share
+    if max_reject_share is not None and share > max_reject_share:
+        main = max(log.summary.reasons, key=log.summary.reasons.__getitem__)
+        raise FormatError(
+            f"{run.label}: {share:.2%} of the lines were rejected, more than {max_reject_share:.2%}; mostly {main}",
+            source=run.label,
+        )
+    return log
 
 
-def _format_of(path: Path, raw: list[bytes], name: str) -> LogFormat:
-    if name != "auto":
-        return next(row for row in FORMATS if row.name == name)
-    found = detect_format([line for line in raw[:_HEAD_LINES] if line.strip()])
-    if found is None:
-        known = ", ".join(row.name for row in FORMATS)
-        raise FormatError(f"{path}: is no access log of a known format ({known})", source=path)
-    return found
+def iter_log(  # noqa: PLR0913 -- as above
+    path: Any,  # noqa: ANN401 -- see `read_log`
+    format: str = "auto",  # noqa: A002 -- as above
+    *,
+    batch_bytes: int = _BATCH_BYTES,
+    fields: Mapping[str, Any] | None = None,
+    trusted_proxies: Iterable[str] = (),
+    timezone: str | tzinfo = "UTC",
+    keep_half: bool = True,
+    caps: Caps | None = None,
+    threads: int | None = None,
+) -> Iterator[ParsedLog]:
+    """Read a log of any size in batches of bounded memory, in order.
+
+    Parameters
+    ----------
+    path, format, fields, trusted_proxies, timezone, keep_half, caps, threads
+        As for `read_log`.
+    batch_bytes : int, default 32 MiB
+        Bytes of unpacked log in a batch, about.
+
+    Yields
+    ------
+    ParsedLog
+        Each with its own tables, dictionaries and summary. A later batch may have more columns than an earlier one, if
+        a record brought a value that none had before.
+    """
+    run = _Run(path, format, fields, trusted_proxies, timezone, keep_half=keep_half, caps=caps, threads=threads)
+    held: list[Chunk] = []
+    size = 0
+    for chunk, n_bytes in run.sized_chunks():
+        held.append(chunk)
+        size += n_bytes
+        if size >= batch_bytes:
+            yield run.collect(held, is_compact=True)
+            held, size = [], 0
+    if held:
+        yield run.collect(held, is_compact=True)
 
 
-def _parse(
-    path: Path,
-    raw: Iterable[bytes],
-    form: LogFormat,
-    events: list[dict[str, object]],
-    rejected: list[dict[str, object]],
-) -> int:
-    blank = 0
-    for number, line in enumerate(raw, start=1):
-        if not line.strip():
-            blank += 1
-            continue
-        place = {"source": str(path), "line_number": number}
-        result = parse_line(line, form)
-        if isinstance(result, str):
-            rejected.append(place | {"reason": result, "raw": line})
+class _Run:
+    """One reading: the sources, the options, and what was found on the way."""
+
+    def __init__(
+        self,
+        path: Any,  # noqa: ANN401 -- see `read_log`
+        format_: str,
+        fields: Mapping[str, Any] | None,
+        proxies: Iterable[str],
+        timezone: str | tzinfo,
+        *,
+        keep_half: bool,
+        caps: Caps | None,
+        threads: int | None,
+    ) -> None:
+        self.chosen = None if format_ == "auto" else find_format(format_)
+        self.frame = path if is_frame(path) else None
+        self.sources = [] if self.frame is not None else find_sources(path, caps)
+        self.label = str(path) if isinstance(path, str) else "the log"
+        self.keep_half, self.threads = keep_half, threads
+        self.problems: dict[str, str] = {}
+        self.formats: dict[str, None] = {}
+        self.fields = fields
+        known = self.chosen.fields if self.chosen is not None else ()
+        is_text = self.chosen is not None and self.chosen.family == "text"
+        rows = declared(fields, known) if fields is not None and not is_text else None
+        if is_text and fields is not None and self.chosen is not None:
+            self.chosen = with_named_values(self.chosen, fields)
+        self.options = Options(TrustedProxies(proxies), _zone(timezone), rows)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield the parsed blocks of all sources."""
+        for chunk, _ in self.sized_chunks():
+            yield chunk
+
+    def sized_chunks(self) -> Iterator[tuple[Chunk, int]]:
+        """Yield each parsed block with the number of bytes it came from."""
+        if self.frame is not None:
+            self.formats["frame"] = None
+            for chunk in read_frame(frame_batches(self.frame), "<frame>", self.options, Interners()):
+                yield chunk, 200 * chunk.n_lines
+            return
+        first_error: InputError | None = None
+        n_read = 0
+        for source in self.sources:
+            try:
+                yield from self._one(source)
+                n_read += 1
+            except InputError as error:
+                if not source.may_fail:
+                    raise
+                first_error = first_error or error
+                self.problems[source.name] = str(error)
+        if not n_read and first_error is not None:
+            raise first_error
+
+    def _one(self, source: Source) -> Iterator[tuple[Chunk, int]]:
+        pieces = source.pieces()
+        head = next(pieces, b"")
+        while b"\n" not in head[:HEAD_BYTES] and len(head) < HEAD_BYTES and (more := next(pieces, b"")):
+            head += more
+        if head.startswith(_PARQUET):
+            yield from self._parquet(source)
+            return
+        if not head.strip():
+            chosen = self.chosen or find_format("common")
         else:
-            events.append(result | place)
-    return blank
+            chosen = self.chosen or detect(head[:HEAD_BYTES], source.name, self.options)
+            self.formats[chosen.name] = None
+        blocks = frame(source.name, _chain(head, pieces), keep_half=self.keep_half)
+        n_events = 0
+        for chunk, n_bytes in read_blocks(chosen, self.options, blocks, size=source.size, threads=self.threads):
+            n_events += chunk.n_events
+            yield chunk, n_bytes
+        if source.problem:
+            self._note_problem(source, n_events)
+
+    def _note_problem(self, source: Source, n_events: int) -> None:
+        """Keep what was wrong with the end of a source; where nothing came before it, that is an error."""
+        if not n_events:
+            raise InputError(f"{source.name}: {source.problem}", source=source.name)
+        self.problems[source.name] = source.problem
+
+    def _parquet(self, source: Source) -> Iterator[tuple[Chunk, int]]:
+        if not isinstance(source.target, Path):
+            raise InputError(f"{source.name}: Parquet is read from a path; pass one, or a frame", source=source.name)
+        self.formats["parquet"] = None
+        for chunk in read_frame(open_parquet(source.target), source.name, self.options, Interners()):
+            yield chunk, 200 * chunk.n_lines
+
+    def collect(self, chunks: list[Chunk], *, is_compact: bool = False) -> ParsedLog:
+        """Join chunks and sum them up."""
+        table = events_table(chunks, is_compact=is_compact)
+        reasons = Counter(reject.reason for chunk in chunks for reject in chunk.rejects)
+        first, last = _range(table)
+        sources = tuple(dict.fromkeys(chunk.source for chunk in chunks)) or tuple(s.name for s in self.sources)
+        summary = Summary(
+            sources,
+            ", ".join(self.formats) or "none",
+            sum(chunk.n_lines for chunk in chunks),
+            table.num_rows,
+            sum(reasons.values()),
+            sum(chunk.n_blank for chunk in chunks),
+            dict(reasons.most_common()),
+            first,
+            last,
+            pc.sum(table["is_truncated"]).as_py() or 0,
+            dict(self.problems),
+        )
+        return ParsedLog(table, rejected_table(chunks), summary)
 
 
-def _parsed(
-    paths: Sequence[Path],
-    names: Sequence[str],
-    events: list[dict[str, object]],
-    rejected: list[dict[str, object]],
-    blank: int,
-) -> ParsedLog:
-    carried = {name for event in events for name in event} | {"timestamp", "client_ip", "source", "line_number"}
-    schema = arrow_schema(column for column in EVENTS if column.name in carried)
-    times = [event["timestamp"] for event in events]
-    summary = LogSummary(
-        sources=tuple(str(path) for path in paths),
-        format=", ".join(dict.fromkeys(names)),
-        lines=len(events) + len(rejected) + blank,
-        events=len(events),
-        rejected=len(rejected),
-        blank=blank,
-        reasons=dict(Counter(str(row["reason"]) for row in rejected)),
-        first=min(times, default=None),  # type: ignore[type-var, arg-type]
-        last=max(times, default=None),  # type: ignore[type-var, arg-type]
-    )
-    return ParsedLog(
-        pa.Table.from_pylist(events, schema=schema),
-        pa.Table.from_pylist(rejected, schema=arrow_schema(REJECTED)),
-        summary,
-    )
+def with_named_values(chosen: Format, fields: Mapping[str, Any]) -> Format:
+    """Return a text format in which the caller's variables fill columns, as ``{"session_token": "cookie_sid"}``."""
+    declared(fields)
+    layouts = []
+    for layout in chosen.layouts:
+        parts = [
+            replace(part, variable=Variable(column, "text", part.variable.pattern, part.variable.is_free))
+            if (column := next((c for c, name in fields.items() if name == part.name), None))
+            else part
+            for part in layout.parts
+        ]
+        layouts.append(replace(layout, parts=tuple(parts)))
+    return replace(chosen, layouts=tuple(layouts))
+
+
+def _zone(timezone: str | tzinfo) -> tzinfo:
+    if isinstance(timezone, tzinfo):
+        return timezone
+    try:
+        return UTC if timezone == "UTC" else ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ConfigError(f"timezone {timezone!r} is not a name of the tz database", parameter="timezone") from None
+
+
+def _range(table: pa.Table) -> tuple[datetime | None, datetime | None]:
+    if not table.num_rows:
+        return None, None
+    found = pc.min_max(table["timestamp"].cast(pa.int64())).as_py()
+    return tuple(datetime.fromtimestamp(found[side] / 1e6, UTC) for side in ("min", "max"))  # type: ignore[return-value]
+
+
+def _chain(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    if head:
+        yield head
+    yield from rest

@@ -76,6 +76,25 @@ _IDENTITY: Final = (
         )
         for kind in ("crawler", "ai", "feed", "headless", "library", "monitor", "preview", "scanner", "tool")
     ),
+    _claim(
+        "script_requests",
+        "count(is_automation == 1 and known(bot_category) and bot_category in ('library', 'tool'))",
+        "requests",
+        "requests whose agent names a script library or a download tool",
+        "agents that lie",
+    ),
+    *(
+        Feature(
+            f"{state}_crawler_requests",
+            f"count(known(crawler_state) and crawler_state == '{state}' and bot_category in ('crawler', 'ai'))",
+            "requests",
+            "identity",
+            f"requests that claim a crawler's name, the claim being {state}",
+            "crawlers without a published range or reverse name",
+            in_forest=False,
+        )
+        for state in ("verified", "fake", "unverifiable")
+    ),
     _claim("browser_requests", "count(is_automation == 0)", "requests", "requests whose agent names a browser"),
 )
 
