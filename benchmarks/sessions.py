@@ -64,7 +64,6 @@ TEXT = ["client_ip", "ip_prefix", "method", "path", "referrer", "user_agent", "l
 
 def fraudlog(log: str, out: str, shards: int = 2, features: str = "") -> None:
     """Run this library: batches of a Parquet file through `step`."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     from fraudlog.sessions import DEFAULT, Settings, State, finish, step
@@ -72,9 +71,9 @@ def fraudlog(log: str, out: str, shards: int = 2, features: str = "") -> None:
     definition = DEFAULT if features == "all" else DEFAULT.only(FEATURES)
     settings = Settings(definition, lateness_us=0, shards=shards)
     state, writer = State(), None
-    names = [c for c in pq.ParquetFile(log).schema_arrow.names if c != "line_number"] + ["line_number"]
-    for batch in pq.ParquetFile(log, read_dictionary=TEXT).iter_batches(1 << 19, columns=names):
-        state, sessions, _ = step(state, pa.Table.from_batches([batch]), settings)
+    file = pq.ParquetFile(log, read_dictionary=TEXT, pre_buffer=True)
+    for group in range(file.num_row_groups):
+        state, sessions, _ = step(state, file.read_row_group(group, use_threads=False), settings)
         writer = writer or pq.ParquetWriter(out, plain_schema(sessions.schema))
         writer.write_table(sessions.cast(writer.schema))
     if writer:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "data" / "sample" / "access.log.gz"
 SHARED = ROOT.parent / "shared" / "data"
+collect_ignore = ["fuzz"]  # programs of their own, run by `make fuzz`
 
 # No deadline: the machines that run the tests differ by more than any deadline would tell.
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])

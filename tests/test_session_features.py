@@ -116,6 +116,11 @@ SHOWN = {
     "language_missing_share": ([{"language": None}], 1),
     "automation_share": ([{"user_agent": "curl/8.5.0"}], 1),
     "crawler_requests": ([{"user_agent": GOOGLEBOT}], 1),
+    "ai_requests": ([{"user_agent": "Mozilla/5.0 (compatible; GPTBot/1.2; +https://openai.com/gptbot)"}], 1),
+    "preview_requests": (
+        [{"user_agent": "facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)"}],
+        1,
+    ),
     "feed_requests": ([{"user_agent": "Tiny Tiny RSS/1.11 (http://tt-rss.org/)"}], 1),
     "headless_requests": ([{"user_agent": HEADLESS}], 1),
     "library_requests": ([{"user_agent": "python-requests/2.31"}], 1),

@@ -294,14 +294,14 @@ def lookup(layout: Layout, masks: dict[int, tuple[int, int]], rules: dict[int, i
     plan = layout.definition.plan
     places = layout.atoms
 
-    def lanes(mask: int) -> tuple[int, int]:
-        def bit(atom: Atom) -> bool:
-            return bool(mask >> places[atom] & 1)
+    parts = _independent(layout)
 
-        counted = 0
-        for place, lane in enumerate(layout.lanes):
-            counted |= int(truth(lane.condition, bit)[1 if lane.is_known else 0]) << 16 * place
-        where = sum(flag for condition, flag in layout.wheres.items() if truth(condition, bit)[0])
+    def lanes(mask: int) -> tuple[int, int]:
+        counted = where = 0
+        for part in parts:
+            lane_bits, where_bits = part(mask)
+            counted |= lane_bits
+            where |= where_bits
         entry = (counted, where)
         _keep(masks, mask, entry)
         return entry
@@ -320,6 +320,48 @@ def lookup(layout: Layout, masks: dict[int, tuple[int, int]], rules: dict[int, i
         return holding
 
     return {"lane_miss": lanes, "rule_miss": window_rules}
+
+
+class _Part:
+    """Lanes and conditions that share atoms, worked out once for each answer to just those atoms.
+
+    Whole masks are as many as there are combinations of all answers; the answers to a few atoms are few.
+    """
+
+    def __init__(self, layout: Layout, atoms: frozenset[Atom]) -> None:
+        self.bits = layout.atoms
+        self.mask = sum(1 << layout.atoms[atom] for atom in atoms)
+        self.lanes = [(p, lane) for p, lane in enumerate(layout.lanes) if atoms.issuperset(atoms_of(lane.condition))]
+        self.wheres = [(flag, c) for c, flag in layout.wheres.items() if atoms.issuperset(atoms_of(c))]
+        self.known: dict[int, tuple[int, int]] = {}
+
+    def __call__(self, mask: int) -> tuple[int, int]:
+        """Return the lanes that count, and the conditions that hold."""
+        own = mask & self.mask
+        entry = self.known.get(own)
+        return entry if entry is not None else self._work_out(own)
+
+    def _work_out(self, mask: int) -> tuple[int, int]:
+        def bit(atom: Atom) -> bool:
+            return bool(mask >> self.bits[atom] & 1)
+
+        counted = 0
+        for place, lane in self.lanes:
+            counted |= int(truth(lane.condition, bit)[1 if lane.is_known else 0]) << 16 * place
+        where = sum(flag for flag, condition in self.wheres if truth(condition, bit)[0])
+        entry = (counted, where)
+        _keep(self.known, mask, entry)
+        return entry
+
+
+def _independent(layout: Layout) -> list[_Part]:
+    """Part the atoms so that each condition finds all of its own in one part."""
+    conditions = [lane.condition for lane in layout.lanes] + [*layout.wheres]
+    parts: list[frozenset[Atom]] = []
+    for atoms in (frozenset(atoms_of(condition)) for condition in conditions):
+        shared = [part for part in parts if part & atoms]
+        parts = [part for part in parts if not part & atoms] + [atoms.union(*shared)]
+    return [_Part(layout, part) for part in parts]
 
 
 def _keep(table: dict[int, Any], mask: int, entry: Any) -> None:  # noqa: ANN401 -- a table's entry

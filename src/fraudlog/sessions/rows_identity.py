@@ -74,7 +74,7 @@ _IDENTITY: Final = (
             f"requests whose agent names a {kind}",
             "agents that lie",
         )
-        for kind in ("crawler", "feed", "headless", "library", "monitor", "scanner", "tool")
+        for kind in ("crawler", "ai", "feed", "headless", "library", "monitor", "preview", "scanner", "tool")
     ),
     _claim(
         "script_requests",
