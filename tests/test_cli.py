@@ -197,7 +197,18 @@ def test_a_full_disk_leaves_the_last_run_as_it_was(scored, key_file):
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
-@pytest.mark.parametrize("verb", ["score", "fit", "report", "explain", "suggest-endpoints"])
+def test_too_many_rejects_fail_the_run(tmp_path, key_file):
+    """Exit 3, and nothing is written."""
+    log = tmp_path / "half.log"
+    line = '203.0.113.9 - - [17/May/2015:10:05:03 +0200] "GET / HTTP/1.0" 304 -\n'
+    log.write_text((line + "no log line\n") * 50)
+    done = run("score", log, "--out", tmp_path / "out", "--max-reject-share", "0.1", "--key-file", key_file)
+    assert done.returncode == 3
+    assert "reject" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("verb", ["score", "fit", "report", "explain", "features", "suggest-endpoints"])
 def test_help_says_what_it_does_with_an_example(verb):
     """For every verb."""
     done = run(verb, "--help", env=os.environ | {"COLUMNS": "200"})

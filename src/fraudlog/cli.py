@@ -360,6 +360,7 @@ def _print_score(scored: _Scored, decisions: pd.DataFrame, paths: dict[str, Path
         f"{log.lines:,} lines = {log.events:,} events + {log.rejected:,} rejected + {log.blank:,} blank; "
         f"{len(scored.sessions):,} sessions: " + ", ".join(f"{n:,} {verdict}" for verdict, n in counts.items()),
         highlight=False,
+        soft_wrap=True,
     )
     console.print(f"report: {paths['report']}", highlight=False, markup=False, soft_wrap=True)
 
