@@ -138,11 +138,12 @@ def test_report_is_written_anew_from_the_tables(scored):
 
 def test_explain_prints_reasons_and_lines(scored, key_file):
     """By the beginning of a session's id."""
-    _, found, _ = scored
+    out, found, _ = scored
     top = found["top"][0]
+    risk = pd.read_parquet(out / "scores.parquet").set_index("session_id")["risk"][top["session_id"]]
     done = run("explain", SAMPLE.relative_to(ROOT), top["session_id"][:10], "--key-file", key_file)
     assert done.returncode == 0, done.stderr
-    assert f"risk {top['risk']:.2f}" in done.stdout
+    assert f"risk {risk:.2f}" in done.stdout
     assert done.stdout.count("access.log.gz:") == top["requests"]
 
 

@@ -46,7 +46,7 @@ def test_scanners_and_scripts_stand_above_browsers(sample_sessions, sample_score
     ordinary = risk[human].quantile(0.9)
     assert (sample_sessions.loc[risk.nlargest(8).index, "probe_requests"] > 0).sum() >= 7
     programs = ("script_requests", "headless_requests", "unverifiable_crawler_requests")
-    for name in ("probe_requests", "admin_missing", *programs):
+    for name in ("probe_requests", *programs):
         assert risk[sample_sessions[name] > 0].min() > ordinary
     assert not (risk[human] >= fl.Policy().challenge_at).any()
 
