@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from fraudlog.enriching import Enricher
 from fraudlog.schema import DERIVED, EVENTS, to_arrow, to_pandas
 from fraudlog.sessions.catalogue import DEFAULT
 from fraudlog.sessions.definition import CHECKPOINTS, Definition, microseconds
@@ -158,9 +159,9 @@ def build_sessions_table(events: pa.Table, settings: Settings, *, batch: int = _
     """
     events, lateness = _in_order(checked(events))
     settings = replace(settings, lateness_us=lateness)
-    state, tables = State(), []
+    state, tables, enricher = State(), [], Enricher()
     for first in range(0, len(events), batch):
-        state, sessions, _ = step(state, events.slice(first, batch), settings)
+        state, sessions, _ = step(state, events.slice(first, batch), settings, enricher)
         tables.append(sessions)
     tables.append(finish(state, settings))
     return _ordered(tables)
@@ -282,10 +283,11 @@ class SessionStream:
         self.settings = Settings(definition or DEFAULT, us, key, population, checkpoints)
         self.state = state or State()
         self.late: list[pa.Table] = []
+        self._enricher = Enricher()
 
     def add(self, events: pa.Table | pd.DataFrame) -> pa.Table:
         """Take events in; returns the sessions that ended."""
-        self.state, sessions, late = step(self.state, _table(events), self.settings)
+        self.state, sessions, late = step(self.state, _table(events), self.settings, self._enricher)
         if len(late):
             self.late.append(late)
         return sessions

@@ -27,6 +27,7 @@ from fraudlog.sessions.window_batch import fill
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fraudlog.enriching import Enricher
     from fraudlog.sessions.definition import Definition
     from fraudlog.sessions.population import Population
     from fraudlog.sessions.segments import Segments
@@ -110,9 +111,9 @@ def checked(table: pa.Table) -> pa.Table:
     return table
 
 
-def enriched(table: pa.Table) -> pa.Table:
+def enriched(table: pa.Table, enricher: Enricher | None = None) -> pa.Table:
     """Check a table of events as `checked`, and derive the columns of `schema.DERIVED` if it lacks them."""
-    return checked(table) if "ip_prefix" in table.column_names else enrich_table(checked(table))
+    return checked(table) if "ip_prefix" in table.column_names else enrich_table(checked(table), enricher)
 
 
 def moments(table: pa.Table) -> NDArray[np.int64]:
@@ -122,7 +123,9 @@ def moments(table: pa.Table) -> NDArray[np.int64]:
     return times
 
 
-def step(state: State, batch: pa.Table, settings: Settings) -> tuple[State, pa.Table, pa.Table]:
+def step(
+    state: State, batch: pa.Table, settings: Settings, enricher: Enricher | None = None
+) -> tuple[State, pa.Table, pa.Table]:
     """Take a batch of events in.
 
     Parameters
@@ -133,6 +136,8 @@ def step(state: State, batch: pa.Table, settings: Settings) -> tuple[State, pa.T
         Events in the order they arrived.
     settings : Settings
         The same in every step.
+    enricher : Enricher, optional
+        Remembers agents and addresses from step to step; the result is the same without one.
 
     Returns
     -------
@@ -148,7 +153,7 @@ def step(state: State, batch: pa.Table, settings: Settings) -> tuple[State, pa.T
     SchemaError
         If the batch lacks a time or an address.
     """
-    table = enriched(batch)
+    table = enriched(batch, enricher)
     time = moments(table)
     newest = np.maximum.accumulate(np.append(state.newest_us, time))
     is_late = time < newest[:-1] - settings.lateness_us
