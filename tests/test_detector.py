@@ -16,6 +16,7 @@ import fraudlog as fl
 from fraudlog.detecting import presumed_human
 from fraudlog.errors import ConfigError, ModelError, NotFittedError, SchemaError
 from fraudlog.schema import SCORES, column_names
+from fraudlog.sessions import feature_names
 
 
 def test_scores_have_the_declared_columns(sample_sessions, sample_scores):
@@ -61,6 +62,22 @@ def test_scoring_part_of_a_log_gives_the_same_rows(sample_detector, sample_sessi
     part = sample_sessions.iloc[100:150]
     expected = sample_scores.iloc[100:150].reset_index(drop=True)
     pd.testing.assert_frame_equal(sample_detector.score(part), expected)
+
+
+def test_one_row_scores_as_in_its_frame(sample_detector, sample_sessions, sample_scores):
+    """A service's answer is the job's, to the last bit, reasons included."""
+    names = feature_names()
+    for place in range(0, len(sample_sessions), 7):
+        session = sample_sessions.iloc[place]
+        values = [float(session[name]) if name in session else np.nan for name in names]
+        expected = tuple(sample_scores.loc[place, ["anomaly_score", "risk", "confidence", "reasons"]])
+        assert tuple(sample_detector.score_one(values, session.to_dict())) == expected
+
+
+def test_one_row_of_another_length_is_refused(sample_detector):
+    """A row of another catalogue is an error, not a guess."""
+    with pytest.raises(ConfigError, match="features"):
+        sample_detector.score_one([1.0])
 
 
 def test_saved_detector_scores_the_same(tmp_path, sample_detector, sample_sessions, sample_scores):
@@ -158,6 +175,6 @@ def test_it_learns_from_sessions_as_of_their_events(sample_log, sample_sessions)
     whole = fl.Detector().fit(sample_sessions)
     assert detector.sessions_seen_ == whole.sessions_seen_ == len(sample_sessions)
     assert detector.reference_size_ == whole.reference_size_
-    assert len(whole._calibration) == whole.reference_size_
-    human_asof = len(detector._calibration)
+    assert len(whole._calibrations["forest"].ordered) == whole.reference_size_
+    human_asof = len(detector._calibrations["forest"].ordered)
     assert whole.reference_size_ * 1.5 < human_asof < len(asof)
