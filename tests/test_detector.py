@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,9 @@ from fraudlog.detecting import presumed_human
 from fraudlog.errors import ConfigError, ModelError, NotFittedError, SchemaError
 from fraudlog.schema import SCORES, column_names
 from fraudlog.sessions import feature_names
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_scores_have_the_declared_columns(sample_sessions, sample_scores):
@@ -78,6 +82,45 @@ def test_one_row_of_another_length_is_refused(sample_detector):
     """A row of another catalogue is an error, not a guess."""
     with pytest.raises(ConfigError, match="features"):
         sample_detector.score_one([1.0])
+
+
+def arrays_of(detector: fl.Detector, path: Path) -> dict[str, bytes]:
+    """Return all that a model file holds, but for the manifest's entries on the arrays."""
+    detector.save(path)
+    with zipfile.ZipFile(path) as file:
+        return {name: file.read(name) for name in file.namelist()}
+
+
+def test_forgetting_equals_never_having_seen(tmp_path, sample_sessions):
+    """Trees, calibrations, percentiles: the whole model, byte for byte; and a second time on what is left."""
+    humans = sample_sessions.loc[presumed_human(sample_sessions), "client_ip"]
+    owners = [humans.iloc[0], humans.value_counts().index[0], sample_sessions["client_ip"].iloc[-1]]
+    detector = fl.Detector(n_estimators=20).fit(sample_sessions)
+    for known in (owners[:1], owners):
+        rest = sample_sessions[~sample_sessions["client_ip"].isin(known)]
+        assert detector.forget(*known) > 0
+        fresh = fl.Detector(n_estimators=20).fit(rest)
+        assert arrays_of(detector, tmp_path / "a") == arrays_of(fresh, tmp_path / "b")
+    assert detector.forget(*owners) == 0
+
+
+def test_a_saved_detector_can_still_forget(tmp_path, sample_sessions):
+    """If it was saved with what it learnt from; else it says so. Forgetting single sessions works alike."""
+    one = sample_sessions["session_id"].iloc[5]
+    fl.Detector(n_estimators=20).fit(sample_sessions).save(tmp_path / "m", training=True)
+    again = fl.Detector.load(tmp_path / "m")
+    assert again.forget(session_ids=[one]) == 1
+    fresh = fl.Detector(n_estimators=20).fit(sample_sessions[sample_sessions["session_id"] != one])
+    assert arrays_of(again, tmp_path / "a") == arrays_of(fresh, tmp_path / "b")
+    with pytest.raises(ConfigError, match="training=True"):
+        fl.Detector.load(tmp_path / "a").forget("203.0.113.9")
+
+
+def test_kept_training_holds_no_address(tmp_path, sample_detector, sample_log):
+    """What forgetting needs stands in the file as keyed tokens."""
+    sample_detector.save(tmp_path / "m", training=True)
+    content = (tmp_path / "m").read_bytes()
+    assert not any(address.encode() in content for address in set(sample_log.events["client_ip"]))
 
 
 def test_saved_detector_scores_the_same(tmp_path, sample_detector, sample_sessions, sample_scores):

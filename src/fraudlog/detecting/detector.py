@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 import numpy as np
 
 from fraudlog import __version__
+from fraudlog.detecting.entities import entity_token, entity_tokens, owner_tokens, secret
 from fraudlog.detecting.evidence import EVIDENCE, presumed_human, verified_crawler
 from fraudlog.detecting.fusion import Calibration, fuse, odds_of_risk
 from fraudlog.detecting.inputs import transforms_of
+from fraudlog.detecting.learnt import kept, table_from_arrays, table_to_arrays
 from fraudlog.detecting.model_file import read_model, write_model
 from fraudlog.detecting.panel import PANEL
 from fraudlog.detecting.reasons import OTHER, Reason
@@ -24,7 +26,7 @@ from fraudlog.sessions import FEATURES
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -125,6 +127,12 @@ class Detector:
             If fewer than 50 sessions are presumed human: no idea of usual can come of so few.
         """
         require_columns(sessions, ["session_id", "start", "end"], table="sessions")
+        self._voices = {}
+        self._learn(kept(sessions), {name: seat.make(self._parameters) for name, seat in PANEL.items()})
+        return self
+
+    def _learn(self, sessions: pd.DataFrame, voices: dict[str, Voice]) -> None:
+        """Fit voices, calibrations and percentiles: a function of the rows and the parameters alone."""
         human = presumed_human(sessions)
         finished = _is_finished(sessions)
         reference_size, n_sessions = int((human & finished).sum()), int(finished.sum())
@@ -136,7 +144,8 @@ class Detector:
                 f"with at least {_MIN_REFERENCE}",
                 parameter="sessions",
             )
-        voices = {name: seat.make(self._parameters).fit(sessions, human) for name, seat in PANEL.items()}
+        for voice in voices.values():
+            voice.fit(sessions, human)
         self._calibrations = {
             name: Calibration.of(voices[name].held_out(sessions, human), seat.belief, seat.ceiling)
             for name, seat in PANEL.items()
@@ -146,8 +155,47 @@ class Detector:
         self.reference_size_ = reference_size
         self.sessions_seen_ = n_sessions
         self.window_ = (sessions["start"].min().isoformat(), sessions["end"].max().isoformat())
+        self._learnt: pd.DataFrame | None = sessions
         self._hear(voices)
-        return self
+
+    def forget(self, *owners: object, session_ids: Iterable[str] = ()) -> int:
+        """Take people out, as if the detector had never seen them.
+
+        All it learnt is learnt anew from the other sessions, bit for bit as `fit` does on them; trees that held none of
+        theirs are taken over.
+
+        Parameters
+        ----------
+        *owners : object
+            Accounts; for sessions without one, addresses. As they stood in the table given to `fit`.
+        session_ids : iterable of str, optional
+            Single sessions.
+
+        Returns
+        -------
+        int
+            How many of its rows were theirs; unknown ones are no error.
+
+        Raises
+        ------
+        ConfigError
+            If it was loaded without what it learnt from, or too few people would remain to learn from.
+        """
+        self._fitted()
+        if self._learnt is None:
+            raise ConfigError(
+                "this detector was saved without the sessions it learnt from, so it can't forget: save it with "
+                "training=True, or fit it anew",
+                parameter="owners",
+            )
+        key = secret(self._parameters)
+        tokens = [entity_token(owner, key) for owner in owners]
+        ids = [entity_token(one, key) for one in session_ids]
+        gone = np.isin(owner_tokens(self._learnt, key), np.array(tokens, dtype=np.uint64))
+        gone |= np.isin(entity_tokens(self._learnt, "session_id", key), np.array(ids, dtype=np.uint64))
+        if gone.any():
+            self._learn(self._learnt[~gone], self._voices)
+        return int(gone.sum())
 
     @property
     def _parameters(self) -> Parameters:
@@ -323,7 +371,12 @@ class Detector:
         )
 
     def save(
-        self, path: str | os.PathLike[str], *, key: SigningKey | None = None, policy_version: str | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        key: SigningKey | None = None,
+        policy_version: str | None = None,
+        training: bool = False,
     ) -> None:
         """Write the fitted detector to `path`: plain arrays and a manifest, no pickle.
 
@@ -334,17 +387,40 @@ class Detector:
             Seals the file; `load` then needs it, or the public key of it.
         policy_version : str, optional
             The policy in force, noted in the manifest.
+        training : bool, default False
+            Whether to keep what `forget` needs: the features of the sessions it learnt from, and keyed tokens of
+            whose they are. Personal data, under the sessions' own retention. The key itself is never saved.
+
+        Raises
+        ------
+        ConfigError
+            If `training` is asked of a detector that was loaded without.
         """
         self._fitted()
         arrays = {f"population.{name}": array for name, array in self._population.items()}
         arrays |= {f"calibration.{name}": one.ordered for name, one in self._calibrations.items()}
         for name, voice in self._voices.items():
             arrays |= {f"voice.{name}.{part}": array for part, array in voice.to_arrays().items()}
+        if training:
+            if self._learnt is None:
+                raise ConfigError("this detector was loaded without the sessions it learnt from", parameter="training")
+            table = table_to_arrays(self._learnt, secret(self._parameters))
+            arrays |= {f"learnt.{name}": array for name, array in table.items()}
         write_model(path, arrays, self._manifest() | {"policy_version": policy_version}, key=key)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, key: VerifyingKey | None = None) -> Self:
+    def load(
+        cls, path: str | os.PathLike[str], *, key: VerifyingKey | None = None, secret: bytes | None = None
+    ) -> Self:
         """Read a detector that `save` wrote; with a key, only one that was sealed with it.
+
+        Parameters
+        ----------
+        path : path-like
+        key : bytes, Ed25519PublicKey or None
+            What it was sealed with.
+        secret : bytes, optional
+            The ``key`` of the constructor, which the file does not hold: voices that remember people need it.
 
         Raises
         ------
@@ -357,7 +433,7 @@ class Detector:
                 f"{path}: learnt from other features or evidence than this version has; fit it anew", path=path
             )
         try:
-            detector = cls(**manifest["parameters"])
+            detector = cls(**manifest["parameters"], key=secret)
             detector.reference_size_, detector.sessions_seen_ = manifest["reference_size"], manifest["sessions_seen"]
             detector.window_ = tuple(manifest["window"])
             detector._population = _under("population.", arrays)
@@ -376,6 +452,8 @@ class Detector:
             raise ModelError(f"{path}: the model's manifest is incomplete; save it again", path=path) from None
         if not set(detector._population) <= PLACES.keys():
             raise ModelError(f"{path}: the model's arrays do not fit its features; save it again", path=path)
+        learnt = _under("learnt.", arrays)
+        detector._learnt = table_from_arrays(learnt) if learnt else None
         detector._hear(voices)
         return detector
 

@@ -18,7 +18,6 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pandas as pd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -72,6 +71,8 @@ def numbered(values: Any) -> tuple[NDArray[np.int64], list[str]]:  # noqa: ANN40
     >>> numbered(["b", "a", None, "b"])
     (array([ 0,  1, -1,  0]), ['b', 'a'])
     """
+    import pandas as pd  # noqa: PLC0415 -- who tokens one value of one row needs no pandas
+
     code, distinct = pd.factorize(values if hasattr(values, "dtype") else np.asarray(values, dtype=object))
     return code.astype(np.int64), [str(value) for value in distinct]
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 import numpy as np
 
+from fraudlog.detecting.entities import entity_tokens, owner_tokens, secret
 from fraudlog.detecting.inputs import feature_matrix, transforms_of, usable_features
 from fraudlog.detecting.reasons import OTHER, UNUSUAL
 from fraudlog.detecting.scorer import ForestScorer
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Bools = NDArray[np.bool_]
 
-__all__ = ["Oddness", "owners_of"]
+__all__ = ["Oddness"]
 
 _CAP: Final = 2
 _AUTO: Final = (64, 1024)
@@ -58,7 +59,7 @@ class Oddness:
 
     def fit(self, sessions: pd.DataFrame, human: Bools) -> Self:
         """Grow both halves from the presumed-human sessions."""
-        from fraudlog.detecting.drawing import Pool, row_tokens, source_codes  # noqa: PLC0415 -- scoring must not import pandas or scikit-learn
+        from fraudlog.detecting.drawing import Pool, mix, source_codes  # noqa: PLC0415 -- scoring must not import pandas or scikit-learn
         from fraudlog.detecting.training import Training, joined  # noqa: PLC0415 -- as above
 
         chosen = sessions[human]
@@ -69,13 +70,15 @@ class Oddness:
         rows = feature_matrix(chosen, features).astype(np.float32)
         key = secret(self.parameters)
         tokens = owner_tokens(chosen, key)
-        pool = row_tokens(tokens, _ids(chosen), key)
+        of_rows = mix(tokens ^ _row_ids(chosen, key), 0)
         sources = source_codes(chosen["ip_prefix"]) if "ip_prefix" in chosen.columns else None
         self._half = _halves(tokens)
         self._trainings = []
         for half in (0, 1):
             own = np.flatnonzero(self._half == half) if self._half.any() else np.arange(len(rows))
-            held = Pool(pool[own], None if sources is None else _renumbered(sources[own]), np.ones(len(own), np.bool_))
+            held = Pool(
+                of_rows[own], None if sources is None else _renumbered(sources[own]), np.ones(len(own), np.bool_)
+            )
             training = Training(self._recipe(half, key), rows[own], tokens[own], held, known=self._known[half])
             training.grow(range(training.recipe.n_trees))
             self._trainings.append(training)
@@ -175,31 +178,14 @@ class Oddness:
         return voice
 
 
-def secret(parameters: Parameters) -> bytes:
-    """Return the key under which rows are drawn: the operator's, or one made of the seed."""
-    return parameters.key or np.random.RandomState(parameters.random_state).bytes(32)
+def _row_ids(sessions: pd.DataFrame, key: bytes) -> NDArray[np.uint64]:
+    """Return a token of each row's session, and of the event it is as of."""
+    from fraudlog.detecting.drawing import mix, tree_seed  # noqa: PLC0415 -- as above
 
-
-def owners_of(sessions: pd.DataFrame) -> pd.Series:
-    """Return whose each session is: its account, or else its address, or else nobody's but its own."""
-    owners = sessions["session_id"].astype("object")
-    for name in ("client_ip", "user"):
-        if name in sessions.columns:
-            owners = sessions[name].astype("object").fillna(owners)
-    return owners
-
-
-def owner_tokens(sessions: pd.DataFrame, key: bytes) -> NDArray[np.uint64]:
-    """Return a keyed token of each session's owner."""
-    from fraudlog.detecting.drawing import numbered, text_tokens  # noqa: PLC0415 -- scoring must not import pandas
-
-    code, texts = numbered(owners_of(sessions))
-    return text_tokens(texts, key, "owners")[code]
-
-
-def _ids(sessions: pd.DataFrame) -> pd.Series:
-    ids = sessions["session_id"]
-    return ids + ":" + sessions["checkpoint"].astype("str") if "checkpoint" in sessions.columns else ids
+    ids = entity_tokens(sessions, "session_id", key)
+    if "checkpoint" in sessions.columns:
+        ids = ids + sessions["checkpoint"].to_numpy(np.uint64)
+    return mix(ids, tree_seed(key, 0, "ids"))
 
 
 def _halves(tokens: NDArray[np.uint64]) -> NDArray[np.uint64]:
