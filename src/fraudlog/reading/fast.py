@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fraudlog.reading.layout import Layout, Part
     from fraudlog.reading.values import Row
 
-__all__ = ["Assembly", "FastTextReader", "Texts", "can_accelerate"]
+__all__ = ["Assembly", "FastTextReader", "Texts", "can_accelerate", "join_clients"]
 
 _INTERNED: Final = frozenset({"text", "address", "address_port", "address_before_port", "protocol", "forwarded"})
 _ACTION_OF: Final = {
@@ -211,10 +211,12 @@ class Texts:
         first, last = self.n_decoded, int(self.used[0])
         if first == last:
             return
-        arena = self.arena[: int(self.used[1])].tobytes() if last - first > 64 else self.arena
+        start = int(self.entries[first, 0])
+        fresh = self.arena[start : int(self.used[1])].tobytes()
         rows = self.entries[first:last].tolist()
-        for number, (at, length, slot) in enumerate(rows, start=first):
-            self.codes[number] = _code(bytes(arena[at : at + length]), slots[slot], interners)
+        self.codes[first:last] = [
+            _code(fresh[at - start : at - start + length], slots[slot], interners) for at, length, slot in rows
+        ]
         self.n_decoded = last
 
 
@@ -395,18 +397,7 @@ class Assembly:
             return peers if peers is not None else np.full(self.n_lines, -1, np.int32)
         nobody = np.full(self.n_lines, -1, np.int32)
         left, right = peers if peers is not None else nobody, codes.get(FORWARDED, nobody)
-        pairs, inverse = np.unique(
-            left.astype(np.int64) << 32 | (right.astype(np.int64) & 0xFFFFFFFF), return_inverse=True
-        )
-        addresses, headers = self.interners["client_ip"], self.interners[FORWARDED].values
-        clients = []
-        for pair in pairs.tolist():
-            peer, header = pair >> 32, (pair & 0xFFFFFFFF) - (1 << 32 if pair & 0x80000000 else 0)
-            client = reader.client(
-                addresses.values[peer] if peer >= 0 else None, headers[header] if header >= 0 else None
-            )
-            clients.append(addresses.code(client))
-        return np.array(clients, np.int32)[inverse]
+        return join_clients(left, right, self.interners, reader.client)
 
     def _spans(
         self, at: NDArray[np.int64], keep: NDArray[np.bool_] | None
@@ -436,6 +427,25 @@ class Assembly:
         return pa.Array.from_buffers(
             pa.string(), len(starts), [valid, pa.py_buffer(offsets), pa.py_buffer(data)], int(is_null.sum())
         )
+
+
+def join_clients(
+    peers: NDArray[np.int32],
+    headers: NDArray[np.int32],
+    interners: Interners,
+    client_of: Callable[[str | None, str | None], str | None],
+) -> NDArray[np.int32]:
+    """Return the codes of the clients behind peers and headers, found once for each pair."""
+    pairs, inverse = np.unique(
+        peers.astype(np.int64) << 32 | (headers.astype(np.int64) & 0xFFFFFFFF), return_inverse=True
+    )
+    addresses, texts = interners["client_ip"], interners[FORWARDED].values
+    clients = []
+    for pair in pairs.tolist():
+        peer, header = pair >> 32, (pair & 0xFFFFFFFF) - (1 << 32 if pair & 0x80000000 else 0)
+        client = client_of(addresses.values[peer] if peer >= 0 else None, texts[header] if header >= 0 else None)
+        clients.append(addresses.code(client))
+    return np.array(clients, np.int32)[inverse]
 
 
 def _kept(column: Any, keep: NDArray[np.bool_]) -> Any:  # noqa: ANN401 -- see `Chunk`
