@@ -172,6 +172,11 @@ def test_any_csv_reads_alike(data, stop):
     assert_equal_paths("csv", b"\n".join([stop.join((b"ts", b"ip", b"secret", b"url")), *rows, good]), OPTIONS[0])
 
 
+def test_a_header_that_can_not_be_read_is_a_reject_in_both():
+    """Found by the fuzzer: a carriage return in the header; the next line is the header then."""
+    assert_equal_paths("csv", b"ts,ip\r\0s\nts,ip,url\n1700000000,192.0.2.1,/a\n", OPTIONS[0])
+
+
 @pytest.mark.parametrize("name", ["w3c", "csv"])
 def test_a_header_is_carried_from_the_careful_reader(name, monkeypatch):
     """A source of unknown size begins with the careful reader; the compiled one goes on with its header."""

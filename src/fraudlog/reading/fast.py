@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from fraudlog.reading import kernel, variables
-from fraudlog.reading.columns import Chunk, Interners, Reject
+from fraudlog.reading.columns import Chunk, Interners, Reject, join_clients
 from fraudlog.reading.dropped import MORE, Dropped
 from fraudlog.reading.framing import LINE_LIMIT
 from fraudlog.reading.layout import FILLS
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fraudlog.reading.layout import Layout, Part
     from fraudlog.reading.values import Row
 
-__all__ = ["Assembly", "FastTextReader", "Texts", "can_accelerate", "join_clients"]
+__all__ = ["Assembly", "FastTextReader", "Texts", "can_accelerate"]
 
 _INTERNED: Final = frozenset({"text", "address", "address_port", "address_before_port", "protocol", "forwarded"})
 _ACTION_OF: Final = {
@@ -427,25 +427,6 @@ class Assembly:
         return pa.Array.from_buffers(
             pa.string(), len(starts), [valid, pa.py_buffer(offsets), pa.py_buffer(data)], int(is_null.sum())
         )
-
-
-def join_clients(
-    peers: NDArray[np.int32],
-    headers: NDArray[np.int32],
-    interners: Interners,
-    client_of: Callable[[str | None, str | None], str | None],
-) -> NDArray[np.int32]:
-    """Return the codes of the clients behind peers and headers, found once for each pair."""
-    pairs, inverse = np.unique(
-        peers.astype(np.int64) << 32 | (headers.astype(np.int64) & 0xFFFFFFFF), return_inverse=True
-    )
-    addresses, texts = interners["client_ip"], interners[FORWARDED].values
-    clients = []
-    for pair in pairs.tolist():
-        peer, header = pair >> 32, (pair & 0xFFFFFFFF) - (1 << 32 if pair & 0x80000000 else 0)
-        client = client_of(addresses.values[peer] if peer >= 0 else None, texts[header] if header >= 0 else None)
-        clients.append(addresses.code(client))
-    return np.array(clients, np.int32)[inverse]
 
 
 def _kept(column: Any, keep: NDArray[np.bool_]) -> Any:  # noqa: ANN401 -- see `Chunk`

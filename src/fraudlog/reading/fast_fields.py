@@ -46,6 +46,7 @@ class FastFieldsReader(FastValues, NamedValues):
         self.n_skipped, self.begin = self._read_header(block)
         names = self.careful.names
         if names is None or self.begin < 0 or (names is not self.mapped and not self._map()):
+            self.careful.columns.update(self.columns)
             chunk = self.careful.read_block(block)
             self.columns.update(self.careful.columns)
             return chunk
@@ -161,7 +162,8 @@ class FastCsvReader(FastFieldsReader, CsvReader):
     def _read_header(self, block: Block) -> tuple[int, int]:
         data, at, count = block.data, 0, 0
         while self.careful.names is None and (end := data.find(b"\n", at)) >= 0:
-            self.careful.read(data[at:end])
+            if isinstance(self.careful.read(data[at:end]), str):  # it names nothing: a reject, for the careful path
+                return count, -1
             at, count = end + 1, count + 1
         return count, at
 

@@ -11,16 +11,14 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pyarrow as pa
 
 from fraudlog.reading import kernel, kernel_values
-from fraudlog.reading.columns import Chunk, Interners, Reject
-from fraudlog.reading.fast import Texts, join_clients
+from fraudlog.reading.columns import Chunk, Interners, Reject, empty_column, finished, is_code, is_null, join_clients
+from fraudlog.reading.fast import Texts
 from fraudlog.reading.framing import LINE_LIMIT
 from fraudlog.reading.lines import LineReader, is_scalar
 from fraudlog.reading.reasons import BadValueError
 from fraudlog.reading.values import FORWARDED, READERS, TRUNCATED
-from fraudlog.schema import EVENTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,8 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FastValues", "Found"]
 
-_TYPES: Final = {column.name: column.type for column in EVENTS} | {FORWARDED: "category"}
-_DTYPES: Final[dict[str, Any]] = {"timestamp": np.int64, "int16": np.int16, "int64": np.int64, "float64": np.float64}
 _DIVISORS: Final = {"s": 1, "auto": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _LONGEST_S: Final = 1_000_000.0
 
@@ -167,12 +163,12 @@ class FastValues(LineReader):
         self.has = np.append(self.has, np.zeros(more, np.bool_))
         self.is_bad = np.append(self.is_bad, np.zeros(more, np.bool_))
         for name, known in self.by_column.items():
-            self.by_column[name] = np.append(known, _empty(name, more))
+            self.by_column[name] = np.append(known, empty_column(name, more))
 
     def _column(self, name: str) -> NDArray[Any]:
         """Return what each distinct value says of a column."""
         if name not in self.by_column:
-            self.by_column[name] = _empty(name, len(self.has))
+            self.by_column[name] = empty_column(name, len(self.has))
         return self.by_column[name]
 
     def _read_value(self, raw: bytes, slot: int, number: int) -> None:
@@ -196,8 +192,7 @@ class FastValues(LineReader):
             if name == TRUNCATED or (name == FORWARDED and not self.believes_headers):
                 continue
             fills.add(name)
-            is_text = _DTYPES.get(_TYPES[name]) is None
-            self._column(name)[number] = self.interners[name].code(str(filled)) if is_text else filled
+            self._column(name)[number] = self.interners[name].code(str(filled)) if is_code(name) else filled
 
     def _assemble(self, block: Block, found: Found) -> Chunk:
         state, bounds = found.state, found.bounds
@@ -252,18 +247,18 @@ class FastValues(LineReader):
             chosen = self._chosen(codes, by_step[at])
             column = self.record.steps[at][2].column
             if column and column in columns:
-                chosen = np.where(_is_null(columns[column]), chosen, nothing)
+                chosen = np.where(is_null(columns[column]), chosen, nothing)
             if self.is_bad[: nothing + 1].any():
                 state[self.is_bad[chosen]] = 1
             for name in sorted(self.fills.get(at, ())):
                 values = self._column(name)
-                values[nothing] = _empty(name, 1)[0]
+                values[nothing] = empty_column(name, 1)[0]
                 filled = values[chosen]
                 if name not in columns:
                     columns[name] = filled
                 else:
                     # an absolute URL names the host only where nothing else did (`values.read_url`)
-                    keeps = ~_is_null(columns[name]) if name == "host" else _is_null(filled)
+                    keeps = ~is_null(columns[name]) if name == "host" else is_null(filled)
                     columns[name] = np.where(keeps, columns[name], filled)
         if self.believes_headers:
             nobody = np.full(len(state), -1, np.int32)
@@ -285,32 +280,15 @@ class FastValues(LineReader):
     def _finish(
         self, name: str, values: NDArray[Any] | None, rows: list[Row], at: list[int], keep: NDArray[np.bool_]
     ) -> Any:  # noqa: ANN401 -- see `Chunk`
-        values = _empty(name, len(keep)) if values is None else values
-        dtype = _DTYPES.get(_TYPES[name])
-        if dtype is None:
+        values = empty_column(name, len(keep)) if values is None else values
+        if is_code(name):
             code = self.interners[name].code
             values[at] = [code(None if row.get(name) is None else str(row[name])) for row in rows]
-            kept = values[keep].astype(np.int32)
-            if _TYPES[name] == "string":
-                return pa.array(self.interners[name].values, pa.string()).take(pa.array(kept, mask=kept < 0))
-            return kept
-        empty = np.nan if dtype is np.float64 else -1
-        values[at] = [row.get(name, empty) for row in rows]
-        kept = values[keep]
-        return kept.astype(dtype), _is_null(kept)
-
-
-def _empty(name: str, count: int) -> NDArray[Any]:
-    dtype = _DTYPES.get(_TYPES[name])
-    if dtype is None:
-        return np.full(count, -1, np.int32)
-    return np.full(count, np.nan) if dtype is np.float64 else np.full(count, -1, np.int64)
+        else:
+            empty = np.nan if values.dtype == np.float64 else -1
+            values[at] = [row.get(name, empty) for row in rows]
+        return finished(name, values[keep], self.interners)
 
 
 def _is_held(values: NDArray[Any]) -> bool:
-    return bool((~_is_null(values)).any())
-
-
-def _is_null(values: NDArray[Any]) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = np.isnan(values) if values.dtype == np.float64 else values < 0
-    return found
+    return bool((~is_null(values)).any())

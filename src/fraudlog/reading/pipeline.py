@@ -1,7 +1,7 @@
 """Blocks to chunks: which reader, and on how many threads.
 
 Small logs go through the careful path, since loading the accelerator costs half a second. Large ones go through
-compiled code where the extra ``fast`` (Numba) is installed, else through NumPy. All give the same result.
+compiled code where the extra ``fast`` (Numba) is installed. Both give the same result.
 """
 
 from __future__ import annotations
