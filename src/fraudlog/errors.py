@@ -8,6 +8,7 @@
     │   └── SchemaError           3   a table lacks a column, or holds another type than the schema says
     ├── ConfigError               2   a parameter or key is out of range
     ├── NotFittedError            2   a detector is asked to score before it has learnt
+    ├── PrivacyError              2   what was asked is against the privacy policy: purpose, version, retention, k
     ├── ModelError                5   a model file is damaged, hostile, or of another schema
     └── OutputError               6   a result can't be written; what stood there before still does
 
@@ -32,6 +33,7 @@ __all__ = [
     "ModelError",
     "NotFittedError",
     "OutputError",
+    "PrivacyError",
     "SchemaError",
 ]
 
@@ -94,6 +96,12 @@ class ConfigError(FraudlogError, ValueError):
 
 class NotFittedError(FraudlogError, ValueError):
     """A detector was asked to score before `fit` or `load`."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class PrivacyError(FraudlogError):
+    """What was asked is not what the data was collected for, or not any more."""
 
     exit_code: ClassVar[int] = 2
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fraudlog.errors import InputError, OutputError
-from fraudlog.privacy import Pseudonyms, shield
+from fraudlog.privacy import Pseudonyms, closed, shield
 from fraudlog.schema import DECISIONS, EVENTS, REJECTED, SCORES, SESSIONS, Column, to_arrow, to_pandas
 from fraudlog.sessions import FEATURES
 
@@ -79,11 +79,14 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_tables(
-    folder: Path, tables: Mapping[str, pd.DataFrame | pa.Table], summary: Mapping[str, Any], pseudonyms: Pseudonyms
+    folder: Path,
+    tables: Mapping[str, pd.DataFrame | pa.Table],
+    summary: Mapping[str, Any],
+    pseudonyms: Pseudonyms | None = None,
 ) -> None:
     """Write the tables of a scored log as Parquet, and its summary as JSON.
 
-    No raw address, account or token reaches the disk, nor a temporary file: each table is shielded first.
+    The schema is closed: a column it lacks is not written.
 
     Parameters
     ----------
@@ -93,10 +96,12 @@ def write_tables(
         By the names of `TABLES`.
     summary : mapping
         JSON-ready.
-    pseudonyms : Pseudonyms
+    pseudonyms : Pseudonyms, optional
+        For tables with raw values; those of a log that was read with a `Shield` need none.
     """
     for name, frame in tables.items():
-        table = shield(to_arrow(frame, TABLES[name]), TABLES[name], pseudonyms)
+        table = to_arrow(frame, TABLES[name])
+        table = closed(table, TABLES[name]) if pseudonyms is None else shield(table, TABLES[name], pseudonyms)
         pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
     (folder / "summary.json").write_text(json.dumps(summary, indent=1, allow_nan=False), encoding="utf-8")
 
