@@ -9,6 +9,9 @@
     ├── ConfigError               2   a parameter or key is out of range
     ├── NotFittedError            2   a detector is asked to score before it has learnt
     ├── PrivacyError              2   what was asked is against the privacy policy: purpose, version, retention, k
+
+
+    ├── LockError                 4   another process writes to the same store
     ├── ModelError                5   a model file is damaged, hostile, or of another schema
     └── OutputError               6   a result can't be written; what stood there before still does
 
@@ -30,6 +33,7 @@ __all__ = [
     "FormatError",
     "FraudlogError",
     "InputError",
+    "LockError",
     "ModelError",
     "NotFittedError",
     "OutputError",
@@ -104,6 +108,22 @@ class PrivacyError(FraudlogError):
     """What was asked is not what the data was collected for, or not any more."""
 
     exit_code: ClassVar[int] = 2
+
+
+class LockError(FraudlogError):
+    """Another process writes to the same store.
+
+    Attributes
+    ----------
+    path : str
+        The store as the caller named it.
+    """
+
+    exit_code: ClassVar[int] = 4
+
+    def __init__(self, message: str, *, path: str | os.PathLike[str] = "") -> None:
+        super().__init__(message)
+        self.path = os.fspath(path)
 
 
 class ModelError(FraudlogError):
