@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Words = NDArray[np.uint64]
 
-__all__ = ["Pseudonyms", "derive_key", "encrypt_addresses"]
+__all__ = ["Pseudonyms", "derive_key", "encrypt_addresses", "last_bits", "padded_prefix"]
 
 _CHUNK: Final = 4096
 _ONE: Final = np.uint64(1)
@@ -88,8 +88,8 @@ def _encrypt(numbers: Sequence[int], first: int, key: bytes) -> tuple[Words, Wor
     lengths = range(first, 128)
     blocks = np.empty((len(lengths), len(numbers), 2), ">u8")
     for row, length in enumerate(lengths):
-        blocks[row, :, 0], blocks[row, :, 1] = _padded_prefix(high, low, length)
-    flips = _last_bits(blocks, key[:16]) ^ _last_bits(blocks, key[16:])
+        blocks[row, :, 0], blocks[row, :, 1] = padded_prefix(high, low, length)
+    flips = last_bits(blocks, key[:16]) ^ last_bits(blocks, key[16:])
     for row, length in enumerate(lengths):
         bit = np.uint64((127 - length) % 64)
         if length < 64:
@@ -99,7 +99,7 @@ def _encrypt(numbers: Sequence[int], first: int, key: bytes) -> tuple[Words, Wor
     return high, low
 
 
-def _padded_prefix(high: Words, low: Words, length: int) -> tuple[Words, Words]:
+def padded_prefix(high: Words, low: Words, length: int) -> tuple[Words, Words]:
     """Return the first `length` bits of each address, right-aligned in 128 bits, with a 1 before them."""
     shift = 128 - length
     if shift == 128:
@@ -114,7 +114,8 @@ def _padded_prefix(high: Words, low: Words, length: int) -> tuple[Words, Words]:
     return upper | _ONE << np.uint64(length - 64), lower
 
 
-def _last_bits(blocks: NDArray[np.uint64], key: bytes) -> Words:
+def last_bits(blocks: NDArray[np.uint64], key: bytes) -> Words:
+    """Return the last bit of each block's AES."""
     # ECB is right here: the draft asks for the bare block cipher, one block a prefix.
     encryptor = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305
     data = np.frombuffer(encryptor.update(blocks.tobytes()), np.uint8).reshape(*blocks.shape[:2], 16)
@@ -163,6 +164,11 @@ class Pseudonyms:
             .lower()
             for value in values
         ]
+
+    @property
+    def key_id(self) -> str:
+        """What a table says about its key: 16 hex digits that tell keys apart, and nothing else."""
+        return derive_key(self._key, "key id", 8).hex()
 
     @property
     def session_key(self) -> bytes:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fraudlog.errors import InputError, OutputError
-from fraudlog.privacy import Pseudonyms, shield
+from fraudlog.privacy import Pseudonyms, marks, shield
 from fraudlog.schema import DECISIONS, EVENTS, REJECTED, SCORES, SESSIONS, Column, to_arrow, to_pandas
 from fraudlog.sessions import FEATURES
 
@@ -114,8 +114,15 @@ def read_tables(folder: Path, *names: str) -> tuple[dict[str, pd.DataFrame], dic
     if lacking:
         raise InputError(f"{folder}: lacks {lacking[0]}; run `fraudlog score LOG --out {folder}`", source=folder)
     try:
-        tables = {name: to_pandas(pq.read_table(folder / f"{name}.parquet")) for name in names}
+        tables = {name: _read(folder / f"{name}.parquet") for name in names}
         summary: dict[str, Any] = json.loads((folder / "summary.json").read_text("utf-8"))
     except (OSError, pa.ArrowInvalid, ValueError):
         raise InputError(f"{folder}: a table is damaged; run `fraudlog score` again", source=folder) from None
     return tables, summary
+
+
+def _read(path: Path) -> pd.DataFrame:
+    table = pq.read_table(path)
+    frame = to_pandas(table)
+    frame.attrs |= marks(table)
+    return frame
