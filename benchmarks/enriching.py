@@ -28,7 +28,7 @@ from device_detector import DeviceDetector
 
 import agent_corpora
 from fraudlog.enriching import CountryRanges, Enricher, GeoDatabase, NetworkLists, read_agent, read_endpoint
-from fraudlog.enriching.addresses import parse_addresses
+from fraudlog.privacy.addresses import parse_addresses
 from fraudlog.enriching.languages import read_language
 
 if TYPE_CHECKING:

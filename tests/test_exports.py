@@ -210,7 +210,7 @@ def test_records_say_what_they_hold_for():
     }  # fmt: skip
 
 
-# --- nothing a client wrote reaches a list -------------------------------------------------------------------------------
+# --- nothing a client wrote reaches a list ---
 
 _NET = r"(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f:]+)(?:/\d{1,3})?"
 _TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
@@ -328,7 +328,6 @@ def _planted(victims, attackers, draw):
         header = forged + attacker if through_proxy else (forged.rstrip(", ") or "-")
         peer = "192.0.2.1" if through_proxy else attacker
         second = f"{i // 3600 % 24:02d}:{i // 60 % 60:02d}:{i % 60:02d}"
-        lines.append(
-            f'{peer} - {user} [01/Jan/2026:{second} +0000] "GET {path} HTTP/1.1" 404 0 "{referrer}" "{agent}" "{header}"'
-        )
+        request = f'"GET {path} HTTP/1.1" 404 0 "{referrer}" "{agent}" "{header}"'
+        lines.append(f"{peer} - {user} [01/Jan/2026:{second} +0000] {request}")
     return "\n".join(lines) + "\n"

@@ -107,7 +107,7 @@ def ask(port, client):
     request = urllib.request.Request(f"http://127.0.0.1:{port}/", headers={"X-Client": client})
     for _ in range(100):
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
+            with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 -- our own server
                 return answer.status, answer.headers["X-Verdict"]
         except urllib.error.HTTPError as error:
             with error:
@@ -166,7 +166,7 @@ def test_other_readers_of_the_plain_ones(found):
     assert as_json == list(csv.DictReader(io.StringIO(EXPORTS["crowdsec-csv"].render(found))))
 
 
-# --- CrowdSec: a local API of our own, on a free port, in a folder of the test ------------------------------------------
+# --- CrowdSec: a local API of our own, on a free port, in a folder of the test ---
 
 _CROWDSEC = """
 common: {{daemonize: false, log_media: stdout, log_level: warning, working_dir: .}}

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive_enriching
-from fraudlog.enriching.addresses import parse_addresses
+from fraudlog.privacy.addresses import parse_addresses
 from fraudlog.enriching.networks import IP_CLASSES, NETWORK_COLUMNS, NetworkLists, read_address, read_addresses
 from fraudlog.enriching.ranges import RangeTable, read_networks
 from fraudlog.errors import ConfigError, InputError

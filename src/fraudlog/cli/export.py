@@ -93,7 +93,7 @@ class _Source:
 
 
 def _reidentifier(folder: Path, key_file: Path | None, purpose: str) -> Reidentifier:
-    from fraudlog.privacy import Reidentifier, default_key_file, load_key
+    from fraudlog.privacy import Pseudonyms, Reidentifier, default_key_file, load_key
 
     wanted = key_file or default_key_file()
     if "FRAUDLOG_KEY" not in os.environ and not wanted.exists():
@@ -101,7 +101,7 @@ def _reidentifier(folder: Path, key_file: Path | None, purpose: str) -> Reidenti
         raise ConfigError(
             f"the key file {wanted} is not there; give the one the tables were written with", parameter="key"
         )
-    return Reidentifier(load_key(wanted, outside=folder), purpose, _trail(folder / "audit.jsonl"))
+    return Reidentifier(Pseudonyms(load_key(wanted, outside=folder)), purpose, _trail(folder / "audit.jsonl"))
 
 
 def _trail(path: Path) -> Callable[[Mapping[str, Any]], None]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 import pyarrow as pa
 
-from fraudlog.enriching.addresses import parse_addresses
+from fraudlog.privacy.addresses import parse_addresses
 from fraudlog.enriching.distinct import CATEGORY, FactTable
 from fraudlog.errors import ConfigError, InputError
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
-from fraudlog.enriching.addresses import parse_addresses, prefixes
+from fraudlog.privacy.addresses import parse_addresses, prefixes
 from fraudlog.enriching.ranges import RangeTable, read_networks
 from fraudlog.errors import ConfigError
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from fraudlog.enriching.addresses import Addresses
+    from fraudlog.privacy.addresses import Addresses
     from fraudlog.enriching.ranges import Network
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 from fraudlog.privacy.keys import default_key_file, load_key
 from fraudlog.privacy.pseudonyms import Pseudonyms, derive_key
-from fraudlog.privacy.revealing import Reidentifier
-from fraudlog.privacy.shield import marks, shield
+from fraudlog.privacy.revealing import Reidentifier, marked, marks
+from fraudlog.privacy.shield import shield
 
-__all__ = ["Pseudonyms", "Reidentifier", "default_key_file", "derive_key", "load_key", "marks", "shield"]
+__all__ = ["Pseudonyms", "Reidentifier", "default_key_file", "derive_key", "load_key", "marked", "marks", "shield"]

@@ -2,69 +2,41 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from fraudlog.errors import ConfigError, SchemaError
-from fraudlog.privacy.pseudonyms import Pseudonyms, derive_key, last_bits, padded_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from numpy.typing import NDArray
+    import pyarrow as pa
 
-    Words = NDArray[np.uint64]
+    from fraudlog.privacy.pseudonyms import Pseudonyms
 
-__all__ = ["Reidentifier", "decrypt_addresses"]
+__all__ = ["KEY_MARK", "Reidentifier", "marked", "marks"]
 
-_LOW: Final = (1 << 64) - 1
+KEY_MARK: Final = "fraudlog_key"
+"""Under which a table on a disk names its key's id, in the place where pandas keeps a frame's ``attrs``."""
+
+_ATTRS: Final = b"PANDAS_ATTRS"
 
 
-def decrypt_addresses(addresses: Sequence[str], key: bytes) -> list[str]:
-    """Turn ipcrypt-pfx pseudonyms back into the addresses they stand for.
+def marked(table: pa.Table, key_id: str) -> pa.Table:
+    """Return `table` with a note in its metadata that its pseudonyms are of one key.
 
-    Parameters
-    ----------
-    addresses : sequence of str
-        As from `fraudlog.privacy.pseudonyms.encrypt_addresses`.
-    key : bytes
-        The 32 bytes they were made with.
-
-    Returns
-    -------
-    list of str
-        Another key gives other addresses, not an error: compare ``Pseudonyms.key_id`` first.
-
-    Notes
-    -----
-    Bit n of an address was flipped by a function of the n bits before it, so bits come back one after the other, those
-    of all addresses at once (draft-denis-ipcrypt, ipcrypt-pfx).
+    Read back, by fraudlog or by ``pandas.read_parquet``, the frame's ``attrs`` say so: a pseudonym looks like an
+    address, and without the note somebody would take it for one.
     """
-    parsed = [ip_address(address) for address in addresses]
-    result: list[str] = [""] * len(parsed)
-    for kind, first in ((IPv4Address, 96), (IPv6Address, 0)):
-        rows = [row for row, address in enumerate(parsed) if isinstance(address, kind)]
-        numbers = [int(parsed[row]) | (0xFFFF << 32 if first else 0) for row in rows]
-        high = np.array([number >> 64 for number in numbers], np.uint64)
-        low = np.array([number & _LOW for number in numbers], np.uint64)
-        for length in range(first, 128) if rows else ():
-            _decrypt_bit(high, low, length, key)
-        for row, upper, lower in zip(rows, high.tolist(), low.tolist(), strict=True):
-            number = upper << 64 | lower
-            result[row] = str(IPv4Address(number & 0xFFFFFFFF) if first else IPv6Address(number))
-    return result
+    return table.replace_schema_metadata({_ATTRS: json.dumps({KEY_MARK: key_id})})
 
 
-def _decrypt_bit(high: Words, low: Words, length: int, key: bytes) -> None:
-    """Turn bit `length` back, counted from the left, in place; those before it are plain already."""
-    blocks = np.empty((1, len(high), 2), ">u8")
-    blocks[0, :, 0], blocks[0, :, 1] = padded_prefix(high, low, length)
-    flip = (last_bits(blocks, key[:16]) ^ last_bits(blocks, key[16:]))[0]
-    half = high if length < 64 else low
-    half ^= flip << np.uint64((127 - length) % 64)
+def marks(table: pa.Table) -> dict[str, Any]:
+    """Return what `marked` noted, for a frame's ``attrs``; empty for other tables."""
+    found: dict[str, Any] = json.loads((table.schema.metadata or {}).get(_ATTRS, b"{}"))
+    return found
 
 
 class Reidentifier:
@@ -72,8 +44,8 @@ class Reidentifier:
 
     Parameters
     ----------
-    key : bytes
-        The secret of the pseudonyms, 32 bytes.
+    pseudonyms : Pseudonyms
+        Of the key they were made with.
     purpose : str
         What for, as the record of it will say.
     audit : callable
@@ -82,26 +54,20 @@ class Reidentifier:
     Examples
     --------
     >>> from fraudlog.privacy import Pseudonyms
-    >>> key = bytes(range(32))
-    >>> hidden = Pseudonyms(key).addresses(["203.0.113.9", "203.0.113.0/24"])
-    >>> trail = []
-    >>> Reidentifier(key, "export to nginx-geo", trail.append)(hidden)
-    ['203.0.113.9', '203.0.113.0/24']
-    >>> trail[0]["action"], trail[0]["values"], trail[0]["purpose"]
-    ('reidentify', 2, 'export to nginx-geo')
+    >>> names, trail = Pseudonyms(bytes(range(32))), []
+    >>> hidden = names.addresses(["203.0.113.0/24", "2001:db8::/64"])
+    >>> Reidentifier(names, "export as nginx-geo", trail.append)(hidden)
+    ['203.0.113.0/24', '2001:db8::/64']
+    >>> trail[0]["event"], trail[0]["values"], trail[0]["purpose"]
+    ('reidentify', 2, 'export as nginx-geo')
     """
 
-    def __init__(self, key: bytes, purpose: str, audit: Callable[[Mapping[str, Any]], object]) -> None:
-        self._key = key
+    def __init__(self, pseudonyms: Pseudonyms, purpose: str, audit: Callable[[Mapping[str, Any]], object]) -> None:
+        self._pseudonyms = pseudonyms
         self._purpose = purpose
         self._audit = audit
 
-    @property
-    def key_id(self) -> str:
-        """Which key it holds."""
-        return Pseudonyms(self._key).key_id
-
-    def check(self, made_with: object) -> None:
+    def check(self, made_with: str | None) -> None:
         """Refuse pseudonyms of another key: they would turn into addresses of people who did nothing.
 
         Raises
@@ -109,7 +75,7 @@ class Reidentifier:
         ConfigError
             If `made_with`, the key's id that a table names, is another.
         """
-        if made_with != self.key_id:
+        if made_with != self._pseudonyms.key_id:
             raise ConfigError(
                 "the key is not the one these tables were written with, so their addresses can't be turned back; give "
                 "the right one with --key-file or FRAUDLOG_KEY",
@@ -126,19 +92,19 @@ class Reidentifier:
         """
         self._audit(
             {
-                "action": "reidentify",
+                "event": "reidentify",
                 "at": datetime.now(UTC).isoformat(timespec="seconds"),
                 "purpose": self._purpose,
                 "values": len(values),
-                "key_id": self.key_id,
+                "key_id": self._pseudonyms.key_id,
             }
         )
         parts = [value.partition("/") for value in values]
-        try:
-            plain = decrypt_addresses([address for address, _, _ in parts], derive_key(self._key, "ip"))
-        except ValueError:  # its message would name the value
-            raise SchemaError("a pseudonym to turn back is no address; is the table damaged?") from None
+        plain: list[str | None] = [*self._pseudonyms.reveal([address for address, _, _ in parts])]
+        if None in plain:
+            raise SchemaError(f"value {plain.index(None)} to turn back is no address; is the table damaged?")
         return [
-            str(ip_network(f"{address}/{length}", strict=False)) if slash else address
+            # The bits behind the prefix were cut off after they were encrypted; what they turn into says nothing.
+            str(ip_network(f"{address}/{length}", strict=False)) if slash else str(address)
             for address, (_, slash, length) in zip(plain, parts, strict=True)
         ]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -13,12 +12,7 @@ if TYPE_CHECKING:
     from fraudlog.privacy.pseudonyms import Pseudonyms
     from fraudlog.schema import Column
 
-__all__ = ["KEY_MARK", "marks", "shield"]
-
-KEY_MARK: Final = "fraudlog_key"
-"""Under which a shielded table names its key's id, in the place where pandas keeps a frame's ``attrs``."""
-
-_ATTRS: Final = b"PANDAS_ATTRS"
+__all__ = ["shield"]
 
 
 def shield(table: pa.Table, columns: Iterable[Column], pseudonyms: Pseudonyms) -> pa.Table:
@@ -34,19 +28,11 @@ def shield(table: pa.Table, columns: Iterable[Column], pseudonyms: Pseudonyms) -
     Returns
     -------
     pyarrow.Table
-        Dictionaries rebuilt from the values that are left. Its metadata says of which key its pseudonyms are:
-        read back, by fraudlog or by ``pandas.read_parquet``, the frame's ``attrs`` say so.
+        Dictionaries rebuilt from the values that are left.
     """
     kept = [column for column in columns if column.name in table.column_names]
     arrays = [_treated(table.column(column.name), column, pseudonyms) for column in kept]
-    mark = {_ATTRS: json.dumps({KEY_MARK: pseudonyms.key_id})}
-    return pa.table(arrays, names=[column.name for column in kept]).replace_schema_metadata(mark)
-
-
-def marks(table: pa.Table) -> dict[str, Any]:
-    """Return what `shield` left in a table's metadata, for a frame's ``attrs``; empty for other tables."""
-    found: dict[str, Any] = json.loads((table.schema.metadata or {}).get(_ATTRS, b"{}"))
-    return found
+    return pa.table(arrays, names=[column.name for column in kept])
 
 
 def _treated(values: pa.ChunkedArray, column: Column, pseudonyms: Pseudonyms) -> pa.ChunkedArray:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from fraudlog.reading import kernel
 from fraudlog.reading.columns import Chunk, Interners, Reject
+from fraudlog.reading.dropped import MORE, Dropped
 from fraudlog.reading.framing import LINE_LIMIT
 from fraudlog.reading.lines import Options, TextReader
 from fraudlog.reading.reasons import BadValueError
@@ -38,6 +39,7 @@ _ACTION_OF: Final = {
     "request_url": "request_url",
     "uri": "uri",
 }
+_DROPPING: Final = ("drop", "digits")
 _DIVISORS: Final = {"s": 1, "auto": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _CAREFUL: Final = -2
 _TABLE: Final = 1 << 16
@@ -74,6 +76,7 @@ def can_accelerate(layout: Layout) -> bool:
         and len(columns) == len(set(columns))
         and len(composite) == 1
         and not filled
+        and sum(action in _DROPPING for action in actions) <= kernel.MORE_BIT
     )
 
 
@@ -95,6 +98,7 @@ class _Program:
         self.slots: list[_Slot] = []
         self.numbers: dict[str, int] = {}
         self.floats: dict[str, int] = {}
+        self.dropped: list[str] = []
         matcher = reader.matchers[0]
         for index, part in enumerate(layout.parts):
             action = str(_action(part))
@@ -106,6 +110,9 @@ class _Program:
                 slot = self.floats.setdefault(column, len(self.floats))
             elif action in ("status", "count", "clf_time", "iso_time"):
                 slot = self.numbers.setdefault(column, len(self.numbers))
+            elif action in _DROPPING:
+                slot = len(self.dropped)
+                self.dropped.append(part.name)
             stop = layout.following(index)
             mode = {"quoted": "quoted", "bracketed": "bracketed"}.get(part.enclosure, "bare" if stop else "last")
             if mode == "bare" and part.variable.is_free:
@@ -257,12 +264,13 @@ class FastTextReader(TextReader):
             "spans": np.full((4, n_lines), -1, np.int32),
             "bounds": np.zeros((n_lines, 2), np.int64),
             "state": np.zeros(n_lines, np.uint8),
+            "dropped": np.zeros(n_lines, np.int64),
         }
         progress = np.zeros(2, np.int64)
         while not kernel.read_lines(
             self.buffer, size, program.rows, program.literals, program.options, texts.seed, found["codes"],
             found["numbers"], found["floats"], found["spans"], found["bounds"], found["state"],
-            texts.hashes, texts.ids, texts.entries, texts.arena, texts.recent, texts.used, progress,
+            found["dropped"], texts.hashes, texts.ids, texts.entries, texts.arena, texts.recent, texts.used, progress,
         ):  # fmt: skip
             texts.grow()
         return found
@@ -303,8 +311,19 @@ class Assembly:
         n_blank = self.n_lines - int(keep.sum()) - len(self.rejects)
         return Chunk(
             self.block.source, numbers if is_all else numbers[keep], columns, self.interners, self.rejects,
-            self.n_lines, n_blank,
+            self.n_lines, n_blank, self._dropped(),
         )  # fmt: skip
+
+    def _dropped(self) -> dict[str, int]:
+        """Count the values without a column, by name."""
+        counted = Dropped(self.reader.careful.take_dropped())
+        bits = self.found["dropped"][self.state == 0]
+        if bits.any():
+            for bit, name in [*enumerate(self.reader.program.dropped), (kernel.MORE_BIT, MORE)]:
+                count = int(np.count_nonzero(bits & (1 << bit)))
+                if count:
+                    counted.add(name, count)
+        return counted
 
     def _codes(self) -> dict[str, NDArray[np.int32]]:
         """Turn numbers of strings into codes of columns; a line with a value in doubt goes to the careful path."""

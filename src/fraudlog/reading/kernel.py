@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-__all__ = ["ACTIONS", "MODES", "PAD", "gather", "load", "read_lines", "rehash"]
+__all__ = ["ACTIONS", "MODES", "MORE_BIT", "PAD", "gather", "load", "read_lines", "rehash"]
 
 PAD: Final = 64
 """Bytes that must be readable behind a buffer."""
@@ -48,6 +48,7 @@ ACTIONS: Final = {
 }
 """What is done with a value."""
 
+MORE_BIT: Final = 62
 _LIMIT: Final = 64 << 10
 _ONES: Final = np.uint64(0x0101010101010101)
 _TOPS: Final = np.uint64(0x8080808080808080)
@@ -166,6 +167,16 @@ def _find_space(buffer: Bytes, position: int) -> int:
     while True:
         byte = _byte(buffer, position)
         if byte == 32 or 9 <= byte <= 13 or byte == 34:
+            return position
+        position += 1
+
+
+@_jit
+def _blank_end(buffer: Bytes, position: int) -> int:
+    """Return where something other than white space comes, or the line's end."""
+    while True:
+        byte = _byte(buffer, position)
+        if byte == 10 or (byte != 32 and (byte < 9 or byte > 13)):
             return position
         position += 1
 
@@ -479,8 +490,6 @@ def _put_number(
         amount = _duration(buffer, first, last, divisor)
         floats[slot, line] = np.nan if amount < 0 else amount
         return amount > -2.0
-    if action == 9:
-        return _count(buffer, first, last) >= 0
     value = np.int64(-2)
     if action == 2 and last - first == 3:
         value = _count(buffer, first, last)
@@ -511,6 +520,7 @@ def read_lines(
     spans: NDArray[np.int32],
     bounds: NDArray[np.int64],
     state: NDArray[np.uint8],
+    dropped: NDArray[np.int64],
     hashes: NDArray[np.uint64],
     ids: NDArray[np.int32],
     entries: NDArray[np.int64],
@@ -539,6 +549,8 @@ def read_lines(
     bounds : int64 array of shape (n_lines, 2)
     state : uint8 array of shape (n_lines,)
         0 read, 1 for the careful path.
+    dropped : int64 array of shape (n_lines,)
+        A bit for each value without a column that stands there, `MORE_BIT` for what follows the tail.
     hashes, ids, entries, arena, recent, used
         The table of strings, see `_intern`.
     progress : int64 array
@@ -554,6 +566,7 @@ def read_lines(
     while position < size:
         start = position
         ok = _byte(buffer, position) != 0
+        left = np.int64(0)
         for part in range(n_parts):
             if not ok or not _matches(buffer, position, literals, program[part, 0], program[part, 1]):
                 ok = False
@@ -605,22 +618,29 @@ def read_lines(
                         progress[0], progress[1] = line, start
                         return False
                     codes[options[1], line], codes[options[2], line] = method, protocol
-            elif action != 0:
+            elif action == 0:
+                if last > first and not (last == first + 1 and _byte(buffer, first) == 45):
+                    left |= np.int64(1) << program[part, 5]
+            elif action == 9:
+                ok = _count(buffer, first, last) >= 0
+                left |= np.int64(1) << program[part, 5]
+            else:
                 ok = _put_number(buffer, first, last, action, program[part, 5], program[part, 6], numbers, floats, line)
         if ok:
             ok = _matches(buffer, position, literals, program[n_parts, 0], program[n_parts, 1])
             position += program[n_parts, 1] if ok else 0
         if ok and options[0] != 0 and (_byte(buffer, position) == 32 or _byte(buffer, position) == 9):
-            position = _seek(buffer, position, size, 10)
-        while 9 <= _byte(buffer, position) <= 13 or _byte(buffer, position) == 32:
-            if _byte(buffer, position) == 10:
-                break
-            position += 1
+            position = _blank_end(buffer, position)
+            if _byte(buffer, position) != 10:
+                left |= np.int64(1) << MORE_BIT
+                position = _seek(buffer, position, size, 10)
+        position = _blank_end(buffer, position)
         if _byte(buffer, position) != 10:
             ok = False
             position = _seek(buffer, position, size, 10)
         bounds[line, 0], bounds[line, 1] = start, position
         state[line] = 0 if ok and position - start <= _LIMIT else 1
+        dropped[line] = left
         position += 1
         line += 1
     progress[0], progress[1] = line, position

@@ -118,6 +118,11 @@ class Layout:
         pattern += [re.escape(self.tail), rb"(?:[ \t].*)?" if self.is_open else b"", rb"\s*"]
         return re.compile(b"".join(pattern), re.DOTALL)
 
+    def has_more(self, match: re.Match[bytes]) -> bool:
+        """Tell whether anything but blanks stands behind the last value and the tail."""
+        end = match.end(len(self.parts))
+        return end >= 0 and bool(match.string[end + len(self.parts[-1].close) + len(self.tail) :].strip())
+
     @cached_property
     def columns(self) -> frozenset[str]:
         """Columns of events that the layout can fill."""

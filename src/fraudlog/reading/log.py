@@ -60,6 +60,9 @@ class Summary:
         Events of which a value was cut.
     problems : dict of str to str
         Source and what was wrong with it as a whole: a cut archive, a file that is no log.
+    dropped : dict of str to int
+        Name of a field that no column takes, and the number of events in which it had a value. ``(more)`` is what
+        stood behind the last field of a text format, ``(other)`` what has no plain name.
     """
 
     sources: tuple[str, ...]
@@ -73,6 +76,7 @@ class Summary:
     last: datetime | None = None
     truncated: int = 0
     problems: dict[str, str] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
 
     @property
     def reject_share(self) -> float:
@@ -341,6 +345,7 @@ class _Run:
             last,
             pc.sum(table["is_truncated"]).as_py() or 0,
             dict(self.problems),
+            _dropped(chunks),
         )
         return ParsedLog(table, rejected_table(chunks), summary)
 
@@ -367,6 +372,13 @@ def _zone(timezone: str | tzinfo) -> tzinfo:
         return UTC if timezone == "UTC" else ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError):
         raise ConfigError(f"timezone {timezone!r} is not a name of the tz database", parameter="timezone") from None
+
+
+def _dropped(chunks: Iterable[Chunk]) -> dict[str, int]:
+    counted = Counter[str]()
+    for chunk in chunks:
+        counted.update(chunk.dropped)
+    return dict(sorted(counted.items()))
 
 
 def _range(table: pa.Table) -> tuple[datetime | None, datetime | None]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fraudlog.errors import InputError, OutputError
-from fraudlog.privacy import Pseudonyms, marks, shield
+from fraudlog.privacy import Pseudonyms, marked, marks, shield
 from fraudlog.schema import DECISIONS, EVENTS, REJECTED, SCORES, SESSIONS, Column, to_arrow, to_pandas
 from fraudlog.sessions import FEATURES
 
@@ -97,7 +97,7 @@ def write_tables(
     """
     for name, frame in tables.items():
         table = shield(to_arrow(frame, TABLES[name]), TABLES[name], pseudonyms)
-        pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
+        pq.write_table(marked(table, pseudonyms.key_id), folder / f"{name}.parquet", compression="zstd")
     (folder / "summary.json").write_text(json.dumps(summary, indent=1, allow_nan=False), encoding="utf-8")
 
 

@@ -284,13 +284,13 @@ class _Part:
         facts, first = self.facts, self.starts[session]
         ids = pa.array(self.segments.ids(self.all_facts, self.sessions, self.settings.key), pa.string())
         columns: dict[str, pa.Array] = {"session_id": ids.take(pa.array(session))}
-        for name in ("client_ip", "ip_prefix", "user", "profile", "user_agent", "source"):
+        for name in (column.name for column in SESSIONS if column.name in facts.text):
             rows = self._first_user(first, ends) if name == "user" else first
             columns[name] = facts.text[name].take(rows).array()
+        columns["asn"] = _nullable(facts.numbers["asn"][first])
         columns["start"] = pa.array(facts.time[first]).cast(pa.timestamp("us", "UTC"))
         columns["end"] = pa.array(facts.time[ends]).cast(pa.timestamp("us", "UTC"))
-        line = facts.line[first]
-        columns["first_line"] = pa.array(line, mask=line == NULL)
+        columns["first_line"] = _nullable(facts.line[first])
         columns["piece"] = pa.array(self.segments.piece[self.sessions][session])
         return {column.name: columns[column.name] for column in SESSIONS}
 
@@ -301,6 +301,10 @@ class _Part:
         place = np.searchsorted(is_known, first)
         found = is_known[np.minimum(place, len(is_known) - 1)]
         return np.where((found >= first) & (found <= ends), found, first)
+
+
+def _nullable(numbers: NDArray[np.int64]) -> pa.Array:
+    return pa.array(numbers, mask=numbers == NULL)
 
 
 def _with_functions(table: pa.Table, definition: Definition) -> pa.Table:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from fraudlog.deciding.exports.networks import never_exported, parse_allowed
 from fraudlog.deciding.policy import VERDICTS
 from fraudlog.errors import ConfigError, SchemaError
-from fraudlog.privacy.shield import KEY_MARK
+from fraudlog.privacy.revealing import KEY_MARK
 from fraudlog.schema import DECISIONS, require_columns, to_arrow
 
 if TYPE_CHECKING:
