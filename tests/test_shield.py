@@ -103,7 +103,7 @@ def test_no_value_passes_as_it_was(values, mode):
     assert hidden[-1].as_py() is None
     for before, after in zip(texts.to_pylist()[:-1], hidden.to_pylist()[:-1], strict=True):
         is_kept = mode == "truncate" and before.endswith((".0", "::"))
-        assert after != before or is_kept or mode == "pfx" and ("." in before or ":" in before)
+        assert after != before or is_kept or (mode == "pfx" and ("." in before or ":" in before))
 
 
 def test_unknown_fields_are_dropped(tmp_path):

@@ -5,6 +5,7 @@ from fraudlog.privacy.keys import Keyring, default_key_file, drop_key, load_key,
 from fraudlog.privacy.policies import Policies, PolicyVersion, add_policy, hash_text
 from fraudlog.privacy.pseudonyms import IP_MODES, IpMode, Pseudonyms, derive_key
 from fraudlog.privacy.purposes import PURPOSES, REQUESTS, allowed_columns, require_purpose
+from fraudlog.privacy.revealing import Reidentifier, marked, marks
 from fraudlog.privacy.shield import closed, shield
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Policies",
     "PolicyVersion",
     "Pseudonyms",
+    "Reidentifier",
     "Verdict",
     "add_policy",
     "allowed_columns",
@@ -27,6 +29,8 @@ __all__ = [
     "hash_text",
     "load_key",
     "load_keyring",
+    "marked",
+    "marks",
     "require_purpose",
     "rotate_key",
     "shield",
