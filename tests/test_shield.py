@@ -144,8 +144,8 @@ def plant(rng: np.random.Generator, n_identifiers: int, n_lines: int) -> tuple[l
     for number in range(n_identifiers):
         kind = kinds[number % len(kinds)]
         value = {
-            "address": f"{rng.integers(20, 223)}.{rng.integers(100, 255)}.{rng.integers(100, 255)}.{rng.integers(100, 255)}",
-            "address6": f"2a0{number % 10}:{rng.integers(4096, 65535):x}:{rng.integers(4096, 65535):x}::{number + 4096:x}",
+            "address": ".".join(map(str, (rng.integers(20, 223), *rng.integers(100, 255, 3)))),
+            "address6": "2a0{}:{:x}:{:x}::{:x}".format(number % 10, *rng.integers(4096, 65535, 2), number + 4096),
             "user": f"planted.user{number:05}",
             "mail": f"planted{number:05}@mail{number}.example",
             "token": f"plantedtoken{rng.integers(1 << 40):010x}{number}",
@@ -198,11 +198,7 @@ def contents(path) -> bytes:
 
 def hits(identifiers: list[str], blob: bytes) -> list[str]:
     """Return the identifiers that stand in `blob` in some spelling; by words of eight bytes first, since it is long."""
-    found = []
-    for value in identifiers:
-        if any(spelling in blob for spelling in spellings(value)):
-            found.append(value)
-    return found
+    return [value for value in identifiers if any(spelling in blob for spelling in spellings(value))]
 
 
 def test_the_search_would_find_what_is_planted():

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 import pandas as pd
 import pyarrow.compute as pc
 
+from fraudlog.deciding.decision import VERDICTS
 from fraudlog.deciding.exports.networks import never_exported, parse_allowed
-from fraudlog.deciding.policy import VERDICTS
 from fraudlog.errors import ConfigError, SchemaError
 from fraudlog.privacy.revealing import KEY_MARK
 from fraudlog.schema import DECISIONS, require_columns, to_arrow
