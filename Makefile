@@ -10,7 +10,7 @@ OUT ?= out
 SAMPLE := data/sample/access.log.gz
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all fuzz lint types format bench notebook docs requirements clean
+.PHONY: help demo servers test test-all fuzz lint types format bench notebook docs requirements clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -19,11 +19,14 @@ demo: $(VENV)/core.stamp ## Score the real sample log and leave a report in out/
 	@$(BIN)/fraudlog score $(SAMPLE) --out $(OUT)
 
 # scikit-learn leaves out one of its estimator checks without SCIPY_ARRAY_API.
-test: $(VENV)/test.stamp lint types ## Run lint, types and all tests but the slow ones
+test: $(VENV)/test.stamp servers lint types ## Run lint, types and all tests but the slow ones
 	SCIPY_ARRAY_API=1 $(BIN)/python -m pytest -n 2 -m "not slow"
 
-test-all: $(VENV)/test.stamp lint types ## The same with the slow tests
+test-all: $(VENV)/test.stamp servers lint types ## The same with the slow tests
 	SCIPY_ARRAY_API=1 $(BIN)/python -m pytest -n 2
+
+servers: ## Name (in CI: install) the server programs that tests drive
+	@sh tools/servers.sh
 
 lint: $(VENV)/test.stamp ## Check style and the direction of imports
 	$(BIN)/ruff check .

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fraudlog.reading.follow import Gain
     from fraudlog.reading.formats import Format
     from fraudlog.reading.lines import LineReader
-    from fraudlog.reading.log import ParsedLog
+    from fraudlog.reading.log import ParsedLog, Privacy
 
 __all__ = ["follow_log"]
 
@@ -39,6 +39,7 @@ def follow_log(
     fields: Mapping[str, Any] | None = None,
     trusted_proxies: Iterable[str] = (),
     timezone: str | tzinfo = "UTC",
+    privacy: Privacy | None = None,
 ) -> Iterator[ParsedLog]:
     r"""Read on in a log while it is written and rotated: nothing lost, nothing twice.
 
@@ -53,7 +54,7 @@ def follow_log(
         Seconds between two looks at the log. None: return when all there is was read.
     batch_bytes : int, default 32 MiB
         Bytes of log in a batch, at most, about.
-    fields, trusted_proxies, timezone
+    fields, trusted_proxies, timezone, privacy
         As for `read_log`.
 
     Yields
@@ -85,7 +86,9 @@ def follow_log(
     if interval_s is not None and interval_s <= 0:
         raise ConfigError("interval_s must be above 0, or None to read once", parameter="interval_s")
     follower = path if isinstance(path, Follower) else Follower(path)
-    reading = _Following(Run(None, format, fields, trusted_proxies, timezone), str(follower.path), batch_bytes)
+    run = Run(None, format, fields, trusted_proxies, timezone)
+    run.privacy = privacy
+    reading = _Following(run, str(follower.path), batch_bytes)
     try:
         yield from reading.batches(follower.poll())
         while interval_s is not None:

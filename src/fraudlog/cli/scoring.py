@@ -1,0 +1,81 @@
+"""From logs to scores, as `score` and `explain` both do it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import fraudlog as fl
+from fraudlog.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
+
+    from fraudlog.privacy import IpMode, Pseudonyms
+
+__all__ = ["Scored", "pseudonyms", "read_logs", "score_logs"]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Logs read and scored: every table, in memory, with pseudonyms in place of identifiers."""
+
+    log: fl.ParsedLog
+    events: pd.DataFrame
+    sessions: pd.DataFrame
+    scores: pd.DataFrame
+    summary: dict[str, Any]
+
+
+def score_logs(
+    logs: list[Path],
+    model: Path | None,
+    log_format: str,
+    gap: str,
+    names: Pseudonyms,
+    step: Callable[[str], None],
+    max_reject_share: float | None = None,
+) -> Scored:
+    """Read, build sessions, learn or load, and score; `step` is told what is being done."""
+    step("reading")
+    log = read_logs(logs, log_format, max_reject_share, names)
+    if not log.summary.events:
+        raise InputError(f"{logs[0]}: holds no event that can be scored", source=logs[0])
+    step("building sessions")
+    sessions = fl.build_sessions(log.table, session_gap=gap, key=names.session_key)
+    events = fl.sessionize(log.events, session_gap=gap, key=names.session_key)
+    step("learning" if model is None else "loading")
+    detector = fl.Detector().fit(sessions) if model is None else fl.Detector.load(model)
+    step("scoring")
+    summary = {
+        "fraudlog": fl.__version__,
+        "log": log.summary.to_dict(),
+        "model": {
+            "origin": "fitted on this very log" if model is None else f"detector {model.name}",
+            "reference_size": detector.reference_size_,
+            "sessions_seen": detector.sessions_seen_,
+            "window": list(detector.window_),
+        },
+    }
+    return Scored(log, events, sessions, detector.score(sessions), summary)
+
+
+def read_logs(logs: list[Path], log_format: str, max_reject_share: float | None, names: Pseudonyms) -> fl.ParsedLog:
+    """Read the logs, identifiers taken out; what was wrong with a whole file goes to stderr."""
+    from fraudlog.enriching import Shield
+
+    log = fl.read_log(logs, log_format, max_reject_share=max_reject_share, privacy=Shield(names))
+    for problem in log.summary.problems.items():
+        sys.stderr.write("fraudlog: {}: {}\n".format(*problem))
+    return log
+
+
+def pseudonyms(key_file: Path | None, out: Path | None, ip_mode: str = "pfx") -> Pseudonyms:
+    """Return the pseudonyms of the key; one that lies inside `out` is refused."""
+    from fraudlog.privacy import Pseudonyms, load_key
+
+    return Pseudonyms(load_key(key_file, outside=out), cast("IpMode", ip_mode))
