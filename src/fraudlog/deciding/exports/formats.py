@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from typing import TYPE_CHECKING, Final
 
-from fraudlog.deciding.policy import VERDICTS
+from fraudlog.deciding.decision import VERDICTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

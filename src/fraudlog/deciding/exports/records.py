@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from fraudlog.deciding.decision import VERDICTS
 from fraudlog.deciding.exports.acting import ListRules, acting, check_mark, codes_of, why_not
 from fraudlog.deciding.exports.networks import parse_allowed, target_network
-from fraudlog.deciding.policy import VERDICTS
 from fraudlog.schema import require_columns
 
 if TYPE_CHECKING:
