@@ -5,8 +5,8 @@ dropped and counted), writers write them, documents are generated from them. Fea
 `fraudlog.sessions.catalogue`, since a feature is also a computation.
 
 Names follow OpenTelemetry and the Elastic Common Schema where they have one; privacy categories are those of fideslang.
-A column says what it may be read for (`purposes`) and how long it may be kept (`retention`); one that says neither is in
-no table that `fraudlog.privacy` gives out.
+A column says what it may be read for (`purposes`) and how long it may be kept (`retention`); one that says neither is
+in no table that is given out.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ __all__ = [
     "Column",
     "arrow_schema",
     "column_names",
+    "is_shielded",
     "require_columns",
     "tagged",
     "to_arrow",
@@ -44,12 +45,12 @@ UTC. ``reasons`` is a list of (code, contribution, value, percentile, oat)."""
 
 Treatment = Literal["keep", "ip", "token", "path", "url", "cut", "seal"]
 """What becomes of a value as it leaves the reader: ``ip`` and ``token`` become keyed pseudonyms; ``path``
-loses the identifiers that stand in it; ``url`` also its user and its query; ``cut`` keeps its length alone; ``seal`` is left
-out; ``keep`` stays, but for e-mail addresses in a text that the client chooses."""
+loses the identifiers that stand in it; ``url`` also its user and its query; ``cut`` keeps its length alone; ``seal`` is
+left out; ``keep`` stays, but for e-mail addresses in a text that the client chooses."""
 
-Purpose = Literal["fraud_detection", "account_protection", "evaluation"]
-"""What a column may be read for, beside the requests of the person it is about; `fraudlog.privacy.purposes` says what
-each means."""
+Purpose = Literal["essential.fraud_detection", "essential.service.authentication", "improve.system"]
+"""What a column may be read for, by fideslang's names of data uses, beside the requests of the person it is about;
+`fraudlog.privacy.purposes` says what each means."""
 
 Retention = Literal["", "events", "quarantine", "scores", "fraud"]
 """How long a column may be kept; `fraudlog.privacy.retention` says how many days that is."""
@@ -107,13 +108,18 @@ _DEVICE = "user.device"
 _HISTORY = "user.behavior.browsing_history"
 _PLACE = "user.location.imprecise"
 
-_ALL: Final[tuple[Purpose, ...]] = ("fraud_detection", "account_protection", "evaluation")
-_OF_CONTENT: Final[tuple[Purpose, ...]] = ("fraud_detection", "evaluation")
+_ALL: Final[tuple[Purpose, ...]] = (
+    "essential.fraud_detection",
+    "essential.service.authentication",
+    "improve.system",
+)
+_OF_CONTENT: Final[tuple[Purpose, ...]] = ("essential.fraud_detection", "improve.system")
+_OF_ACCOUNTS: Final[tuple[Purpose, ...]] = ("essential.fraud_detection", "essential.service.authentication")
 _NO_CONTENT: Final[dict[str, tuple[Purpose, ...]]] = {
     # What somebody looked at says nothing about whose account it is.
     **dict.fromkeys(("host", "path", "query", "referrer", "endpoint"), _OF_CONTENT),
     # Whoever measures a detector needs no accounts.
-    **dict.fromkeys(("user", "session_token", "device_id"), ("fraud_detection", "account_protection")),
+    **dict.fromkeys(("user", "session_token", "device_id"), _OF_ACCOUNTS),
 }
 
 EVENTS: Final[tuple[Column, ...]] = tagged(
@@ -471,6 +477,11 @@ def _names(frame: pd.DataFrame | pa.Table) -> list[str]:
     import pyarrow as pa  # noqa: PLC0415 -- as above
 
     return list(frame.column_names) if isinstance(frame, pa.Table) else [str(name) for name in frame.columns]
+
+
+def is_shielded(frame: pd.DataFrame | pa.Table) -> bool:
+    """Return whether a table of events left the reader through `fraudlog.enriching.Shield`, so holds pseudonyms."""
+    return {"notice", "ip_prefix"} <= set(_names(frame))
 
 
 def require_columns(frame: pd.DataFrame | pa.Table, needed: Iterable[str], *, table: str) -> None:

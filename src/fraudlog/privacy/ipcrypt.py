@@ -1,7 +1,7 @@
 """ipcrypt-pfx over arrays: addresses that share a prefix of n bits share one of n bits afterwards, and none longer.
 
-Bit n of an address is flipped by the XOR of the last bits of AES under both halves of the key on the prefix of n bits
-before it, padded as the draft says [1]_. Addresses are sorted first, so that a prefix that many share is encrypted once.
+Bit n of an address is flipped by the XOR of the last bits of AES under both halves of the key on the n bits before it,
+padded as the draft says [1]_. Addresses are sorted first, so that a prefix that many share is encrypted once.
 
 References
 ----------
@@ -88,7 +88,7 @@ class _Cipher:
         self._out = bytearray()
 
     def flips(self, blocks: NDArray[Any]) -> Words:
-        data = memoryview(blocks.reshape(-1)).cast("B")
+        data = blocks.tobytes()
         if len(self._out) < len(data) + 15:
             self._out = bytearray(len(data) + 15)
         last = []

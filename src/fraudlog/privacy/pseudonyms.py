@@ -18,11 +18,13 @@ from fraudlog.privacy.ipcrypt import decrypt_pfx, encrypt_pfx
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
 __all__ = ["IP_MODES", "IpMode", "Pseudonyms", "derive_key", "encrypt_addresses"]
 
 IpMode = Literal["pfx", "opaque", "truncate", "drop"]
-"""What becomes of an address: ``pfx`` encrypts it and keeps who shares a prefix with whom (ipcrypt-pfx); ``opaque`` gives
-address and prefix a token each; ``truncate`` keeps /24 and /48 in the clear; ``drop`` keeps nothing."""
+"""What becomes of an address: ``pfx`` encrypts it and keeps who shares a prefix with whom (ipcrypt-pfx); ``opaque``
+gives address and prefix a token each; ``truncate`` keeps /24 and /48 in the clear; ``drop`` keeps nothing."""
 
 IP_MODES: Final[tuple[IpMode, ...]] = get_args(IpMode)
 _TRUNCATED: Final = {4: 24, 6: 48}
@@ -124,14 +126,16 @@ class Pseudonyms:
         if self.ip_mode == "drop":
             return pa.nulls(len(values), pa.string())
         if self.ip_mode == "opaque":
-            return self._tokens_of(values, kind)
+            return self.token_array(values, kind)
         is_network = pc.match_substring(values, "/")
         if pc.any(is_network).as_py():
-            return self._networks(values, kind)
+            networks = self._networks(values.filter(is_network), kind)
+            rest = self.address_array(pc.if_else(is_network, pa.scalar(None, pa.string()), values), kind)
+            return pc.replace_with_mask(rest, pc.fill_null(is_network, fill_value=False), networks)
         parsed = parse_addresses(values)
         hidden = format_addresses(self._hide(parsed))
         if (parsed.version == 0).sum() > values.null_count:  # no address: still nothing may pass
-            hidden = pc.coalesce(hidden, self._tokens_of(values, kind))
+            hidden = pc.coalesce(hidden, self.token_array(values, kind))
         return hidden
 
     def _hide(self, parsed: Addresses) -> Addresses:
@@ -142,14 +146,14 @@ class Pseudonyms:
         return Addresses(parsed.version, parsed.high & np.uint64(0xFFFF_FFFF_FFFF_0000), low)
 
     def _networks(self, values: pa.Array, kind: str) -> pa.Array:
-        parts = [("", "", "") if value is None else value.partition("/") for value in values.to_pylist()]
+        parts = [value.partition("/") for value in values.to_pylist()]
         lengths = np.array([int(length) if length.isdigit() else 128 for _, _, length in parts])
         parsed = parse_addresses(pa.array([address for address, _, _ in parts], pa.string()))
         if self.ip_mode == "truncate":
             lengths = np.minimum(lengths, np.where(parsed.version == 4, *_TRUNCATED.values()))
         hidden = format_addresses(_masked(self._hide(parsed), lengths))
         texts = pc.binary_join_element_wise(hidden, pa.array(lengths).cast(pa.string()), "/")
-        return pc.coalesce(texts, self._tokens_of(values, kind))
+        return pc.coalesce(texts, self.token_array(values, kind))
 
     def reveal(self, pseudonyms: Sequence[str]) -> list[str]:
         """Return the addresses behind pseudonyms; `fraudlog.privacy.audit` says who may ask, and remembers it.
@@ -174,7 +178,8 @@ class Pseudonyms:
         """Return a short token that stands inside a text: a tilde and 13 characters."""
         return "~" + _token(value, derive_key(self._key, kind), 8)
 
-    def _tokens_of(self, values: pa.Array, kind: str) -> pa.Array:
+    def token_array(self, values: pa.Array, kind: str) -> pa.Array:
+        """Do what `tokens` does for an array of string; null stays null."""
         key = derive_key(self._key, kind)
         plain = values.to_pylist()
         return pa.array([None if value is None else _token(value, key, _TOKEN_BYTES) for value in plain], pa.string())
@@ -185,7 +190,7 @@ def _token(value: str, key: bytes, size: int) -> str:
     return base64.b32encode(digest).decode().rstrip("=").lower()
 
 
-def _masked(addresses: Addresses, lengths: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Addresses:
+def _masked(addresses: Addresses, lengths: NDArray[np.int64]) -> Addresses:
     """Set the bits behind each prefix to zero."""
     is_four = addresses.version == 4
     low_zeros = np.where(is_four, 32 - lengths, np.minimum(128 - lengths, 64)).clip(0, 64).astype(np.uint64)
@@ -193,8 +198,6 @@ def _masked(addresses: Addresses, lengths: np.ndarray[tuple[int], np.dtype[np.in
     return Addresses(addresses.version, _cleared(addresses.high, high_zeros), _cleared(addresses.low, low_zeros))
 
 
-def _cleared(
-    words: np.ndarray[tuple[int], np.dtype[np.uint64]], zeros: np.ndarray[tuple[int], np.dtype[np.uint64]]
-) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+def _cleared(words: NDArray[np.uint64], zeros: NDArray[np.uint64]) -> NDArray[np.uint64]:
     shift = np.minimum(zeros, np.uint64(63))
     return np.where(zeros == 64, np.uint64(0), words >> shift << shift)

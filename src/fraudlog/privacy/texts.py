@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -56,10 +58,9 @@ def scrub_paths(paths: pa.Array, mark: Mark, known: pa.Array) -> pa.Array:
     >>> scrub_paths(paths, lambda value: "~x", pa.array(["alice7"])).to_pylist()
     ['/u/~x/x', '/u/alice', '/p;jsessionid=~x']
     """
-    suspect = pc.or_kleene(pc.match_substring_regex(paths, _SUSPECT), _names_one_of(paths, known))
-    names: frozenset[str] = frozenset()
-    if pc.any(suspect).as_py():
-        names = frozenset(known.to_pylist())
+    parts = pc.split_pattern(paths, "/")
+    names = _named(pc.list_flatten(parts), known)
+    suspect = pc.or_kleene(pc.match_substring_regex(paths, _SUSPECT), _holds_one_of(parts, names))
 
     def scrub(path: str) -> str:
         path = "/".join(mark(part) if part in names else part for part in path.split("/"))
@@ -73,13 +74,14 @@ def scrub_urls(urls: pa.Array, mark: Mark, known: pa.Array) -> pa.Array:
 
     Examples
     --------
-    >>> scrub_urls(pa.array(["https://me:pw@a.example/p?q=1#f"]), lambda value: "~x", pa.array([], pa.string()))[0].as_py()
-    'https://a.example/p?~x'
+    >>> urls = pa.array(["https://me:pw@a.example/p?q=1#f"])
+    >>> scrub_urls(urls, lambda value: "~x", pa.array([], pa.string())).to_pylist()
+    ['https://a.example/p?~x']
     """
 
     def scrub(url: str) -> str:
-        base, found, rest = _split(_USER.sub(r"\1", url))
-        return f"{base}?{mark(rest)}" if found else base
+        base, *rest = re.split(r"[?#]", _USER.sub(r"\1", url), maxsplit=1)
+        return f"{base}?{mark(rest[0])}" if rest else base
 
     shortened = _each(urls, pc.match_substring_regex(urls, "[?#@]"), scrub)
     return scrub_paths(shortened, mark, known)
@@ -96,25 +98,26 @@ def cut(texts: pa.Array) -> pa.Array:
     return pc.binary_repeat("*", pc.utf8_length(texts))
 
 
-def _names_one_of(paths: pa.Array, known: pa.Array) -> pa.Array:
-    if not len(known):
-        return pa.array([False] * len(paths), pa.bool_()) if not len(paths) else pc.equal(pc.utf8_length(paths), -1)
-    parts = pc.split_pattern(paths, "/")
-    hits = pc.is_in(pc.list_flatten(parts), value_set=known)
-    rows = pc.list_parent_indices(parts).filter(hits).unique()
-    return pc.is_in(pa.array(range(len(paths)), pa.int64()), value_set=rows.cast(pa.int64()))
+def _named(segments: pa.Array, known: pa.Array) -> frozenset[str]:
+    """Return the segments that are one of the known identifiers, as they stand or percent-encoded."""
+    distinct = segments.unique()
+    plain = distinct.filter(pc.is_in(distinct, value_set=known)).to_pylist()
+    encoded = distinct.filter(pc.match_substring(distinct, "%")).to_pylist()
+    identifiers = frozenset(known.to_pylist()) if encoded else frozenset()
+    return frozenset(plain) | {segment for segment in encoded if unquote(segment) in identifiers}
+
+
+def _holds_one_of(parts: pa.Array, names: frozenset[str]) -> pa.Array:
+    named = np.zeros(len(parts), bool)
+    if names:
+        hits = pc.is_in(pc.list_flatten(parts), value_set=pa.array(sorted(names), pa.string()))
+        named[pc.list_parent_indices(parts).filter(hits).to_numpy()] = True
+    return pa.array(named)
 
 
 def _plain(text: str, mark: Mark) -> str:
     text = _EMAIL.sub(lambda found: mark(found[0]), text)
     return _JWT.sub(lambda found: mark(found[0]), text)
-
-
-def _split(url: str) -> tuple[str, bool, str]:
-    for place, letter in enumerate(url):
-        if letter in "?#":
-            return url[:place], True, url[place + 1 :]
-    return url, False, ""
 
 
 def _each(texts: pa.Array, mask: pa.Array, change: Callable[[str], str]) -> pa.Array:
