@@ -43,7 +43,10 @@ JSON_PIECES = [
     *(b'"ip":"6.6.6.6",', b'"a":{"ip":"1.1.1.1"},', b"\xc3\xa9", b"\xff", b"\t", b"\0", b" ", b'"ts":5,', b"\n"),
     *(b'{"ts":1700000000}', b'"user":{"id":1,"id":2},', b'"user":null,', b'"device":{},', b'"user.id":"x",'),
 ]
-ACCELERATED = ["combined", "common", "vhost_combined", "traefik_clf", "haproxy_http"]
+ACCELERATED = [
+    "combined", "common", "vhost_combined", "traefik_clf", "haproxy_http", "bunkerweb", "envoy", "aws_alb", "aws_elb",
+    "aws_s3",
+]  # fmt: skip
 PIECES = [
     b'"', b"\\", b'\\"', b"\\x22", b"\\x", b"-", b" ", b"  ", b"\t", b"\r", b"\0", b"\x80", b"\xff\xfe",
     b"\xc3\xa9",

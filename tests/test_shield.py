@@ -148,7 +148,7 @@ def plant(rng: np.random.Generator, n_identifiers: int, n_lines: int) -> tuple[l
         kind = kinds[number % len(kinds)]
         value = {
             "address": ".".join(str(octet) for octet in rng.integers(100, 220, 4)),
-            "address6": f"2a0{number % 10}:{rng.integers(4096, 65535):x}:{rng.integers(4096, 65535):x}::{number + 4096:x}",
+            "address6": "2a0{}:{:x}:{:x}::{:x}".format(number % 10, *rng.integers(4096, 65535, 2), number + 4096),
             "user": f"planted.user{number:05}",
             "mail": f"planted{number:05}@mail{number}.example",
             "token": f"plantedtoken{rng.integers(1 << 40):010x}{number}",
@@ -200,7 +200,7 @@ def contents(path) -> bytes:
 
 
 def hits(identifiers: list[str], blob: bytes) -> list[str]:
-    """Return the identifiers that stand in `blob` in some spelling; the first eight bytes of each are looked for first."""
+    """Return the identifiers that stand in `blob` in some spelling; the first eight bytes are looked for first."""
     beginnings: dict[int, list[tuple[str, bytes]]] = {}
     for value in identifiers:
         for spelling in spellings(value):

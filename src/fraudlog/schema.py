@@ -359,6 +359,7 @@ DECISIONS: Final[tuple[Column, ...]] = tagged(
     Column("reasons", "reasons", "why, as in scores"),
     Column("policy_version", "category", "digest of the policy's settings"),
     Column("collateral", "int64", "presumed-human sessions the action would also hit", "sessions"),
+    Column("intended", "category", "the verdict the rules gave, before a dry run made it milder"),
     narrower={},
 )
 

@@ -57,13 +57,13 @@ def score(
         scored = score_logs(logs, model, log_format, session_gap, names, step, max_reject_share)
         decisions = policy.decide(scored.scores)
         step("writing")
-        paths = _write(out, scored, decisions)
+        paths = _write(out, scored, decisions, names.key_id)
     _print_score(scored, decisions, paths, top, as_json=as_json)
     if fail_on is not None and decisions["verdict"].isin(VERDICTS[VERDICTS.index(fail_on) :]).any():
         raise typer.Exit(1)
 
 
-def _write(out: Path, scored: Scored, decisions: pd.DataFrame) -> dict[str, Path]:
+def _write(out: Path, scored: Scored, decisions: pd.DataFrame, key_id: str) -> dict[str, Path]:
     from fraudlog.reporting import staged, write_tables
 
     frames = {
@@ -74,7 +74,7 @@ def _write(out: Path, scored: Scored, decisions: pd.DataFrame) -> dict[str, Path
         "decisions": decisions,
     }
     with staged(out) as draft:
-        write_tables(draft, frames, scored.summary)
+        write_tables(draft, frames, scored.summary, key_id=key_id)
         (draft / "report.html").write_text(page_of(draft), encoding="utf-8")
     files = [*(f"{name}.parquet" for name in frames), "summary.json", "report.html"]
     return {name.partition(".")[0]: out / name for name in files}

@@ -8,6 +8,7 @@ from fraudlog.privacy.pseudonyms import IP_MODES, IpMode, Pseudonyms, derive_key
 from fraudlog.privacy.purposes import PURPOSES, REQUESTS, allowed_columns, require_purpose
 from fraudlog.privacy.releasing import LEAST_K, release
 from fraudlog.privacy.retention import RETENTION, RetentionRow, cutoff, with_days
+from fraudlog.privacy.revealing import Reidentifier, marked, marks
 from fraudlog.privacy.shield import closed, shield
 from fraudlog.privacy.withheld import IDENTITIES, Entry, Withheld
 
@@ -27,6 +28,7 @@ __all__ = [
     "Policies",
     "PolicyVersion",
     "Pseudonyms",
+    "Reidentifier",
     "RetentionRow",
     "Verdict",
     "Withheld",
@@ -40,6 +42,8 @@ __all__ = [
     "hash_text",
     "load_key",
     "load_keyring",
+    "marked",
+    "marks",
     "release",
     "require_purpose",
     "rotate_key",

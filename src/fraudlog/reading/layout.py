@@ -19,7 +19,7 @@ from fraudlog.reading.variables import APACHE, APACHE_HEADERS, Variable, nginx_v
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Layout", "Part", "compile_apache", "compile_nginx"]
+__all__ = ["FILLS", "Layout", "Part", "compile_apache", "compile_nginx"]
 
 Enclosure = Literal["quoted", "bracketed", "bare"]
 
@@ -69,6 +69,11 @@ class Layout:
     def has_free_bare(self) -> bool:
         """Whether a line could fit in two ways."""
         return any(self._is_loose(index) for index in range(len(self.parts)))
+
+    @property
+    def has_loose_bare(self) -> bool:
+        """Whether a value without quotes could end in two places."""
+        return any(self._is_loose(index) for index, part in enumerate(self.parts) if part.enclosure != "quoted")
 
     def following(self, index: int) -> bytes:
         """Return the literal that ends a value."""

@@ -236,9 +236,9 @@ class TextReader(LineReader):
         return any(part.variable.column == "client_ip" for m in self.matchers for part in m.layout.parts)
 
     def read_line(self, line: bytes) -> Row | str | None:
-        """Try the layouts in turn; the one that fitted last comes first."""
+        """Try the layouts in turn, always in one order: what a line says must not hang on the lines before it."""
         reason = ""
-        for index, matcher in enumerate(self.matchers):
+        for matcher in self.matchers:
             match = matcher.regex.fullmatch(line)
             if match is None:
                 continue
@@ -246,8 +246,6 @@ class TextReader(LineReader):
                 return "ambiguous"
             row = matcher.fill(match.groups())
             if isinstance(row, dict):
-                if index:
-                    self.matchers.insert(0, self.matchers.pop(index))
                 self._left = matcher.left(match)
                 return row
             reason = reason or row

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["APACHE", "APACHE_HEADERS", "NGINX", "Variable", "nginx_variable"]
+__all__ = ["APACHE", "APACHE_HEADERS", "DIGITS", "NGINX", "WORDY", "Variable", "nginx_variable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class Variable:
 
 _ADDRESS = r"[0-9A-Za-z:.%_-]+"
 _CLF = r"\d{2}/[A-Za-z]{3}/\d{4}:\d{2}:\d{2}:\d{2} [+-]\d{4}"
-_WORDY = r"[0-9A-Za-z._-]*[0-9A-Za-z._][0-9A-Za-z._-]*"
-_DIGITS = r"[0-9]+"
+WORDY = r"[0-9A-Za-z._-]*[0-9A-Za-z._][0-9A-Za-z._-]*"
+DIGITS = r"[0-9]+"
 _FREE = True
 _CHOSEN = ("http_", "cookie_", "arg_", "sent_http_", "upstream_http_", "free_")
 
@@ -97,10 +97,10 @@ NGINX: Final[dict[str, Variable]] = {
     "requester": Variable("user", "text"),
     "free_text": Variable("", "", "", _FREE),
     "word": Variable(),
-    "request_id": Variable("", "", _WORDY),
-    "bucket_owner": Variable("", "", _WORDY),
-    "request_count": Variable("", "", _DIGITS),
-    "server_port": Variable("", "", _DIGITS),
+    "request_id": Variable("", "", WORDY),
+    "bucket_owner": Variable("", "", WORDY),
+    "request_count": Variable("", "", DIGITS),
+    "server_port": Variable("", "", DIGITS),
 }
 """Variable and meaning. Cookies and other headers are dropped, and counted by name, unless the caller names a column
 for them."""

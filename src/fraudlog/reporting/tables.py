@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fraudlog.errors import InputError, OutputError
-from fraudlog.privacy import Pseudonyms, closed, shield
+from fraudlog.privacy import Pseudonyms, closed, marked, marks, shield
 from fraudlog.schema import DECISIONS, EVENTS, REJECTED, SCORES, SESSIONS, Column, to_arrow, to_pandas
 from fraudlog.sessions import FEATURES
 
@@ -83,6 +83,8 @@ def write_tables(
     tables: Mapping[str, pd.DataFrame | pa.Table],
     summary: Mapping[str, Any],
     pseudonyms: Pseudonyms | None = None,
+    *,
+    key_id: str | None = None,
 ) -> None:
     """Write the tables of a scored log as Parquet, and its summary as JSON.
 
@@ -98,10 +100,14 @@ def write_tables(
         JSON-ready.
     pseudonyms : Pseudonyms, optional
         For tables with raw values; those of a log that was read with a `Shield` need none.
+    key_id : str, optional
+        Which key the pseudonyms were made with, noted in each file; by default that of `pseudonyms`.
     """
+    key_id = key_id if pseudonyms is None else pseudonyms.key_id
     for name, frame in tables.items():
         table = to_arrow(frame, TABLES[name])
         table = closed(table, TABLES[name]) if pseudonyms is None else shield(table, TABLES[name], pseudonyms)
+        table = table if key_id is None else marked(table, key_id)
         pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
     (folder / "summary.json").write_text(json.dumps(summary, indent=1, allow_nan=False), encoding="utf-8")
 
@@ -119,8 +125,15 @@ def read_tables(folder: Path, *names: str) -> tuple[dict[str, pd.DataFrame], dic
     if lacking:
         raise InputError(f"{folder}: lacks {lacking[0]}; run `fraudlog score LOG --out {folder}`", source=folder)
     try:
-        tables = {name: to_pandas(pq.read_table(folder / f"{name}.parquet")) for name in names}
+        tables = {name: _read(folder / f"{name}.parquet") for name in names}
         summary: dict[str, Any] = json.loads((folder / "summary.json").read_text("utf-8"))
     except (OSError, pa.ArrowInvalid, ValueError):
         raise InputError(f"{folder}: a table is damaged; run `fraudlog score` again", source=folder) from None
     return tables, summary
+
+
+def _read(path: Path) -> pd.DataFrame:
+    table = pq.read_table(path)
+    frame = to_pandas(table)
+    frame.attrs |= marks(table)
+    return frame

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from hashlib import sha256
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 import pyarrow as pa
@@ -58,7 +58,7 @@ class Transaction:
         self._documents: dict[str, Document | None] = {}
         self._drafts: dict[str, Path] = {}
 
-    def __enter__(self) -> Transaction:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
