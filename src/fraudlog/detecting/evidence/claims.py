@@ -93,7 +93,7 @@ ROWS: Final = (
         "AGENT_IMPOSSIBLE",
         "the agent's parts exclude each other",
         _SCRAPING,
-        0.4,
+        0.3,
         when("impossible_agents >= 1"),
         _CLAIMS,
         spoofable=True,

@@ -13,6 +13,8 @@ _FLOOD: Final = "flooding"
 _SCRAPING: Final = ("OAT-011",)
 _DENIAL: Final = ("OAT-015",)
 _NOT_A_PARTNER: Final = "api_client_share <= 0.5"
+_NO_CRAWLER: Final = "unverifiable_crawler_requests <= 0"
+"""Walking a site is a crawler's work; that nothing confirms its name is evidence of its own."""
 
 ROWS: Final = (
     Evidence(
@@ -80,10 +82,10 @@ ROWS: Final = (
         "walked through {value} paths without coming back to one, and loaded nothing beside them",
         _SCRAPING,
         0.5,
-        when("distinct_paths >= 40", "coverage >= 0.95", "asset_share <= 0.05", _NOT_A_PARTNER),
+        when("distinct_paths >= 40", "coverage >= 0.95", "asset_share <= 0.05", _NO_CRAWLER, _NOT_A_PARTNER),
         _FAMILY,
         confidence=0.9,
-        misses="crawlers that nobody verifies",
+        misses="programs that keep a copy of a site with its leave",
     ),
     Evidence(
         "NUMBERS_COUNTED",
@@ -99,7 +101,7 @@ ROWS: Final = (
         "read {value} pages and never stopped for a minute",
         _SCRAPING,
         0.35,
-        when("pages >= 25", "pause_share <= 0", "asset_share <= 0.2"),
+        when("pages >= 25", "pause_share <= 0", "asset_share <= 0.2", _NO_CRAWLER),
         _FAMILY,
         misses="people who search in a hurry",
     ),

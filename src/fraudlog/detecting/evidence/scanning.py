@@ -28,7 +28,7 @@ ROWS: Final = (
         "PROBE_SWEEP",
         "asked for several such paths ({value})",
         _WEAK,
-        0.5,
+        0.55,
         when("probe_requests >= 2"),
         _FAMILY,
         confidence=0.98,
