@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from fraudlog.enriching import enrich_table
 from fraudlog.errors import SchemaError
-from fraudlog.schema import SESSIONS, arrow_schema, require_columns
+from fraudlog.schema import SESSIONS, arrow_schema, is_shielded, require_columns
 from fraudlog.sessions.columns import NULL
 from fraudlog.sessions.facts import Facts, encode
 from fraudlog.sessions.kernel import Kernel
@@ -105,7 +105,7 @@ def checked(table: pa.Table) -> pa.Table:
     require_columns(table, NEEDED, table="events")
     for name in NEEDED:
         column = table.column(name)
-        if column.null_count:
+        if column.null_count and not (name == "client_ip" and is_shielded(table)):  # ip_mode may drop it
             row = int(np.flatnonzero(column.is_null().to_numpy())[0])
             raise SchemaError(f"events row {row}: {name} is null; drop such rows", missing=[name])
     return table
@@ -113,7 +113,11 @@ def checked(table: pa.Table) -> pa.Table:
 
 def enriched(table: pa.Table, enricher: Enricher | None = None) -> pa.Table:
     """Check a table of events as `checked`, and derive the columns of `schema.DERIVED` if it lacks them."""
-    return checked(table) if "ip_prefix" in table.column_names else enrich_table(checked(table), enricher)
+    return (
+        checked(table)
+        if is_shielded(table) or "ip_prefix" in table.column_names
+        else enrich_table(checked(table), enricher)
+    )
 
 
 def moments(table: pa.Table) -> NDArray[np.int64]:
