@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from fraudlog.detecting.accounts import Accounts
+from fraudlog.detecting.coordination import Coordination
 from fraudlog.detecting.facts import Facts
 from fraudlog.detecting.oddness import Oddness
 
@@ -38,5 +40,7 @@ class Seat(NamedTuple):
 PANEL: Final[dict[str, Seat]] = {
     Facts.name: Seat(Facts, belief=None, ceiling=0.999),
     Oddness.name: Seat(Oddness, belief=0.45 / 0.55, ceiling=0.45),
+    Accounts.name: Seat(Accounts, belief=1.0, ceiling=0.9),
+    Coordination.name: Seat(Coordination, belief=1.0, ceiling=0.9),
 }
 """The voices by name, in the order in which they are heard."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
+from fraudlog.detecting.accounts import ACCOUNT_CODES
+from fraudlog.detecting.coordination import DOORS
 from fraudlog.detecting.evidence import EVIDENCE
 from fraudlog.sessions import FEATURES
 
@@ -18,7 +20,7 @@ UNUSUAL: Final = "UNUSUAL_"
 OTHER: Final = UNUSUAL + "OTHER"
 """Code of what is too small to be named."""
 
-_SENTENCES: Final = {row.code: row.sentence for row in EVIDENCE}
+_SENTENCES: Final = {row.code: row.sentence for row in (*EVIDENCE, *DOORS)} | ACCOUNT_CODES
 _MEANINGS: Final = {UNUSUAL + row.name.upper(): row for row in FEATURES}
 _UNITS: Final = {"s", "bytes", "bit"}
 """Units that a number needs beside it; the meaning of the others names them already."""
