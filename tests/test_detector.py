@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,10 @@ import fraudlog as fl
 from fraudlog.detecting import presumed_human
 from fraudlog.errors import ConfigError, ModelError, NotFittedError, SchemaError
 from fraudlog.schema import SCORES, column_names
+from fraudlog.sessions import feature_names
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_scores_have_the_declared_columns(sample_sessions, sample_scores):
@@ -61,6 +66,61 @@ def test_scoring_part_of_a_log_gives_the_same_rows(sample_detector, sample_sessi
     part = sample_sessions.iloc[100:150]
     expected = sample_scores.iloc[100:150].reset_index(drop=True)
     pd.testing.assert_frame_equal(sample_detector.score(part), expected)
+
+
+def test_one_row_scores_as_in_its_frame(sample_detector, sample_sessions, sample_scores):
+    """A service's answer is the job's, to the last bit, reasons included."""
+    names = feature_names()
+    for place in range(0, len(sample_sessions), 7):
+        session = sample_sessions.iloc[place]
+        values = [float(session[name]) if name in session else np.nan for name in names]
+        expected = tuple(sample_scores.loc[place, ["anomaly_score", "risk", "confidence", "reasons"]])
+        assert tuple(sample_detector.score_one(values, session.to_dict())) == expected
+
+
+def test_one_row_of_another_length_is_refused(sample_detector):
+    """A row of another catalogue is an error, not a guess."""
+    with pytest.raises(ConfigError, match="features"):
+        sample_detector.score_one([1.0])
+
+
+def arrays_of(detector: fl.Detector, path: Path) -> dict[str, bytes]:
+    """Return all that a model file holds, but for the manifest's entries on the arrays."""
+    detector.save(path)
+    with zipfile.ZipFile(path) as file:
+        return {name: file.read(name) for name in file.namelist()}
+
+
+def test_forgetting_equals_never_having_seen(tmp_path, sample_sessions):
+    """Trees, calibrations, percentiles: the whole model, byte for byte; and a second time on what is left."""
+    humans = sample_sessions.loc[presumed_human(sample_sessions), "client_ip"]
+    owners = [humans.iloc[0], humans.value_counts().index[0], sample_sessions["client_ip"].iloc[-1]]
+    detector = fl.Detector(n_estimators=20).fit(sample_sessions)
+    for known in (owners[:1], owners):
+        rest = sample_sessions[~sample_sessions["client_ip"].isin(known)]
+        assert detector.forget(*known) > 0
+        fresh = fl.Detector(n_estimators=20).fit(rest)
+        assert arrays_of(detector, tmp_path / "a") == arrays_of(fresh, tmp_path / "b")
+    assert detector.forget(*owners) == 0
+
+
+def test_a_saved_detector_can_still_forget(tmp_path, sample_sessions):
+    """If it was saved with what it learnt from; else it says so. Forgetting single sessions works alike."""
+    one = sample_sessions["session_id"].iloc[5]
+    fl.Detector(n_estimators=20).fit(sample_sessions).save(tmp_path / "m", training=True)
+    again = fl.Detector.load(tmp_path / "m")
+    assert again.forget(session_ids=[one]) == 1
+    fresh = fl.Detector(n_estimators=20).fit(sample_sessions[sample_sessions["session_id"] != one])
+    assert arrays_of(again, tmp_path / "a") == arrays_of(fresh, tmp_path / "b")
+    with pytest.raises(ConfigError, match="training=True"):
+        fl.Detector.load(tmp_path / "a").forget("203.0.113.9")
+
+
+def test_kept_training_holds_no_address(tmp_path, sample_detector, sample_log):
+    """What forgetting needs stands in the file as keyed tokens."""
+    sample_detector.save(tmp_path / "m", training=True)
+    content = (tmp_path / "m").read_bytes()
+    assert not any(address.encode() in content for address in set(sample_log.events["client_ip"]))
 
 
 def test_saved_detector_scores_the_same(tmp_path, sample_detector, sample_sessions, sample_scores):
@@ -158,6 +218,6 @@ def test_it_learns_from_sessions_as_of_their_events(sample_log, sample_sessions)
     whole = fl.Detector().fit(sample_sessions)
     assert detector.sessions_seen_ == whole.sessions_seen_ == len(sample_sessions)
     assert detector.reference_size_ == whole.reference_size_
-    assert len(whole._calibration) == whole.reference_size_
-    human_asof = len(detector._calibration)
+    assert len(whole._calibrations["forest"].ordered) == whole.reference_size_
+    human_asof = len(detector._calibrations["forest"].ordered)
     assert whole.reference_size_ * 1.5 < human_asof < len(asof)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
@@ -42,7 +43,10 @@ JSON_PIECES = [
     *(b'"ip":"6.6.6.6",', b'"a":{"ip":"1.1.1.1"},', b"\xc3\xa9", b"\xff", b"\t", b"\0", b" ", b'"ts":5,', b"\n"),
     *(b'{"ts":1700000000}', b'"user":{"id":1,"id":2},', b'"user":null,', b'"device":{},', b'"user.id":"x",'),
 ]
-ACCELERATED = ["combined", "common", "vhost_combined", "traefik_clf", "haproxy_http"]
+ACCELERATED = [
+    "combined", "common", "vhost_combined", "traefik_clf", "haproxy_http", "bunkerweb", "envoy", "aws_alb", "aws_elb",
+    "aws_s3",
+]  # fmt: skip
 PIECES = [
     b'"', b"\\", b'\\"', b"\\x22", b"\\x", b"-", b" ", b"  ", b"\t", b"\r", b"\0", b"\x80", b"\xff\xfe",
     b"\xc3\xa9",
@@ -87,8 +91,12 @@ def assert_equal_paths(name: str, data: bytes, options: Options, *, pieces: int 
         lines, blank = sum(chunk.n_lines for chunk in chunks), sum(chunk.n_blank for chunk in chunks)
         events, rejected = events_table(chunks), rejected_table(chunks)
         assert lines == events.num_rows + rejected.num_rows + blank
-        results.append((lines, blank, rejected.to_pylist(), events))
+        dropped = sum((Counter(chunk.dropped) for chunk in chunks), Counter())
+        results.append((lines, blank, rejected.to_pylist(), events, dropped))
     assert results[0][:3] == results[1][:3]
+    assert sum(results[0][4].values()) == sum(results[1][4].values())
+    if "(other)" not in results[0][4]:
+        assert results[0][4] == results[1][4]
     careful = results[1][3]
     for column in results[0][3].column_names:
         got = results[0][3][column].to_pylist()

@@ -256,3 +256,33 @@ def test_deep_json_is_refused(depth):
     """Nesting without end is no record, and no crash."""
     log = read_log(io.BytesIO(b'{"ts":1700000000,"ip":"192.0.2.1"}\n' + b'{"a":' * depth + b"\n"), "json")
     assert log.summary.reasons in ({"not_json": 1}, {"line_too_long": 1})
+
+
+def test_what_no_column_takes_is_counted_by_name():
+    lines = [
+        b'{"ts":1700000000,"ip":"192.0.2.1","serial":"F2","device":{"os":"iOS","imei":"3"},"nothing":null,"x":"-"}',
+        b'{"ts":1700000001,"ip":"192.0.2.1","serial":"F3","203.0.113.9":1,"deep":{"a":{"b":1}}}',
+        b'{"serial":"no time, so no event"}',
+    ]
+    summary = read_log(io.BytesIO(b"\n".join(lines) + b"\n")).summary
+    assert summary.dropped == {"(other)": 1, "deep": 1, "device.imei": 1, "serial": 2}
+
+
+def test_dropped_values_of_text_csv_w3c_and_frames_are_counted():
+    combined = b'192.0.2.1 id - [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.0" 200 1 "-" "a" 1 "secret"\n'
+    assert read_log(io.BytesIO(combined)).summary.dropped == {"(more)": 1, "ident": 1}
+    named = '$remote_addr [$time_local] "$request" "$cookie_sid" "$http_x_token"'
+    line = b'192.0.2.1 [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.0" "abc" "-"\n'
+    assert read_log(io.BytesIO(line), named).summary.dropped == {"cookie_sid": 1}
+    assert read_log(io.BytesIO(line), named, fields={"session_token": "cookie_sid"}).summary.dropped == {}
+    table = b"ts,ip,email,note\n1700000000,192.0.2.1,a@example.com,\n1700000001,192.0.2.1,b@example.com,x\n"
+    assert read_log(io.BytesIO(table)).summary.dropped == {"email": 2, "note": 1}
+    w3c = b"#Fields: date time c-ip s-sitename cs(Cookie)\n2024-01-01 00:00:00 192.0.2.1 W3SVC1 -\n"
+    assert read_log(io.BytesIO(w3c)).summary.dropped == {"s-sitename": 1}
+    frame = pa.table(
+        {"ts": [1700000000, None], "ip": ["192.0.2.1"] * 2, "email": ["a", "b"], "d": [{"os": "x", "n": 1}] * 2}
+    )
+    assert read_log(frame, fields={"timestamp": "ts", "client_ip": "ip", "os": "d.os"}).summary.dropped == {
+        "d.n": 1,
+        "email": 1,
+    }

@@ -70,6 +70,8 @@ _CHOICES: Final[dict[str, Sequence[Any]]] = {
     "outcome": ("success", "failure", None),
     "tls_fingerprint": ("t1", "t2", None),
     "country": ("FR", "JP", "US", "XX", None),
+    "asn": (3215, 64_512, None),
+    "browser_version": ("120", "128", None),
     "is_automation": (True, False, None),
     "bot_category": ("crawler", "library", None),
     "language_primary": ("en", "de", None),

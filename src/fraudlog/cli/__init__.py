@@ -13,6 +13,7 @@ import typer
 import fraudlog as fl
 from fraudlog.cli.endpoints import suggest_endpoints
 from fraudlog.cli.explain import explain
+from fraudlog.cli.export import export
 from fraudlog.cli.features import features
 from fraudlog.cli.fit import fit
 from fraudlog.cli.report import report
@@ -40,7 +41,7 @@ def _root(
         typer.echo(context.get_help())
 
 
-for _verb in (score, fit, report, explain, features):
+for _verb in (score, fit, report, explain, export, features):
     app.command()(_verb)
 app.command("suggest-endpoints")(suggest_endpoints)
 

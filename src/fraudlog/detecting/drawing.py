@@ -18,14 +18,13 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pandas as pd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
-__all__ = ["Pool", "draw", "full_size", "mix", "numbered", "row_tokens", "text_tokens", "tree_seed"]
+__all__ = ["Pool", "draw", "full_size", "mix", "numbered", "row_tokens", "source_codes", "text_tokens", "tree_seed"]
 
 _FULL: Final = 2.0**64
 _BLOCK: Final = 1 << 15
@@ -72,8 +71,22 @@ def numbered(values: Any) -> tuple[NDArray[np.int64], list[str]]:  # noqa: ANN40
     >>> numbered(["b", "a", None, "b"])
     (array([ 0,  1, -1,  0]), ['b', 'a'])
     """
+    import pandas as pd  # noqa: PLC0415 -- who tokens one value of one row needs no pandas
+
     code, distinct = pd.factorize(values if hasattr(values, "dtype") else np.asarray(values, dtype=object))
     return code.astype(np.int64), [str(value) for value in distinct]
+
+
+def source_codes(sources: Any) -> NDArray[np.int64]:  # noqa: ANN401 -- any array-like
+    """Give each source a number, and each null one of its own.
+
+    >>> source_codes(["a", None, "a", None])
+    array([0, 1, 0, 2])
+    """
+    code, texts = numbered(sources)
+    unknown = np.flatnonzero(code < 0)
+    code[unknown] = len(texts) + np.arange(len(unknown))
+    return code
 
 
 def text_tokens(texts: Iterable[str], key: bytes, purpose: str) -> NDArray[np.uint64]:

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fraudlog.detecting.drawing import Pool, mix, numbered, row_tokens, text_tokens, tree_seed
+from fraudlog.detecting.drawing import Pool, mix, numbered, row_tokens, source_codes, text_tokens, tree_seed
 from fraudlog.detecting.scorer import ForestScorer
 from fraudlog.detecting.training import Recipe, Training
 from fraudlog.detecting.transforms import parse_transforms
@@ -139,7 +139,7 @@ class SessionForest(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         ids = np.arange(len(rows)) if ids is None else _column(ids, len(rows), "ids")
         pool = Pool(
             tokens=row_tokens(owner_tokens, ids, self.key_),
-            sources=None if sources is None else _source_codes(_column(sources, len(rows), "sources")),
+            sources=None if sources is None else source_codes(_column(sources, len(rows), "sources")),
             present=np.ones(len(rows), dtype=np.bool_),
         )
         self.training_ = Training(self._recipe(rows.shape[1]), rows.copy(), owner_tokens, pool)
@@ -354,11 +354,3 @@ def _column(values: Any, n_rows: int, name: str) -> Any:  # noqa: ANN401 -- any 
     if len(values) != n_rows:
         raise ConfigError(f"{name} has {len(values)} values for {n_rows} rows", parameter=name)
     return values
-
-
-def _source_codes(sources: Any) -> NDArray[np.int64]:  # noqa: ANN401 -- any array-like
-    """Give each source a number, and each null one of its own."""
-    code, texts = numbered(sources)
-    unknown = np.flatnonzero(code < 0)
-    code[unknown] = len(texts) + np.arange(len(unknown))
-    return code

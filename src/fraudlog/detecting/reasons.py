@@ -10,10 +10,13 @@ from fraudlog.sessions import FEATURES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["UNUSUAL", "Reason", "describe_reasons"]
+__all__ = ["OTHER", "UNUSUAL", "Reason", "describe_reasons"]
 
 UNUSUAL: Final = "UNUSUAL_"
 """Prefix of the codes of features that the forest finds odd."""
+
+OTHER: Final = UNUSUAL + "OTHER"
+"""Code of what is too small to be named."""
 
 _SENTENCES: Final = {row.code: row.sentence for row in EVIDENCE}
 _MEANINGS: Final = {UNUSUAL + row.name.upper(): row for row in FEATURES}

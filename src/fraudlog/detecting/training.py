@@ -18,14 +18,14 @@ from fraudlog.detecting.scorer import ForestScorer
 from fraudlog.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from fraudlog.detecting.transforms import Transform
     from fraudlog.detecting.trees import FlatForest
 
-__all__ = ["Recipe", "Training"]
+__all__ = ["Recipe", "Training", "joined"]
 
 _POPULATION_ROWS: Final = 1 << 13
 """Rows that percentiles are taken from: those of the first trees, so drawn and capped as the trees are."""
@@ -79,6 +79,8 @@ class Training:
     pool: Pool
     drawn: dict[int, NDArray[np.int64]] = field(default_factory=dict)
     trees: dict[int, Grown] = field(default_factory=dict)
+    known: Mapping[tuple[int, bytes], Grown] = field(default_factory=dict)
+    """Trees that an earlier training grew of the same rows, by tree and tokens of its rows: not grown again."""
 
     @property
     def rows_per_tree(self) -> list[int]:
@@ -91,18 +93,21 @@ class Training:
         n_rows, recipe = self.rows_per_tree, self.recipe
         for tree in wanted:
             drawn = draw(self.pool, tree_seed(recipe.key, tree, "draw"), n_rows[tree], recipe.cap)
-            seed = tree_seed(recipe.key, tree, "grow")
             self.drawn[tree] = drawn
+            if (known := self.known.get((tree, self.pool.tokens[drawn].tobytes()))) is not None:
+                self.trees[tree] = known
+                continue
+            seed = tree_seed(recipe.key, tree, "grow")
             transforms = [transform.of_turn(tree // len(recipe.sizes)) for transform in recipe.transforms]
             self.trees[tree] = grow_tree(self.rows[drawn], transforms, recipe.n_columns, seed)
         return self._laid_out()
 
     def _laid_out(self) -> ForestScorer:
-        trees = range(self.recipe.n_trees)
-        forest = assemble([self.trees[tree] for tree in trees], self.rows.shape[1])
-        seen = np.concatenate([self.drawn[tree] for tree in trees])[:_POPULATION_ROWS]
-        sides = [transform.side for transform in self.recipe.transforms]
-        return ForestScorer(forest, Population.of(self.rows[seen], sides))
+        return joined([self])
+
+    def grown(self) -> dict[tuple[int, bytes], Grown]:
+        """Return the trees as a later training of some of the same rows takes them for `known`."""
+        return {(tree, self.pool.tokens[drawn].tobytes()): self.trees[tree] for tree, drawn in self.drawn.items()}
 
     def forget(self, gone: NDArray[np.intp]) -> tuple[int, ForestScorer | None]:
         """Overwrite the rows `gone` and grow each tree that held one anew.
@@ -182,3 +187,18 @@ class Training:
             raise ModelError("the model's training rows do not fit its forest: give the parameters it was fitted with")
         self.drawn = dict(enumerate(np.split(drawn, np.cumsum(n_rows)[:-1])))
         self.trees = dict(enumerate(cut_apart(forest, depths)))
+
+
+def joined(trainings: Sequence[Training]) -> ForestScorer:
+    """Put the trees of several trainings on the same features together into one forest.
+
+    Percentiles come from the rows of the first trees of each, so drawn and capped as the trees are.
+    """
+    rows, grown = [], []
+    for training in trainings:
+        trees = range(training.recipe.n_trees)
+        seen = np.concatenate([training.drawn[tree] for tree in trees])[: _POPULATION_ROWS // len(trainings)]
+        rows.append(training.rows[seen])
+        grown += [training.trees[tree] for tree in trees]
+    sides = [transform.side for transform in trainings[0].recipe.transforms]
+    return ForestScorer(assemble(grown, rows[0].shape[1]), Population.of(np.concatenate(rows), sides))

@@ -82,7 +82,7 @@ class Chunk:
     """What one block of lines gave.
 
     ``columns`` holds an int32 array of codes for a category (-1 is null), a pair (values, is_null or None) for a
-    number, and an Arrow array for a string.
+    number, and an Arrow array for a string. ``dropped`` counts values without a column by their name.
     """
 
     source: str
@@ -92,6 +92,7 @@ class Chunk:
     rejects: list[Reject] = field(default_factory=list)
     n_lines: int = 0
     n_blank: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
 
     @property
     def n_events(self) -> int:

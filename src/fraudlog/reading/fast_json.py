@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from fraudlog.reading import kernel, kernel_json
 from fraudlog.reading.columns import Chunk, Interners, Reject
+from fraudlog.reading.dropped import OTHER, Dropped, unknown_names
 from fraudlog.reading.fast import Texts
 from fraudlog.reading.fieldmaps import look_up
 from fraudlog.reading.framing import LINE_LIMIT
@@ -66,7 +67,6 @@ class FastJsonReader(JsonReader):
         numbers = {source: number for number, source in enumerate(self.active)}
         leaves = [numbers.get(source, kernel_json.CAREFUL) for source in sources]
         self.trie = kernel_json.make_trie([name for _, name in sources], leaves)
-        self.seen = np.zeros(len(self.trie[2]), np.int64)
         self._renew()
 
     def _renew(self) -> None:
@@ -95,10 +95,12 @@ class FastJsonReader(JsonReader):
     def _run(self, n_lines: int, size: int) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.uint8]]:
         codes = np.full((max(len(self.active or ()), 1), n_lines), -1, np.int32)
         bounds, state = np.zeros((n_lines, 2), np.int64), np.zeros(n_lines, np.uint8)
-        self.seen[:] = 0
+        trie = self.trie
+        trie.seen[:] = 0
         progress, texts = np.zeros(2, np.int64), self.texts
         while not kernel_json.read_objects(
-            self.buffer, size, *self.trie, self.seen, texts.seed, codes, bounds, state, texts.hashes, texts.ids,
+            self.buffer, size, trie.table, trie.keys, trie.leaf, trie.seen, trie.counts, trie.grown,
+            texts.seed, codes, bounds, state, texts.hashes, texts.ids,
             texts.entries, texts.arena, texts.recent, texts.used, progress,
         ):  # fmt: skip
             texts.grow()
@@ -159,6 +161,10 @@ class FastJsonReader(JsonReader):
     def _assemble(
         self, block: Block, codes: NDArray[np.int32], bounds: NDArray[np.int64], state: NDArray[np.uint8]
     ) -> Chunk:
+        dropped = Dropped()
+        for name, count in self.trie.take_counts():
+            dropped.add(name or OTHER, count)
+        is_counted = state == 0
         columns = self._columns(codes, state)
         times = columns.get("timestamp")
         state[(times < 0) if times is not None else slice(None)] = 1
@@ -170,6 +176,9 @@ class FastJsonReader(JsonReader):
         for index in np.flatnonzero(state).tolist():
             line = self.buffer[bounds[index, 0] : bounds[index, 1]].tobytes()
             row = self.careful.read(line)
+            if is_counted[index]:
+                for name in unknown_names(json.loads(line), self.careful.known):
+                    dropped.add(name, -1)
             if isinstance(row, dict):
                 rows.append(row)
                 at.append(index)
@@ -188,7 +197,9 @@ class FastJsonReader(JsonReader):
             made[TRUNCATED] = (flags[keep], None)
         numbers = np.flatnonzero(keep) + block.first_line
         n_blank = len(state) - len(numbers) - len(rejects)
-        return Chunk(block.source, numbers, made, self.interners, rejects, len(state), n_blank)
+        dropped.merge(self.careful.take_dropped())
+        counted = {name: count for name, count in dropped.items() if count}
+        return Chunk(block.source, numbers, made, self.interners, rejects, len(state), n_blank, counted)
 
     @staticmethod
     def _is_held(values: NDArray[Any]) -> bool:

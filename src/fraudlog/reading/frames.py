@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from fraudlog.errors import FormatError
 from fraudlog.reading.columns import Chunk, Interners, Reject, rows_to_columns
+from fraudlog.reading.dropped import Dropped, Tree, name_tree
 from fraudlog.reading.fieldmaps import GENERIC, Field, reader_of
 from fraudlog.reading.reasons import BadValueError
 from fraudlog.reading.times import FIRST, LAST
@@ -122,7 +123,28 @@ def _read_batch(
         rejects,
         n_rows,
         0,
+        _dropped(batch, good, fields),
     )
+
+
+def _dropped(batch: pa.RecordBatch, good: NDArray[np.int64], fields: tuple[Field, ...]) -> Dropped:
+    """Count the values without a column, by name."""
+    dropped = Dropped()
+    known = name_tree(name for field in fields for name in field.sources)
+    kept = batch if len(good) == batch.num_rows else batch.take(pa.array(good))
+    _count_unknown(dict(zip(kept.schema.names, kept.columns, strict=True)), known, "", dropped)
+    return dropped
+
+
+def _count_unknown(columns: dict[str, pa.Array], known: Tree, prefix: str, dropped: Dropped) -> None:
+    for name, column in columns.items():
+        if name not in known:
+            count = len(column) - column.null_count
+            if count:
+                dropped.add(prefix + name, count)
+        elif pa.types.is_struct(column.type):
+            below = {field.name: pc.struct_field(column, field.name) for field in column.type}
+            _count_unknown(below, known[name], f"{prefix}{name}.", dropped)
 
 
 def _column(batch: pa.RecordBatch, source: str) -> pa.Array | None:

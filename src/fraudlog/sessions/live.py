@@ -17,7 +17,7 @@ from fraudlog.schema import SESSIONS
 from fraudlog.sessions import scans
 from fraudlog.sessions.catalogue import DEFAULT
 from fraudlog.sessions.live_facts import ABSENT, Layout, Reader, lookup
-from fraudlog.sessions.live_source import Slots, live_lanes, observe_source, values_source
+from fraudlog.sessions.live_source import CLIENT, HEAD, Slots, live_lanes, observe_source, values_source
 from fraudlog.sessions.segments import actor_text, session_id
 from fraudlog.sessions.window_live import window_for
 
@@ -120,6 +120,7 @@ class LiveSession:
             "source": state[12],
             "first_line": state[13],
             "piece": state[3],
+            **{name.lower(): state[HEAD.index(name)] for name in CLIENT},
         }
         return {column.name: named[column.name] for column in SESSIONS} | self.features
 

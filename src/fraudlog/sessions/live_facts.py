@@ -39,6 +39,8 @@ _TOGETHER: Final = (
         "device_class",
         "language_primary",
         "country",
+        "asn",
+        "browser_version",
         "is_automation",
         "bot_category",
         "bot_name",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fraudlog.sessions.plan import Atom, Outcome
     from fraudlog.sessions.windows import Window
 
-__all__ = ["HEAD", "Slots", "live_lanes", "observe_source", "values_source"]
+__all__ = ["CLIENT", "HEAD", "Slots", "live_lanes", "observe_source", "values_source"]
 
 HEAD: Final = (
     "START",
@@ -36,8 +36,19 @@ HEAD: Final = (
     "AGENT",
     "SOURCE",
     "LINE",
+    "BROWSER",
+    "BROWSER_VERSION",
+    "OS",
+    "DEVICE_CLASS",
+    "LANGUAGE",
+    "LANGUAGE_PRIMARY",
+    "COUNTRY",
+    "ASN",
 )
 """Slots that every session has."""
+
+CLIENT: Final = HEAD[HEAD.index("BROWSER") :]
+"""Those of them that say who the client of the first event is."""
 
 _COUNTED: Final = ("weights", "top")
 _GROUPED: Final = ("distinct", "switches", "weights", "top")
@@ -243,6 +254,8 @@ def _write_session(out: _Writer, definition: Definition) -> None:
     out.add("gap_us = None", 1)
     out.add("s[7] = v_client_ip; s[8] = v_ip_prefix; s[10] = v_profile; s[11] = v_user_agent", 1)
     out.add("s[12] = get('source'); s[13] = get('line_number')", 1)
+    places = {name.lower(): place for place, name in enumerate(HEAD)}
+    out.add("; ".join(f"s[{places[name]}] = v_{name}" for name in map(str.lower, CLIENT)), 1)
     out.add("if v_user is not None and s[9] is None: s[9] = v_user")
     out.add("s[2] = n + 1")
     out.add("before_us = s[1]")

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from fraudlog.enriching import enrich_table
 from fraudlog.errors import SchemaError
-from fraudlog.schema import SESSIONS, arrow_schema, require_columns
+from fraudlog.schema import SESSIONS, arrow_schema, is_shielded, require_columns
 from fraudlog.sessions.columns import NULL
 from fraudlog.sessions.facts import Facts, encode
 from fraudlog.sessions.kernel import Kernel
@@ -105,7 +105,7 @@ def checked(table: pa.Table) -> pa.Table:
     require_columns(table, NEEDED, table="events")
     for name in NEEDED:
         column = table.column(name)
-        if column.null_count:
+        if column.null_count and not (name == "client_ip" and is_shielded(table)):  # ip_mode may drop it
             row = int(np.flatnonzero(column.is_null().to_numpy())[0])
             raise SchemaError(f"events row {row}: {name} is null; drop such rows", missing=[name])
     return table
@@ -113,7 +113,11 @@ def checked(table: pa.Table) -> pa.Table:
 
 def enriched(table: pa.Table, enricher: Enricher | None = None) -> pa.Table:
     """Check a table of events as `checked`, and derive the columns of `schema.DERIVED` if it lacks them."""
-    return checked(table) if "ip_prefix" in table.column_names else enrich_table(checked(table), enricher)
+    return (
+        checked(table)
+        if is_shielded(table) or "ip_prefix" in table.column_names
+        else enrich_table(checked(table), enricher)
+    )
 
 
 def moments(table: pa.Table) -> NDArray[np.int64]:
@@ -284,13 +288,13 @@ class _Part:
         facts, first = self.facts, self.starts[session]
         ids = pa.array(self.segments.ids(self.all_facts, self.sessions, self.settings.key), pa.string())
         columns: dict[str, pa.Array] = {"session_id": ids.take(pa.array(session))}
-        for name in ("client_ip", "ip_prefix", "user", "profile", "user_agent", "source"):
+        for name in (column.name for column in SESSIONS if column.name in facts.text):
             rows = self._first_user(first, ends) if name == "user" else first
             columns[name] = facts.text[name].take(rows).array()
+        columns["asn"] = _nullable(facts.numbers["asn"][first])
         columns["start"] = pa.array(facts.time[first]).cast(pa.timestamp("us", "UTC"))
         columns["end"] = pa.array(facts.time[ends]).cast(pa.timestamp("us", "UTC"))
-        line = facts.line[first]
-        columns["first_line"] = pa.array(line, mask=line == NULL)
+        columns["first_line"] = _nullable(facts.line[first])
         columns["piece"] = pa.array(self.segments.piece[self.sessions][session])
         return {column.name: columns[column.name] for column in SESSIONS}
 
@@ -301,6 +305,10 @@ class _Part:
         place = np.searchsorted(is_known, first)
         found = is_known[np.minimum(place, len(is_known) - 1)]
         return np.where((found >= first) & (found <= ends), found, first)
+
+
+def _nullable(numbers: NDArray[np.int64]) -> pa.Array:
+    return pa.array(numbers, mask=numbers == NULL)
 
 
 def _with_functions(table: pa.Table, definition: Definition) -> pa.Table:

@@ -1,0 +1,107 @@
+"""Fusion: many voices, one risk.
+
+Each measured voice becomes a conformal p-value: the share of held-out presumed-human sessions that it finds at least as
+suspicious [1]_. With n of them no p-value is below 1 / (n + 1): beyond what was seen nothing is claimed. A p-value
+becomes a bet against the session being human, ``(1 / sqrt(p) - 1) / 2``: a calibrator from p-values to e-values [2]_,
+less what it gives a session that nothing speaks against. Bets are averaged; the arithmetic mean is, in essence, the
+only way to merge e-values that holds however the voices depend on each other [2]_. The factor in front is the odds
+at which each voice is believed, so the weighted sum is the odds of abuse, and ``risk = odds / (1 + odds)``.
+
+So a voice's part of the risk is its part of the odds, and the parts add up.
+
+References
+----------
+.. [1] Vovk, Gammerman, Shafer: "Algorithmic Learning in a Random World", 2005; for anomalies Laxhammar, Falkman 2010.
+.. [2] Vovk, Wang: "E-values: calibration, combination and applications", Annals of Statistics 49 (2021), 1736-1754.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from math import isnan, sqrt
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+__all__ = ["Calibration", "fuse", "odds_of_risk"]
+
+_RARE: Final = (1000.0**0.5 - 1.0) / 2.0
+"""The bet at p = 1 / 1,000, where a voice's belief is stated."""
+
+_STRIKING: Final = (10.0**0.5 - 1.0) / 2.0
+"""The bet at p = 1 / 10."""
+
+
+def odds_of_risk(risk: float) -> float:
+    """Return ``risk / (1 - risk)``.
+
+    >>> odds_of_risk(0.5)
+    1.0
+    """
+    return risk / (1.0 - risk)
+
+
+class Calibration(NamedTuple):
+    """What a voice says of held-out people, and so how loud it is heard.
+
+    Parameters
+    ----------
+    ordered : float64 array of shape (n,)
+        Strengths of the presumed-human sessions, rising.
+    belief : float
+        Odds at p = 1 / 1,000.
+    ceiling : float
+        Most odds.
+    levels : list of float
+        `ordered` for single look-ups.
+    """
+
+    ordered: Floats
+    belief: float
+    ceiling: float
+    levels: list[float]
+
+    @classmethod
+    def of(cls, held_out: Floats, belief: float, ceiling: float) -> Calibration:
+        """Take what a voice said of held-out people; where it abstained it says nothing here either."""
+        ordered = np.sort(held_out[~np.isnan(held_out)])
+        return cls(ordered, belief, odds_of_risk(ceiling), ordered.tolist())
+
+    @property
+    def worth_naming(self) -> float:
+        """The odds at p = 1 / 10: what is less striking is shared by too many to be a reason."""
+        return self.belief * _STRIKING / _RARE
+
+    def p_values(self, strength: Floats) -> Floats:
+        """Return the share of people at least as suspicious, 1 where the voice abstains."""
+        size = len(self.ordered)
+        at_least = size - np.searchsorted(self.ordered, strength, side="left")
+        return np.where(np.isnan(strength), 1.0, (at_least + 1.0) / (size + 1.0))
+
+    def p_value(self, strength: float) -> float:
+        """Do what `p_values` does for one."""
+        size = len(self.levels)
+        return 1.0 if isnan(strength) else (size - bisect_left(self.levels, strength) + 1.0) / (size + 1.0)
+
+    def odds(self, strength: Floats) -> Floats:
+        """Return the odds of abuse that the voice gives each session."""
+        bet = (1.0 / np.sqrt(self.p_values(strength)) - 1.0) / 2.0
+        return np.minimum(self.belief * bet / _RARE, self.ceiling)
+
+    def odds_one(self, strength: float) -> float:
+        """Do what `odds` does for one, to the same bits."""
+        bet = (1.0 / sqrt(self.p_value(strength)) - 1.0) / 2.0
+        return min(self.belief * bet / _RARE, self.ceiling)
+
+
+def fuse(odds: list[Floats]) -> Floats:
+    """Return the risk of each session, given the odds each voice gives it."""
+    total = odds[0].copy()
+    for more in odds[1:]:
+        total += more
+    return total / (1.0 + total)

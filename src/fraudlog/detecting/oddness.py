@@ -1,0 +1,199 @@
+"""The voice of the forest: how odd a session is beside people's.
+
+Two forests stand behind it, each grown from the sessions of one half of the owners, and a session is scored by all
+their trees. So every person's own sessions have a score by trees that never saw that person, which is what a p-value
+is measured against; nothing is held back from learning (cross-conformal prediction; Vovk 2015). Which half an owner is
+in depends on the key and the owner alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+
+import numpy as np
+
+from fraudlog.detecting.entities import entity_tokens, owner_tokens, secret
+from fraudlog.detecting.inputs import feature_matrix, transforms_of, usable_features
+from fraudlog.detecting.reasons import OTHER, UNUSUAL
+from fraudlog.detecting.scorer import ForestScorer
+from fraudlog.detecting.voices import PLACES, Cause, Judgement, Opinion, Parameters, Row
+from fraudlog.errors import ModelError
+from fraudlog.sessions import FEATURES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from fraudlog.detecting.training import Recipe, Training
+
+    Floats = NDArray[np.float64]
+    Bools = NDArray[np.bool_]
+
+__all__ = ["Oddness"]
+
+_CAP: Final = 2
+_AUTO: Final = (64, 1024)
+_FEWEST: Final = 20
+"""Rows a half must have; with fewer, both forests learn from all and nothing is held out."""
+_NAMED: Final = 4
+
+
+class Oddness:
+    """An isolation forest as a voice.
+
+    Attributes
+    ----------
+    features_ : list of str
+        Features the forest sees.
+    """
+
+    name: ClassVar[str] = "forest"
+
+    def __init__(self, parameters: Parameters | None = None) -> None:
+        self.parameters = parameters or Parameters()
+        self._trainings: list[Training] = []
+        self._known: list[dict[tuple[int, bytes], Any]] = [{}, {}]
+        self.features_: list[str] = []
+
+    def fit(self, sessions: pd.DataFrame, human: Bools) -> Self:
+        """Grow both halves from the presumed-human sessions."""
+        from fraudlog.detecting.drawing import Pool, mix, source_codes  # noqa: PLC0415 -- scoring must not import pandas or scikit-learn
+        from fraudlog.detecting.training import Training, joined  # noqa: PLC0415 -- as above
+
+        chosen = sessions[human]
+        features = usable_features(chosen)
+        if features != self.features_:
+            self._known = [{}, {}]
+        self.features_ = features
+        rows = feature_matrix(chosen, features).astype(np.float32)
+        key = secret(self.parameters)
+        tokens = owner_tokens(chosen, key)
+        of_rows = mix(tokens ^ _row_ids(chosen, key), 0)
+        sources = source_codes(chosen["ip_prefix"]) if "ip_prefix" in chosen.columns else None
+        self._half = _halves(tokens)
+        self._trainings = []
+        for half in (0, 1):
+            own = np.flatnonzero(self._half == half) if self._half.any() else np.arange(len(rows))
+            held = Pool(
+                of_rows[own], None if sources is None else _renumbered(sources[own]), np.ones(len(own), np.bool_)
+            )
+            training = Training(self._recipe(half, key), rows[own], tokens[own], held, known=self._known[half])
+            training.grow(range(training.recipe.n_trees))
+            self._trainings.append(training)
+        self._known = [training.grown() for training in self._trainings]
+        self._take(joined(self._trainings))
+        return self
+
+    def _recipe(self, half: int, key: bytes) -> Recipe:
+        from fraudlog.detecting.drawing import tree_seed  # noqa: PLC0415 -- as above
+        from fraudlog.detecting.training import Recipe  # noqa: PLC0415 -- as above
+        from fraudlog.detecting.transforms import parse_transforms  # noqa: PLC0415 -- as above
+
+        sizes = self.parameters.max_samples
+        return Recipe(
+            key=tree_seed(key, half, "halves").to_bytes(8, "little"),
+            n_trees=(self.parameters.n_estimators + 1 - half) // 2,
+            sizes=(sizes,) if isinstance(sizes, int) else _AUTO,
+            cap=_CAP,
+            n_columns=len(self.features_),
+            transforms=parse_transforms(transforms_of(self.features_), [str(n) for n in range(len(self.features_))]),
+        )
+
+    def _take(self, scorer: ForestScorer) -> None:
+        self._scorer = scorer
+        self._places = np.array([PLACES[name] for name in self.features_])
+
+    def held_out(self, sessions: pd.DataFrame, human: Bools) -> Floats:
+        """Return the scores of the presumed-human rows by the trees of the other half of the owners."""
+        from fraudlog.detecting.training import joined  # noqa: PLC0415 -- as above
+
+        rows = feature_matrix(sessions[human], self.features_)
+        half = _halves(owner_tokens(sessions[human], secret(self.parameters)))
+        scores = np.empty(len(rows))
+        for own in (0, 1):
+            of_half = half == own
+            scores[of_half] = joined(self._trainings[1 - own : 2 - own]).anomaly_score(rows[of_half])
+        return scores
+
+    def judge(self, sessions: pd.DataFrame) -> Judgement:
+        """Return the anomaly scores."""
+        values = feature_matrix(sessions, self.features_)
+
+        def causes(rows: Sequence[int]) -> list[list[Cause]]:
+            return self._causes(values[np.asarray(rows, dtype=np.intp)])
+
+        return Judgement(self._scorer.anomaly_score(values), causes)
+
+    def judge_one(self, row: Row) -> Opinion:
+        """Judge one session as `judge` does."""
+        values = row.features.take(self._places)
+        return Opinion(self._scorer.score_row(values), lambda: self._causes(values[np.newaxis])[0])
+
+    def _causes(self, values: Floats) -> list[list[Cause]]:
+        """Share the score out over the features that make a session odd: the few that stand out named, the rest not."""
+        if not len(values):
+            return []
+        credit = self._scorer.contributions(values)[1]
+        order = self._scorer.reason_order(values, credit)
+        # What raises the score counts, whatever lowers it.
+        return [self._named(*of_row) for of_row in zip(values, np.maximum(credit, 0.0), order, strict=True)]
+
+    def _named(self, values: Floats, credit: Floats, order: NDArray[np.intp]) -> list[Cause]:
+        total = float(credit.sum())
+        if total <= 0.0:
+            return [Cause(OTHER, 1.0)]
+        places = [place for place in order.tolist() if credit[place] > 0][:_NAMED]
+        shares = [float(credit[place]) / total for place in places]
+        causes = [
+            Cause(UNUSUAL + name.upper(), share, name, float(values[place]))
+            for place, share in zip(places, shares, strict=True)
+            for name in [self.features_[place]]
+        ]
+        rest = 1.0 - sum(shares)
+        return [*causes, Cause(OTHER, rest)] if rest > 1e-9 else causes
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the trees, the percentiles and which features they are about."""
+        return self._scorer.to_arrays() | {"features": self._places.astype(np.int64)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], parameters: Parameters) -> Self:
+        """Build from arrays that may come from anywhere.
+
+        Raises
+        ------
+        ModelError
+            If an array is missing, misshapen or out of range.
+        """
+        voice, places = cls(parameters), arrays.get("features")
+        scorer = ForestScorer.from_arrays(arrays)
+        if places is None or places.dtype.kind != "i" or places.shape != (scorer.n_features,):
+            raise ModelError("the model's features are missing or do not fit its forest; save it again")
+        if not ((places >= 0) & (places < len(FEATURES))).all():
+            raise ModelError("the model's features are out of range; save it again")
+        voice.features_ = [FEATURES[place].name for place in places.tolist()]
+        voice._take(scorer)
+        return voice
+
+
+def _row_ids(sessions: pd.DataFrame, key: bytes) -> NDArray[np.uint64]:
+    """Return a token of each row's session, and of the event it is as of."""
+    from fraudlog.detecting.drawing import mix, tree_seed  # noqa: PLC0415 -- as above
+
+    ids = entity_tokens(sessions, "session_id", key)
+    if "checkpoint" in sessions.columns:
+        ids = ids + sessions["checkpoint"].to_numpy(np.uint64)
+    return mix(ids, tree_seed(key, 0, "ids"))
+
+
+def _halves(tokens: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return which half each row's owner is in: all in the first if one would be too small to learn from."""
+    halves = tokens & np.uint64(1)
+    enough = _FEWEST <= int(halves.sum()) <= len(halves) - _FEWEST
+    return halves if enough else np.zeros_like(halves)
+
+
+def _renumbered(codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.unique(codes, return_inverse=True)[1].astype(np.int64)

@@ -1,0 +1,108 @@
+"""`Shield`: what a reader calls so that events leave it with pseudonyms in place of identifiers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fraudlog.enriching.enricher import Enricher
+from fraudlog.privacy import Pseudonyms, shield
+from fraudlog.schema import DERIVED, EVENTS, REJECTED, arrow_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fraudlog.privacy import IpMode, Policies
+
+__all__ = ["Shield"]
+
+_COLUMNS: Final = tuple({column.name: column for column in (*EVENTS, *DERIVED)}.values())
+_WITHHELD: Final = "withheld"
+
+
+class Shield:
+    r"""Takes identifiers out of events as they leave the reader, after all that needs them has been derived.
+
+    What an address, an agent, a path and a query say is looked up first (`Enricher`); then addresses become encrypted
+    ones, accounts and ids keyed tokens, queries lose all but their length, e-mail addresses their place in texts,
+    rejected lines their bytes. Nothing behind the reader sees a raw value.
+
+    Parameters
+    ----------
+    key : bytes or Pseudonyms
+        The secret of the pseudonyms, 32 bytes.
+    ip_mode : str, default "pfx"
+        What becomes of addresses: ``pfx`` keeps who shares a /24 or /64 with whom, ``opaque`` only who shares the
+        whole or the usual prefix, ``truncate`` keeps /24 and /48 in the clear, ``drop`` keeps nothing.
+    enricher : Enricher, optional
+        Lists of networks, endpoint map and so on.
+    policies : Policies, optional
+        The privacy policies in force: each event is stamped with the one of its time.
+    withheld : mapping of str to collection of str, optional
+        Pseudonyms by column, as ``{"user": {...}}``, whose events are left out: who withdrew consent, objected, is
+        restricted or was barred. Such a line counts as rejected, with the reason ``withheld`` and nothing else of it.
+
+    Examples
+    --------
+    >>> import io
+    >>> from fraudlog.reading import read_log
+    >>> line = b'192.0.2.1 - alice [10/Oct/2000:13:55:36 -0700] "GET /a?mail=x HTTP/1.0" 200 2326\n'
+    >>> log = read_log(io.BytesIO(line), privacy=Shield(bytes(range(32))))
+    >>> log.events[["client_ip", "query", "ip_class"]].iloc[0].tolist()
+    ['208.200.163.238', '******', 'documentation']
+    """
+
+    def __init__(
+        self,
+        key: bytes | Pseudonyms,
+        *,
+        ip_mode: IpMode = "pfx",
+        enricher: Enricher | None = None,
+        policies: Policies | None = None,
+        withheld: Mapping[str, frozenset[str]] | None = None,
+    ) -> None:
+        self.pseudonyms = key if isinstance(key, Pseudonyms) else Pseudonyms(key, ip_mode)
+        self.enricher = enricher or Enricher()
+        self.policies = policies
+        self.withheld = dict(withheld or {})
+
+    def __call__(self, events: pa.Table, rejected: pa.Table) -> tuple[pa.Table, pa.Table]:
+        """Return both tables without identifiers.
+
+        Parameters
+        ----------
+        events, rejected : pyarrow.Table
+            As the reader made them.
+        """
+        hidden = shield(self.enricher.table(events), _COLUMNS, self.pseudonyms)
+        hidden = hidden.append_column("notice", self._notices(hidden["timestamp"]))
+        refused = shield(rejected, REJECTED, self.pseudonyms)
+        return self._without_withheld(hidden, refused)
+
+    def _notices(self, times: pa.ChunkedArray) -> pa.Array:
+        if self.policies is None:
+            return pa.nulls(len(times), pa.dictionary(pa.int32(), pa.string()))
+        return self.policies.stamp(times)
+
+    def _without_withheld(self, events: pa.Table, rejected: pa.Table) -> tuple[pa.Table, pa.Table]:
+        mask = None
+        for name, values in self.withheld.items():
+            if values and name in events.column_names:
+                found = pc.is_in(events[name].cast(pa.string()), value_set=pa.array(sorted(values), pa.string()))
+                mask = found if mask is None else pc.or_(mask, found)
+        if mask is None or not pc.any(mask).as_py():
+            return events, rejected
+        gone = events.filter(mask)
+        rows = pa.table(
+            [
+                gone["source"].cast(pa.string()).dictionary_encode(),
+                gone["line_number"],
+                pa.array([_WITHHELD] * len(gone), pa.string()).dictionary_encode(),
+                pa.nulls(len(gone), pa.binary()),
+            ],
+            schema=arrow_schema(REJECTED),
+        )
+        joined = pa.concat_tables([rejected.cast(arrow_schema(REJECTED)), rows]).unify_dictionaries()
+        return events.filter(pc.invert(mask)), joined
