@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fraudlog.evaluation.benign import benign_events
-from fraudlog.evaluation.injection import Campaign, Injected, inject
+from fraudlog.evaluation.findings import labelled_findings, render_findings, stress_findings
+from fraudlog.evaluation.injection import Campaign, Injected, inject, pick_kinds
 from fraudlog.evaluation.kinds import KINDS, kind_names
 from fraudlog.evaluation.labelled import label_sessions, read_labels
 from fraudlog.evaluation.leaks import scan_leaks
@@ -38,12 +39,16 @@ __all__ = [
     "inject",
     "kind_names",
     "label_sessions",
+    "labelled_findings",
+    "pick_kinds",
     "precision_at_k",
     "read_labels",
     "recall_at_budget",
     "recall_at_fpr",
+    "render_findings",
     "risk_of",
     "scan_leaks",
+    "stress_findings",
     "stress_test",
     "threshold_at_fpr",
     "time_split",
