@@ -279,7 +279,9 @@ def _certainty(values: Floats) -> Floats:
 def _matrix(sessions: pd.DataFrame, names: Sequence[str]) -> Floats:
     """Return features as numbers, NaN where the table lacks one."""
     columns = [
-        sessions[name].to_numpy(np.float64, na_value=np.nan) if name in sessions.columns else np.full(len(sessions), np.nan)
+        sessions[name].to_numpy(np.float64, na_value=np.nan)
+        if name in sessions.columns
+        else np.full(len(sessions), np.nan)
         for name in names
     ]
     return np.stack(columns, axis=1)
