@@ -178,7 +178,7 @@ def test_what_can_not_be_read_leaves_the_store_alone(model, undisturbed, tmp_pat
     with pytest.raises(ModelError, match="fraudlog fit"):
         site.run()
     site.write_config(site.values | {"model.path": str(model), "log.format": "caddy"})
-    with pytest.raises(FormatError, match="log.format"):
+    with pytest.raises(FormatError, match=r"log.format"):
         site.run()
     site.write_config(site.values | {"log.format": "auto"})
     with pytest.raises(ConfigError, match="init"):
