@@ -28,8 +28,8 @@ from device_detector import DeviceDetector
 
 import agent_corpora
 from fraudlog.enriching import CountryRanges, Enricher, GeoDatabase, NetworkLists, read_agent, read_endpoint
-from fraudlog.enriching.addresses import parse_addresses
 from fraudlog.enriching.languages import read_language
+from fraudlog.privacy.addresses import parse_addresses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

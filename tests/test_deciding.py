@@ -66,7 +66,7 @@ def test_decisions_have_the_declared_columns():
     ("settings", "message"),
     [
         ({"observe_at": 0.8}, "must rise"),
-        ({"challenge_at": 1.5}, "must rise"),
+        ({"challenge_at": 1.5}, "challenge_at must lie between 0 and 1"),
         ({"daily_reviews": -1}, "below 0"),
         ({"ttl": "soon"}, "no length of time"),
     ],

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive_enriching
-from fraudlog.enriching.addresses import parse_addresses
 from fraudlog.enriching.networks import IP_CLASSES, NETWORK_COLUMNS, NetworkLists, read_address, read_addresses
 from fraudlog.enriching.ranges import RangeTable, read_networks
 from fraudlog.errors import ConfigError, InputError
+from fraudlog.privacy.addresses import parse_addresses
 
 ADDRESSES = st.one_of(
     st.ip_addresses(v=4).map(str),

@@ -80,9 +80,11 @@ def test_shield_leaves_no_identifier():
         writer.write_table(hidden)
     content = sink.getvalue().to_pybytes()
     assert not any(word in content for word in (b"203.0.113", b"alice", b"secret", b"bob", b"c=1"))
-    assert hidden.column("referrer").to_pylist() == ["http://a.example/p", None]
+    referrer, nothing = hidden.column("referrer").to_pylist()
+    assert referrer.startswith("http://a.example/p?~")
+    assert nothing is None
     assert hidden.column("client_ip").null_count == hidden.column("user").null_count == 1
-    assert hidden.column("query").null_count == 2
+    assert hidden.column("query").to_pylist() == ["*" * 12, None]
 
 
 def test_rejected_lines_keep_their_place_not_their_bytes():

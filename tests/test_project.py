@@ -18,6 +18,7 @@ from fraudlog.sessions import FEATURES
 PUBLIC = {
     "Detector",
     "FraudlogError",
+    "LiveSessions",
     "ParsedLog",
     "Policy",
     "build_sessions",

@@ -256,3 +256,71 @@ def test_deep_json_is_refused(depth):
     """Nesting without end is no record, and no crash."""
     log = read_log(io.BytesIO(b'{"ts":1700000000,"ip":"192.0.2.1"}\n' + b'{"a":' * depth + b"\n"), "json")
     assert log.summary.reasons in ({"not_json": 1}, {"line_too_long": 1})
+
+
+def test_what_no_column_takes_is_counted_by_name():
+    lines = [
+        b'{"ts":1700000000,"ip":"192.0.2.1","serial":"F2","device":{"os":"iOS","imei":"3"},"nothing":null,"x":"-"}',
+        b'{"ts":1700000001,"ip":"192.0.2.1","serial":"F3","203.0.113.9":1,"deep":{"a":{"b":1}}}',
+        b'{"serial":"no time, so no event"}',
+    ]
+    summary = read_log(io.BytesIO(b"\n".join(lines) + b"\n")).summary
+    assert summary.dropped == {"(other)": 1, "deep": 1, "device.imei": 1, "serial": 2}
+
+
+def test_dropped_values_of_text_csv_w3c_and_frames_are_counted():
+    combined = b'192.0.2.1 id - [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.0" 200 1 "-" "a" 1 "secret"\n'
+    assert read_log(io.BytesIO(combined)).summary.dropped == {"(more)": 1, "ident": 1}
+    named = '$remote_addr [$time_local] "$request" "$cookie_sid" "$http_x_token"'
+    line = b'192.0.2.1 [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.0" "abc" "-"\n'
+    assert read_log(io.BytesIO(line), named).summary.dropped == {"cookie_sid": 1}
+    assert read_log(io.BytesIO(line), named, fields={"session_token": "cookie_sid"}).summary.dropped == {}
+    table = b"ts,ip,email,note\n1700000000,192.0.2.1,a@example.com,\n1700000001,192.0.2.1,b@example.com,x\n"
+    assert read_log(io.BytesIO(table)).summary.dropped == {"email": 2, "note": 1}
+    w3c = b"#Fields: date time c-ip s-sitename cs(Cookie)\n2024-01-01 00:00:00 192.0.2.1 W3SVC1 -\n"
+    assert read_log(io.BytesIO(w3c)).summary.dropped == {"s-sitename": 1}
+    frame = pa.table(
+        {"ts": [1700000000, None], "ip": ["192.0.2.1"] * 2, "email": ["a", "b"], "d": [{"os": "x", "n": 1}] * 2}
+    )
+    assert read_log(frame, fields={"timestamp": "ts", "client_ip": "ip", "os": "d.os"}).summary.dropped == {
+        "d.n": 1,
+        "email": 1,
+    }
+
+
+FRAME_VALUES = {
+    "ts": st.sampled_from(
+        [1_700_000_000, 1_700_000_000_123, 1_700_000_000_123_456, 10**18, 5, -1, 10**17, 1.7e9 + 0.25, None]
+    ),
+    "ip": st.sampled_from(["192.0.2.1", "10.0.0.1", "::1", "x", "", "-", None]),
+    "user": st.sampled_from(["a", "-", None]),
+    "user_id": st.sampled_from(["b", 7, None]),
+    "bytes": st.sampled_from([0, 17, -3, 2**62, 1.5, None]),
+    "latency_ms": st.sampled_from([0, 1, 12, -1, 3.25, None]),
+    "url": st.sampled_from(["/a?b", "https://h.example/x", "", None]),
+    "x_forwarded_for": st.sampled_from(["203.0.113.9", "junk", None]),
+    "other": st.sampled_from([1, None]),
+}
+
+
+@given(st.lists(st.fixed_dictionaries(FRAME_VALUES), min_size=1, max_size=12), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_a_frame_reads_as_its_lines_do(records, is_behind_proxies):
+    """The same records as JSON lines and as a frame give the same events and as many rejects."""
+    proxies = ["10.0.0.0/8"] if is_behind_proxies else []
+    lines = "".join(json.dumps({k: v for k, v in record.items() if v is not None}) + "\n" for record in records)
+    columns = {}
+    for name in FRAME_VALUES:
+        values = [record[name] for record in records]
+        is_text = any(isinstance(value, str) for value in values)
+        values = [str(value) if is_text and value is not None else value for value in values]
+        has_float = any(isinstance(value, float) for value in values)
+        columns[name] = pa.array([float(v) if has_float and v is not None else v for v in values])
+    want = read_log(io.BytesIO(lines.encode()), "json", trusted_proxies=proxies)
+    got = read_log(pa.table(columns), trusted_proxies=proxies)
+    drop = {"source"}
+    assert [{k: v for k, v in row.items() if k not in drop and v is not None} for row in got.table.to_pylist()] == [
+        {k: v for k, v in row.items() if k not in drop and v is not None} for row in want.table.to_pylist()
+    ]
+    assert got.summary.reasons == want.summary.reasons
+    assert got.summary.dropped == want.summary.dropped

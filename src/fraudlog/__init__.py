@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from fraudlog.enriching import enrich
     from fraudlog.errors import FraudlogError
     from fraudlog.reading import ParsedLog, iter_log, read_log
+    from fraudlog.serving import LiveSessions
     from fraudlog.sessions import build_sessions, sessionize
 
 __version__ = "0.1.0"
 __all__ = [
     "Detector",
     "FraudlogError",
+    "LiveSessions",
     "ParsedLog",
     "Policy",
     "build_sessions",
@@ -33,6 +35,7 @@ __all__ = [
 _ROOMS = {
     "Detector": "detecting",
     "FraudlogError": "errors",
+    "LiveSessions": "serving",
     "ParsedLog": "reading",
     "Policy": "deciding",
     "build_sessions": "sessions",

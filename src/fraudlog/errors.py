@@ -8,6 +8,8 @@
     │   └── SchemaError           3   a table lacks a column, or holds another type than the schema says
     ├── ConfigError               2   a parameter or key is out of range
     ├── NotFittedError            2   a detector is asked to score before it has learnt
+    ├── PrivacyError              2   what was asked is against the privacy policy: purpose, version, retention, k
+    ├── LockError                 4   another process writes to the same store
     ├── ModelError                5   a model file is damaged, hostile, or of another schema
     └── OutputError               6   a result can't be written; what stood there before still does
 
@@ -29,9 +31,11 @@ __all__ = [
     "FormatError",
     "FraudlogError",
     "InputError",
+    "LockError",
     "ModelError",
     "NotFittedError",
     "OutputError",
+    "PrivacyError",
     "SchemaError",
 ]
 
@@ -96,6 +100,28 @@ class NotFittedError(FraudlogError, ValueError):
     """A detector was asked to score before `fit` or `load`."""
 
     exit_code: ClassVar[int] = 2
+
+
+class PrivacyError(FraudlogError):
+    """What was asked is not what the data was collected for, or not any more."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class LockError(FraudlogError):
+    """Another process writes to the same store.
+
+    Attributes
+    ----------
+    path : str
+        The store as the caller named it.
+    """
+
+    exit_code: ClassVar[int] = 4
+
+    def __init__(self, message: str, *, path: str | os.PathLike[str] = "") -> None:
+        super().__init__(message)
+        self.path = os.fspath(path)
 
 
 class ModelError(FraudlogError):

@@ -1,21 +1,23 @@
-"""Every column of every table: name, type, unit, meaning, privacy class, and whether the client can choose it.
+"""Every column of every table: name, type, unit, meaning, and what the privacy promise says of it.
 
 This is the one place where a column is declared. Readers fill these columns and no others (a field that is not here is
 dropped and counted), writers write them, documents are generated from them. Features of sessions are declared in
 `fraudlog.sessions.catalogue`, since a feature is also a computation.
 
 Names follow OpenTelemetry and the Elastic Common Schema where they have one; privacy categories are those of fideslang.
+A column says what it may be read for (`purposes`) and how long it may be kept (`retention`); one that says neither is
+in no table that is given out.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from fraudlog.errors import SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import pandas as pd
     import pyarrow as pa
@@ -30,7 +32,9 @@ __all__ = [
     "Column",
     "arrow_schema",
     "column_names",
+    "is_shielded",
     "require_columns",
+    "tagged",
     "to_arrow",
     "to_pandas",
 ]
@@ -39,9 +43,17 @@ Type = Literal["timestamp", "string", "category", "binary", "int16", "int32", "i
 """Storage types. ``category`` is a dictionary-encoded string, for values that repeat. ``timestamp`` is in microseconds,
 UTC. ``reasons`` is a list of (code, contribution, value, percentile, oat)."""
 
-Treatment = Literal["keep", "ip", "token", "path", "cut", "seal"]
-"""What a writer does before a column reaches a disk: ``keep`` as it is; ``ip`` and ``token`` become keyed pseudonyms;
-``path`` loses what stands behind a question mark; ``cut`` and ``seal`` stay in memory and are null on disk."""
+Treatment = Literal["keep", "ip", "token", "path", "url", "cut", "seal"]
+"""What becomes of a value as it leaves the reader: ``ip`` and ``token`` become keyed pseudonyms; ``path``
+loses the identifiers that stand in it; ``url`` also its user and its query; ``cut`` keeps its length alone; ``seal`` is
+left out; ``keep`` stays, but for e-mail addresses in a text that the client chooses."""
+
+Purpose = Literal["essential.fraud_detection", "essential.service.authentication", "improve.system"]
+"""What a column may be read for, by fideslang's names of data uses, beside the requests of the person it is about;
+`fraudlog.privacy.purposes` says what each means."""
+
+Retention = Literal["", "events", "quarantine", "scores", "fraud"]
+"""How long a column may be kept; `fraudlog.privacy.retention` says how many days that is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +75,11 @@ class Column:
     spoofable : bool
         Whether the client chooses the value freely.
     treatment : str
-        What a writer does with it, one of `Treatment`.
+        What becomes of it as it leaves the reader, one of `Treatment`.
+    purposes : tuple of str
+        What it may be read for, of `Purpose`; none means it is given out for nothing.
+    retention : str
+        Class of retention, of `Retention`.
     """
 
     name: str
@@ -73,6 +89,17 @@ class Column:
     category: str = ""
     spoofable: bool = False
     treatment: Treatment = "keep"
+    purposes: tuple[Purpose, ...] = ()
+    retention: Retention = ""
+
+
+def tagged(
+    retention: Retention, purposes: tuple[Purpose, ...], *columns: Column, narrower: Mapping[str, tuple[Purpose, ...]]
+) -> tuple[Column, ...]:
+    """Return `columns` with a class of retention and purposes, fewer of these where `narrower` says so by name."""
+    return tuple(
+        replace(column, retention=retention, purposes=narrower.get(column.name, purposes)) for column in columns
+    )
 
 
 _IP = "user.device.ip_address"
@@ -81,14 +108,30 @@ _DEVICE = "user.device"
 _HISTORY = "user.behavior.browsing_history"
 _PLACE = "user.location.imprecise"
 
-EVENTS: Final[tuple[Column, ...]] = (
+_ALL: Final[tuple[Purpose, ...]] = (
+    "essential.fraud_detection",
+    "essential.service.authentication",
+    "improve.system",
+)
+_OF_CONTENT: Final[tuple[Purpose, ...]] = ("essential.fraud_detection", "improve.system")
+_OF_ACCOUNTS: Final[tuple[Purpose, ...]] = ("essential.fraud_detection", "essential.service.authentication")
+_NO_CONTENT: Final[dict[str, tuple[Purpose, ...]]] = {
+    # What somebody looked at says nothing about whose account it is.
+    **dict.fromkeys(("host", "path", "query", "referrer", "endpoint"), _OF_CONTENT),
+    # Whoever measures a detector needs no accounts.
+    **dict.fromkeys(("user", "session_token", "device_id"), _OF_ACCOUNTS),
+}
+
+EVENTS: Final[tuple[Column, ...]] = tagged(
+    "events",
+    _ALL,
     Column("timestamp", "timestamp", "when the server logged the request", "us since 1970, UTC"),
     Column("client_ip", "category", "address of the client; IPv6 in RFC 5952 form", category=_IP, treatment="ip"),
     Column("user", "category", "account the server authenticated", category=_ID, treatment="token"),
     Column("session_token", "category", "session id that the service issued", category=_ID, treatment="token"),
     Column("host", "category", "virtual host asked for", spoofable=True),
     Column("method", "category", "HTTP request method", spoofable=True),
-    Column("path", "string", "URL path without the query", category=_HISTORY, spoofable=True),
+    Column("path", "string", "URL path without the query", category=_HISTORY, spoofable=True, treatment="path"),
     Column(
         "query", "string", "URL query without the question mark", category=_HISTORY, spoofable=True, treatment="cut"
     ),
@@ -96,7 +139,7 @@ EVENTS: Final[tuple[Column, ...]] = (
     Column("status", "int16", "HTTP status code of the answer"),
     Column("bytes_sent", "int64", "size of the answer's body", "bytes"),
     Column("duration_s", "float64", "time the server took to answer", "s"),
-    Column("referrer", "category", "Referer header", category=_HISTORY, spoofable=True, treatment="path"),
+    Column("referrer", "category", "Referer header", category=_HISTORY, spoofable=True, treatment="url"),
     Column("user_agent", "category", "User-Agent header", category=_DEVICE, spoofable=True),
     Column(
         "language",
@@ -124,9 +167,13 @@ EVENTS: Final[tuple[Column, ...]] = (
     Column("is_truncated", "bool", "a value of this line was longer than its limit and was cut"),
     Column("source", "category", "file the line stands in"),
     Column("line_number", "int64", "line in that file, counted from 1"),
+    Column("notice", "category", "version of the privacy policy in force when the request came"),
+    narrower=_NO_CONTENT,
 )
 
-DERIVED: Final[tuple[Column, ...]] = (
+DERIVED: Final[tuple[Column, ...]] = tagged(
+    "events",
+    _ALL,
     Column("browser", "category", "browser family", category=_DEVICE, spoofable=True),
     Column("browser_version", "category", "major version of the browser", category=_DEVICE, spoofable=True),
     Column("os", "category", "operating system family", category=_DEVICE, spoofable=True),
@@ -244,10 +291,13 @@ DERIVED: Final[tuple[Column, ...]] = (
         category=_DEVICE,
         spoofable=True,
     ),
+    narrower=_NO_CONTENT,
 )
 """What `fraudlog.enrich` adds; which of them depends on what the table has."""
 
-REJECTED: Final[tuple[Column, ...]] = (
+REJECTED: Final[tuple[Column, ...]] = tagged(
+    "quarantine",
+    _OF_CONTENT,
     Column("source", "category", "file the line stands in"),
     Column("line_number", "int64", "line in that file, counted from 1"),
     Column("reason", "category", "stable code of what was wrong"),
@@ -257,24 +307,38 @@ REJECTED: Final[tuple[Column, ...]] = (
         "the line's bytes as they stood; null on disk, where source and line lead back to it",
         treatment="seal",
     ),
+    narrower={},
 )
 
-SESSIONS: Final[tuple[Column, ...]] = (
+SESSIONS: Final[tuple[Column, ...]] = tagged(
+    "events",
+    _ALL,
     Column("session_id", "string", "keyed hash of the actor and the session's start", category=_ID),
     Column("client_ip", "category", "address of the first event", category=_IP, treatment="ip"),
     Column("ip_prefix", "category", "/24 or /64 of that address", category=_IP, treatment="ip"),
     Column("user", "category", "account, if any event had one", category=_ID, treatment="token"),
     Column("profile", "category", "OS, browser and language of the first event", category=_DEVICE, spoofable=True),
     Column("user_agent", "category", "agent of the first event", category=_DEVICE, spoofable=True),
+    Column("browser", "category", "browser of the first event", category=_DEVICE, spoofable=True),
+    Column("browser_version", "category", "its major version", category=_DEVICE, spoofable=True),
+    Column("os", "category", "operating system of the first event", category=_DEVICE, spoofable=True),
+    Column("device_class", "category", "desktop, mobile, tablet or other", category=_DEVICE, spoofable=True),
+    Column("language", "category", "Accept-Language of the first event", category=_DEVICE, spoofable=True),
+    Column("language_primary", "category", "language liked best of it", category=_DEVICE, spoofable=True),
+    Column("country", "category", "country of the first event", category=_PLACE),
+    Column("asn", "int64", "autonomous system of the first event"),
     Column("start", "timestamp", "time of the first event", "us since 1970, UTC"),
     Column("end", "timestamp", "time of the last event", "us since 1970, UTC"),
     Column("source", "category", "file of the first event"),
     Column("first_line", "int64", "line of the first event in that file"),
     Column("piece", "int64", "how many sessions a limit cut off before: 0 unless one was too long", "sessions"),
+    narrower=_NO_CONTENT,
 )
 """The columns of a session besides its features, which `fraudlog.sessions.catalogue` declares."""
 
-SCORES: Final[tuple[Column, ...]] = (
+SCORES: Final[tuple[Column, ...]] = tagged(
+    "scores",
+    _ALL,
     Column("session_id", "string", "the session scored", category=_ID),
     Column("start", "timestamp", "time of its first event", "us since 1970, UTC"),
     Column("end", "timestamp", "time of its last event", "us since 1970, UTC"),
@@ -282,9 +346,12 @@ SCORES: Final[tuple[Column, ...]] = (
     Column("risk", "float64", "all voices together: high is abusive", "0..1"),
     Column("confidence", "float64", "how much there was to judge by", "0..1"),
     Column("reasons", "reasons", "what the risk is made of, heaviest first"),
+    narrower={},
 )
 
-DECISIONS: Final[tuple[Column, ...]] = (
+DECISIONS: Final[tuple[Column, ...]] = tagged(
+    "scores",
+    _ALL,
     Column("session_id", "string", "the session decided on", category=_ID),
     Column("verdict", "category", "allow, observe, challenge or deny"),
     Column("scope", "category", "what the verdict holds for: session, user, prefix or profile"),
@@ -292,6 +359,8 @@ DECISIONS: Final[tuple[Column, ...]] = (
     Column("reasons", "reasons", "why, as in scores"),
     Column("policy_version", "category", "digest of the policy's settings"),
     Column("collateral", "int64", "presumed-human sessions the action would also hit", "sessions"),
+    Column("intended", "category", "the verdict the rules gave, before a dry run made it milder"),
+    narrower={},
 )
 
 
@@ -408,6 +477,11 @@ def _names(frame: pd.DataFrame | pa.Table) -> list[str]:
     import pyarrow as pa  # noqa: PLC0415 -- as above
 
     return list(frame.column_names) if isinstance(frame, pa.Table) else [str(name) for name in frame.columns]
+
+
+def is_shielded(frame: pd.DataFrame | pa.Table) -> bool:
+    """Return whether a table of events left the reader through `fraudlog.enriching.Shield`, so holds pseudonyms."""
+    return {"notice", "ip_prefix"} <= set(_names(frame))
 
 
 def require_columns(frame: pd.DataFrame | pa.Table, needed: Iterable[str], *, table: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import sys
+from collections import Counter
 from typing import Any
 
 import atheris
@@ -34,7 +35,8 @@ def outcome(reader: Any, data: bytes) -> tuple[Any, ...]:
     if not set(rejected["reason"].to_pylist()) <= set(REASONS):
         raise AssertionError("a reason that is not in the table")
     events.validate(full=True)
-    return n_lines, n_blank, rejected.to_pylist(), events.to_pylist()
+    dropped = sum((Counter(chunk.dropped) for chunk in chunks), Counter())
+    return n_lines, n_blank, rejected.to_pylist(), events.to_pylist(), sum(dropped.values())
 
 
 def target(name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,12 +33,13 @@ def suggest_endpoints(
 
     Example: fraudlog suggest-endpoints access.log.gz --out endpoints.toml
     """
+    from fraudlog.enriching import Shield
     from fraudlog.enriching.suggesting import suggest_endpoints, write_map
     from fraudlog.reporting import staged
 
     with progress() as step:
         step("reading")
-        events = fl.read_log(logs, log_format).table
+        events = fl.read_log(logs, log_format, privacy=Shield(secrets.token_bytes(32))).table
         step("looking at the traffic")
         proposals = suggest_endpoints(events, fewest_requests=fewest_requests)
     if out is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import fraudlog as fl
-from fraudlog.cli.options import Format, Gap, KeyFile, Model
+from fraudlog.cli.options import Format, Gap, IpMode, KeyFile, Model
 from fraudlog.cli.scoring import pseudonyms, score_logs
 from fraudlog.cli.terminal import open_console, progress
 from fraudlog.errors import ConfigError
@@ -30,6 +30,7 @@ def explain(
     log_format: Format = "auto",
     session_gap: Gap = "30min",
     key_file: KeyFile = None,
+    ip_mode: IpMode = "pfx",
 ) -> None:
     """Say why one session was flagged, and print its lines.
 
@@ -40,7 +41,7 @@ def explain(
     *logs, session_id = arguments
     if not logs:
         raise ConfigError("name the log, then the session: fraudlog explain LOG SESSION_ID", parameter="session_id")
-    names = pseudonyms(key_file, None)
+    names = pseudonyms(key_file, None, ip_mode)
     with progress() as step:
         scored = score_logs([Path(log) for log in logs], model, log_format, session_gap, names, step)
         row = _one_session(scored.scores, session_id)

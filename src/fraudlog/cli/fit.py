@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 import fraudlog as fl
-from fraudlog.cli.options import Format, Gap, Logs, RejectShare
-from fraudlog.cli.scoring import read_logs
+from fraudlog.cli.options import Format, Gap, IpMode, KeyFile, Logs, RejectShare
+from fraudlog.cli.scoring import pseudonyms, read_logs
 from fraudlog.cli.terminal import progress
 
 __all__ = ["fit"]
@@ -22,6 +22,8 @@ def fit(
     log_format: Format = "auto",
     max_reject_share: RejectShare = None,
     session_gap: Gap = "30min",
+    key_file: KeyFile = None,
+    ip_mode: IpMode = "pfx",
 ) -> None:
     """Learn from LOGS what is usual on a site, and write the detector to --model.
 
@@ -29,11 +31,12 @@ def fit(
 
     Example: fraudlog fit may.log.gz --model may.fraudlog && fraudlog score june.log.gz --model may.fraudlog --out june
     """
+    names = pseudonyms(key_file, None, ip_mode)
     with progress() as step:
         step("reading")
-        log = read_logs(logs, log_format, max_reject_share)
+        log = read_logs(logs, log_format, max_reject_share, names)
         step("building sessions")
-        sessions = fl.build_sessions(log.table, session_gap=session_gap, asof=True)
+        sessions = fl.build_sessions(log.table, session_gap=session_gap, asof=True, key=names.session_key)
         step("learning")
         detector = fl.Detector().fit(sessions)
         step("writing")

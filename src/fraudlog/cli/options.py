@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Format", "Gap", "Json", "KeyFile", "Logs", "Model", "Out", "RejectShare"]
+__all__ = ["Format", "Gap", "IpMode", "Json", "KeyFile", "Logs", "Model", "Out", "RejectShare"]
 
 Logs = Annotated[
     list[Path],
@@ -30,5 +30,9 @@ Gap = Annotated[str, typer.Option("--session-gap", help="Longest silence inside 
 KeyFile = Annotated[
     Path | None,
     typer.Option(help="Key of the pseudonyms; by default FRAUDLOG_KEY, or a file made in your configuration folder."),
+]
+IpMode = Annotated[
+    str,
+    typer.Option(help="What becomes of addresses: pfx (encrypted; /24 and /64 still group), opaque, truncate, drop."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import fraudlog as fl
-from fraudlog.cli.options import Format, Gap, Json, KeyFile, Logs, Model, Out, RejectShare
+from fraudlog.cli.options import Format, Gap, IpMode, Json, KeyFile, Logs, Model, Out, RejectShare
 from fraudlog.cli.report import page_of
 from fraudlog.cli.scoring import pseudonyms, score_logs
 from fraudlog.cli.terminal import open_console, progress
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fraudlog.cli.scoring import Scored
-    from fraudlog.privacy import Pseudonyms
 
 __all__ = ["score"]
 
@@ -38,6 +37,7 @@ def score(
         str | None, typer.Option(help="Exit with 1 if a session gets this verdict or a harder one.")
     ] = None,
     key_file: KeyFile = None,
+    ip_mode: IpMode = "pfx",
     as_json: Json = False,
 ) -> None:
     """Score the sessions of LOGS; write tables and a report to --out.
@@ -52,18 +52,18 @@ def score(
     if fail_on is not None and fail_on not in VERDICTS:
         raise ConfigError(f"--fail-on knows {', '.join(VERDICTS)}", parameter="fail_on")
     policy = fl.Policy(daily_reviews=daily_reviews)
-    names = pseudonyms(key_file, out)
+    names = pseudonyms(key_file, out, ip_mode)
     with progress() as step:
         scored = score_logs(logs, model, log_format, session_gap, names, step, max_reject_share)
         decisions = policy.decide(scored.scores)
         step("writing")
-        paths = _write(out, scored, decisions, names)
+        paths = _write(out, scored, decisions, names.key_id)
     _print_score(scored, decisions, paths, top, as_json=as_json)
     if fail_on is not None and decisions["verdict"].isin(VERDICTS[VERDICTS.index(fail_on) :]).any():
         raise typer.Exit(1)
 
 
-def _write(out: Path, scored: Scored, decisions: pd.DataFrame, names: Pseudonyms) -> dict[str, Path]:
+def _write(out: Path, scored: Scored, decisions: pd.DataFrame, key_id: str) -> dict[str, Path]:
     from fraudlog.reporting import staged, write_tables
 
     frames = {
@@ -74,7 +74,7 @@ def _write(out: Path, scored: Scored, decisions: pd.DataFrame, names: Pseudonyms
         "decisions": decisions,
     }
     with staged(out) as draft:
-        write_tables(draft, frames, scored.summary, names)
+        write_tables(draft, frames, scored.summary, key_id=key_id)
         (draft / "report.html").write_text(page_of(draft), encoding="utf-8")
     files = [*(f"{name}.parquet" for name in frames), "summary.json", "report.html"]
     return {name.partition(".")[0]: out / name for name in files}

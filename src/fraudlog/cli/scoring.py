@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import fraudlog as fl
 from fraudlog.errors import InputError
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from fraudlog.privacy import Pseudonyms
+    from fraudlog.privacy import IpMode, Pseudonyms
 
 __all__ = ["Scored", "pseudonyms", "read_logs", "score_logs"]
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Logs read and scored: every table, in memory, with raw values."""
+    """Logs read and scored: every table, in memory, with pseudonyms in place of identifiers."""
 
     log: fl.ParsedLog
     events: pd.DataFrame
@@ -42,7 +42,7 @@ def score_logs(
 ) -> Scored:
     """Read, build sessions, learn or load, and score; `step` is told what is being done."""
     step("reading")
-    log = read_logs(logs, log_format, max_reject_share)
+    log = read_logs(logs, log_format, max_reject_share, names)
     if not log.summary.events:
         raise InputError(f"{logs[0]}: holds no event that can be scored", source=logs[0])
     step("building sessions")
@@ -64,16 +64,18 @@ def score_logs(
     return Scored(log, events, sessions, detector.score(sessions), summary)
 
 
-def read_logs(logs: list[Path], log_format: str, max_reject_share: float | None) -> fl.ParsedLog:
-    """Read the logs; what was wrong with a whole file goes to stderr."""
-    log = fl.read_log(logs, log_format, max_reject_share=max_reject_share)
+def read_logs(logs: list[Path], log_format: str, max_reject_share: float | None, names: Pseudonyms) -> fl.ParsedLog:
+    """Read the logs, identifiers taken out; what was wrong with a whole file goes to stderr."""
+    from fraudlog.enriching import Shield
+
+    log = fl.read_log(logs, log_format, max_reject_share=max_reject_share, privacy=Shield(names))
     for problem in log.summary.problems.items():
         sys.stderr.write("fraudlog: {}: {}\n".format(*problem))
     return log
 
 
-def pseudonyms(key_file: Path | None, out: Path | None) -> Pseudonyms:
+def pseudonyms(key_file: Path | None, out: Path | None, ip_mode: str = "pfx") -> Pseudonyms:
     """Return the pseudonyms of the key; one that lies inside `out` is refused."""
     from fraudlog.privacy import Pseudonyms, load_key
 
-    return Pseudonyms(load_key(key_file, outside=out))
+    return Pseudonyms(load_key(key_file, outside=out), cast("IpMode", ip_mode))

@@ -1,28 +1,47 @@
-"""`Policy`: scores into decisions, within a budget of reviews."""
+"""`Policy`: scores into decisions, by rules, within a budget of reviews, and with a way back."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
-from typing import Final
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 import pandas as pd
 
-from fraudlog.errors import ConfigError
+from fraudlog.deciding.allowing import AllowList
+from fraudlog.deciding.decision import SCOPES, VERDICTS, Scope, Verdict
+from fraudlog.deciding.rules import Rule
+from fraudlog.deciding.scoping import SHARED_BY, Ruling, choose_scope, is_shared, subject_of
+from fraudlog.deciding.settings import check, read_toml, table_of, typed
+from fraudlog.deciding.targets import bystanders, lasting, strikes_of
+from fraudlog.detecting.evidence import verified_crawler
+from fraudlog.errors import SchemaError
 from fraudlog.schema import DECISIONS, column_names, require_columns
+from fraudlog.sessions.definition import microseconds
 
-__all__ = ["VERDICTS", "Policy"]
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
 
-VERDICTS: Final = ("allow", "observe", "challenge", "deny")
-"""Verdicts, the mildest first."""
+    from numpy.typing import NDArray
+
+    from fraudlog.detecting import Reason
+
+__all__ = ["Policy"]
+
+_OBSERVE: Final = 1
+_CHALLENGE: Final = 2
+_DENY: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Policy:
-    """What to do about a risk.
+    """What to do about a risk, to whom, and for how long.
 
-    Nothing is denied unless `deny_at` asks for it: a solely automated denial is for people to ask for (GDPR, art. 22).
+    Nothing is denied unless `deny_at` or a rule asks for it: a solely automated denial is for people to ask for (GDPR,
+    art. 22). Who is on the allow list always passes, and a crawler whose address confirms its name is never challenged.
 
     Parameters
     ----------
@@ -32,8 +51,34 @@ class Policy:
         Risks from which a session is observed or challenged.
     deny_at : float, optional
         Risk from which it is denied.
+    challenge_confidence, deny_confidence : float, default 0 and 0.25
+        Confidence below which a session is observed instead of challenged, or challenged instead of denied.
+    rules : tuple of Rule
+        Verdicts by evidence and endpoint; the hardest that holds counts, then the caps.
+    scopes : tuple of str, default session, user and prefix
+        What a verdict may hold for; what is not among these is narrowed to the session.
+    shared_users, shared_agents : int, default 2 and 3
+        An address with more accounts in a day, or more agents in an hour, is shared: no verdict holds for all of it.
+    max_collateral : int, optional
+        More presumed-human sessions of the last seven days than this that would also be hit narrow a verdict to the
+        session.
     ttl : str, default "1h"
-        How long a verdict holds after the session's end.
+        How long a verdict holds after the session's last request.
+    escalation : float, default 2
+        Factor by which each earlier session of the same account, network or profile that was challenged or denied
+        lengthens it; 1 for none.
+    max_ttl, memory : str, default "7D"
+        Longest a verdict holds, and how long the earlier ones are remembered.
+    allow : AllowList, optional
+    fallback : str, default "observe"
+        Verdict when the model can't answer; never deny.
+    dry_run : bool, default False
+        Say what would be done (`intended`) and do no more than observe.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is out of range or does not fit another; it names the parameter.
 
     Examples
     --------
@@ -49,64 +94,258 @@ class Policy:
     observe_at: float = 0.3
     challenge_at: float = 0.5
     deny_at: float | None = None
+    challenge_confidence: float = 0.0
+    deny_confidence: float = 0.25
+    rules: tuple[Rule, ...] = ()
+    scopes: tuple[Scope, ...] = ("session", "user", "prefix")
+    shared_users: int = 2
+    shared_agents: int = 3
+    max_collateral: int | None = None
     ttl: str = "1h"
+    escalation: float = 2.0
+    max_ttl: str = "7D"
+    memory: str = "7D"
+    allow: AllowList = AllowList()  # noqa: RUF009 -- frozen
+    fallback: Verdict = "observe"
+    dry_run: bool = False
 
     def __post_init__(self) -> None:
-        """Check the settings against each other."""
-        if self.daily_reviews is not None and self.daily_reviews < 0:
-            raise ConfigError(
-                "daily_reviews is below 0; use 0 or more, or None for no limit", parameter="daily_reviews"
-            )
-        steps = [0.0, self.observe_at, self.challenge_at, 1.0 if self.deny_at is None else self.deny_at, 1.0]
-        if steps != sorted(steps):
-            raise ConfigError(
-                "thresholds must rise from 0 to 1: observe_at, challenge_at, deny_at", parameter="observe_at"
-            )
-        try:
-            pd.Timedelta(self.ttl)
-        except ValueError:
-            raise ConfigError("ttl is no length of time; write it as 1h or 30min", parameter="ttl") from None
+        for name, kind in (("rules", Rule), ("allow", AllowList)):
+            object.__setattr__(self, name, typed(getattr(self, name), kind, name))
+        object.__setattr__(self, "scopes", tuple(self.scopes))
+        check(self)
 
-    @property
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any]) -> Self:
+        """Return the policy of settings by name, as `to_dict` gives them.
+
+        Raises
+        ------
+        ConfigError
+            If a name is not a setting; the message lists those there are.
+        """
+        names = [field.name for field in fields(cls)]
+        return cls(**table_of(settings, names, "policy"))
+
+    @classmethod
+    def from_toml(cls, path: str | os.PathLike[str]) -> Self:
+        """Return the policy of a TOML file: its table ``[policy]``, or the whole file.
+
+        Raises
+        ------
+        ConfigError
+            If it can't be read, is no TOML, or a setting is wrong.
+        """
+        settings = read_toml(path)
+        return cls.from_dict(settings.get("policy", settings))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as JSON and TOML hold them. The allow list may name accounts."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        nested = {"rules": [rule.to_dict() for rule in self.rules], "allow": self.allow.to_dict()}
+        return values | {"scopes": list(self.scopes)} | nested
+
+    @cached_property
     def version(self) -> str:
         """Digest of the settings: decisions of the same version were made by the same rules."""
-        return hashlib.sha256(repr(sorted(asdict(self).items())).encode()).hexdigest()[:12]
+        return hashlib.sha256(repr(sorted(self.to_dict().items())).encode()).hexdigest()[:12]
 
-    def decide(self, scores: pd.DataFrame) -> pd.DataFrame:
+    @cached_property
+    def ttls_us(self) -> tuple[int, ...]:
+        """How long a verdict holds, in microseconds, after 0, 1, 2 ... earlier ones; the last for all more."""
+        ttl, longest = microseconds(self.ttl, "ttl"), microseconds(self.max_ttl, "max_ttl")
+        steps = [min(ttl, longest)]
+        while self.escalation > 1 and steps[-1] < longest and len(steps) < 64:
+            steps.append(min(int(ttl * self.escalation ** len(steps)), longest))
+        return tuple(steps)
+
+    @cached_property
+    def memory_us(self) -> int:
+        """How long earlier verdicts are remembered, in microseconds."""
+        return microseconds(self.memory, "memory")
+
+    # --- one session of a service ------------------------------------------------------------------------------------
+
+    def rule(  # noqa: PLR0913 -- what is known of a session, each a value of its own
+        self,
+        risk: float,
+        confidence: float,
+        reasons: Sequence[Reason],
+        *,
+        endpoint: str | None = None,
+        user: str | None = None,
+        prefix: str | None = None,
+        profile: str | None = None,
+        n_users: float | None = None,
+        n_agents: float | None = None,
+        is_allowed: bool = False,
+        is_verified_crawler: bool = False,
+    ) -> Ruling:
+        """Say what to do about one session, and what that holds for; `decide` gives the same for a table."""
+        if is_allowed:
+            return Ruling(0, "session", None)
+        level = self._level(risk, confidence, reasons, endpoint)
+        if level < _CHALLENGE:
+            return Ruling(level, "session", None)
+        if is_verified_crawler:
+            return Ruling(_OBSERVE, "session", None)
+        scope, target = self._scope(reasons, user, prefix, profile, n_users, n_agents)
+        return Ruling(level, scope, target)
+
+    def _level(self, risk: float, confidence: float, reasons: Sequence[Reason], endpoint: str | None) -> int:
+        level = (risk >= self.observe_at) + (risk >= self.challenge_at)
+        if self.deny_at is not None and risk >= self.deny_at:
+            level = _DENY
+        if level == _DENY and confidence < self.deny_confidence:
+            level = _CHALLENGE
+        if level == _CHALLENGE and confidence < self.challenge_confidence:
+            level = _OBSERVE
+        if self.rules:
+            codes = {reason["code"] for reason in reasons}
+            for rule in self._ordered:
+                if rule.holds(risk, confidence, codes, endpoint):
+                    level = min(level, rule.level) if rule.is_cap else max(level, rule.level)
+        return int(level)
+
+    @cached_property
+    def _ordered(self) -> tuple[Rule, ...]:
+        """Rules that make verdicts harder before those that cap them."""
+        return tuple(sorted(self.rules, key=lambda rule: rule.is_cap))
+
+    def _scope(
+        self,
+        reasons: Sequence[Reason],
+        user: str | None,
+        prefix: str | None,
+        profile: str | None,
+        n_users: float | None,
+        n_agents: float | None,
+    ) -> tuple[Scope, str | None]:
+        if prefix is not None and is_shared(n_users, n_agents, self.shared_users, self.shared_agents):
+            prefix = None
+        scope = choose_scope(subject_of(reasons[0]["code"] if reasons else None), user, profile, prefix)
+        if scope not in self.scopes:
+            scope = "session"
+        target = {"session": None, "user": user, "prefix": prefix, "profile": profile}[scope]
+        if scope == "prefix" and target is not None and self.allow.touches(target):
+            return "session", None
+        return scope, target
+
+    # --- a table -----------------------------------------------------------------------------------------------------
+
+    def decide(self, scores: pd.DataFrame, sessions: pd.DataFrame | None = None) -> pd.DataFrame:
         """Say what to do about each session.
 
         Parameters
         ----------
         scores : DataFrame of shape (n_sessions, n_columns)
             As from ``Detector.score``.
+        sessions : DataFrame of shape (n_sessions, n_columns), optional
+            The sessions scored, in the same order. Without them nobody's account or network is known: every verdict
+            holds for its session alone, and an allow list can't be honoured.
 
         Returns
         -------
-        DataFrame of shape (n_sessions, 7)
+        DataFrame of shape (n_sessions, 8)
             `fraudlog.schema.DECISIONS`, in the order of `scores`.
 
         Raises
         ------
         SchemaError
-            If a column is missing.
+            If a column is missing, or there is an allow list and no table of sessions.
         """
         require_columns(scores, ["session_id", "start", "end", "risk", "reasons"], table="scores")
-        risk = scores["risk"].to_numpy(np.float64)
-        level = np.digitize(risk, [self.observe_at, self.challenge_at])
-        if self.daily_reviews is not None:
-            day = scores["start"].dt.floor("D")
-            rank = scores["risk"].where(level > 1).groupby(day).rank(method="first", ascending=False)
-            level[(level > 1) & (rank > self.daily_reviews).to_numpy()] = 1
-        if self.deny_at is not None:
-            level[risk >= self.deny_at] = 3
+        known = _joined(scores, sessions, needed=bool(self.allow))
+        level = self._levels(scores)
+        if sessions is not None:
+            is_verified = verified_crawler(known)
+            level[is_verified] = np.minimum(level[is_verified], _OBSERVE)
+            level[self.allow.rows(known)] = 0
+        level = self._within_budget(scores, level)
+        scope, target = self._scopes(scores, known, level)
+        collateral = bystanders(known, scope, target) if sessions is not None else np.zeros(len(scores), np.int64)
+        if self.max_collateral is not None:
+            narrowed = collateral > self.max_collateral
+            scope[narrowed], target[narrowed], collateral[narrowed] = "session", None, 0
+        strikes = strikes_of(scores["end"], scope, target, self.memory_us)
+        verdicts = np.array(VERDICTS, dtype=object)
         columns = {
             "session_id": scores["session_id"],
-            "verdict": pd.array(np.array(VERDICTS, dtype=object)[level], dtype="str"),
-            "scope": pd.array(["session"] * len(scores), dtype="str"),
-            "expires": scores["end"] + pd.Timedelta(self.ttl),
+            "verdict": pd.array(verdicts[np.minimum(level, _OBSERVE) if self.dry_run else level], dtype="str"),
+            "scope": pd.array(scope, dtype="str"),
+            "expires": scores["end"] + lasting(self.ttls_us, strikes, scores.index),
             "reasons": scores["reasons"],
             "policy_version": pd.array([self.version] * len(scores), dtype="str"),
-            # The scope is the session itself, so no other session is hit.
-            "collateral": pd.array(np.zeros(len(scores), np.int64), dtype="Int64"),
+            "collateral": pd.array(collateral, dtype="Int64"),
+            "intended": pd.array(verdicts[level], dtype="str"),
         }
         return pd.DataFrame({name: columns[name] for name in column_names(DECISIONS)})
+
+    def _levels(self, scores: pd.DataFrame) -> NDArray[np.int64]:
+        """Return what `_level` returns for each row."""
+        risk = scores["risk"].to_numpy(np.float64)
+        has_confidence = "confidence" in scores.columns
+        confidence = scores["confidence"].to_numpy(np.float64) if has_confidence else np.ones(len(scores))
+        level: NDArray[np.int64] = np.digitize(risk, [self.observe_at, self.challenge_at])
+        if self.deny_at is not None:
+            level[risk >= self.deny_at] = _DENY
+        level[(level == _DENY) & (confidence < self.deny_confidence)] = _CHALLENGE
+        level[(level == _CHALLENGE) & (confidence < self.challenge_confidence)] = _OBSERVE
+        if self.rules:
+            codes = [{reason["code"] for reason in reasons} for reasons in scores["reasons"]]
+            for rule in self._ordered:
+                rows = rule.rows(risk, confidence, codes)
+                bound = np.minimum if rule.is_cap else np.maximum
+                level[rows] = bound(level[rows], rule.level)
+        return level
+
+    def _within_budget(self, scores: pd.DataFrame, level: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Observe what goes beyond the day's reviews, the lowest risks first."""
+        if self.daily_reviews is None:
+            return level
+        is_challenge = level == _CHALLENGE
+        day = scores["start"].dt.floor("D")
+        rank = scores["risk"].where(is_challenge).groupby(day).rank(method="first", ascending=False)
+        return np.where(is_challenge & (rank > self.daily_reviews).to_numpy(), _OBSERVE, level)
+
+    def _scopes(
+        self, scores: pd.DataFrame, known: pd.DataFrame, level: NDArray[np.int64]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return scope and target of each row; only those challenged or denied have another than the session."""
+        scope = np.full(len(scores), SCOPES[0], dtype=object)
+        target = np.full(len(scores), None, dtype=object)
+        rows = np.flatnonzero(level >= _CHALLENGE)
+        names = ("user", "ip_prefix", "profile", *SHARED_BY)
+        if not len(rows) or not any(name in known.columns for name in names):
+            return scope, target
+        picked = known.iloc[rows]
+        columns = [_values(picked, name) for name in names]
+        reasons = scores["reasons"].iloc[rows]
+        chosen = [self._scope(why, *row) for why, row in zip(reasons, zip(*columns, strict=True), strict=True)]
+        scope[rows] = [one for one, _ in chosen]
+        target[rows] = [one for _, one in chosen]
+        return scope, target
+
+
+def _joined(scores: pd.DataFrame, sessions: pd.DataFrame | None, *, needed: bool) -> pd.DataFrame:
+    """Return the table of sessions, row by row that of the scores; an empty one if there is none."""
+    if sessions is None:
+        if needed:
+            raise SchemaError(
+                "the policy has an allow list: pass the table of sessions too, decide(scores, sessions)",
+                missing=["client_ip", "user", "profile"],
+            )
+        return pd.DataFrame(index=scores.index)
+    require_columns(sessions, ["session_id", "start", "end"], table="sessions")
+    same = len(sessions) == len(scores) and sessions["session_id"].tolist() == scores["session_id"].tolist()
+    if not same:
+        raise SchemaError("scores and sessions are not the same sessions in the same order", missing=["session_id"])
+    return sessions
+
+
+def _values(frame: pd.DataFrame, name: str) -> list[Any]:
+    """Return a column as plain values, None for null and for a column that is not there."""
+    if name not in frame.columns:
+        return [None] * len(frame)
+    column = frame[name]
+    return column.astype(object).where(column.notna(), None).tolist()

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from fraudlog.detecting.accounts import Accounts
+from fraudlog.detecting.coordination import Coordination
 from fraudlog.detecting.facts import Facts
 from fraudlog.detecting.fusion import ODDNESS, Calibration, Stated, odds_of_risk
 from fraudlog.detecting.likeness import Likeness
@@ -50,6 +52,8 @@ class Seat(NamedTuple):
 PANEL: Final[dict[str, Seat]] = {
     Facts.name: Seat(Facts, belief=None, ceiling=0.999),
     Oddness.name: Seat(Oddness, belief=odds_of_risk(ODDNESS), ceiling=ODDNESS, is_oddness=True),
+    Accounts.name: Seat(Accounts, belief=1.0, ceiling=0.9),
+    Coordination.name: Seat(Coordination, belief=1.0, ceiling=0.9),
     Likeness.name: Seat(Likeness, belief=odds_of_risk(ODDNESS), ceiling=ODDNESS, is_oddness=True),
 }
 """The voices by name, in the order in which they are heard."""

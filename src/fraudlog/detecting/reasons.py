@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
+from fraudlog.detecting.accounts import ACCOUNT_CODES
+from fraudlog.detecting.coordination import DOORS
 from fraudlog.detecting.evidence import EVIDENCE
 from fraudlog.sessions import FEATURES
 
@@ -21,7 +23,9 @@ OTHER: Final = UNUSUAL + "OTHER"
 LIKE: Final = "LIKE_SUSPECTS_"
 """Prefix of the codes of features in which a session is more like those evidence speaks against than like people's."""
 
-_SENTENCES: Final = {row.code: row.sentence for row in EVIDENCE}
+_SENTENCES: Final[dict[str, str]] = (
+    {row.code: row.sentence for row in EVIDENCE} | {door.code: door.sentence for door in DOORS} | ACCOUNT_CODES
+)
 _MEANINGS: Final = {prefix + row.name.upper(): row for row in FEATURES for prefix in (UNUSUAL, LIKE)}
 _UNITS: Final = {"s", "bytes", "bit"}
 """Units that a number needs beside it; the meaning of the others names them already."""

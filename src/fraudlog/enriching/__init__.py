@@ -13,6 +13,7 @@ from fraudlog.enriching.languages import LanguageFacts, read_language
 from fraudlog.enriching.networks import NetworkLists, read_address, read_addresses
 from fraudlog.enriching.population import SiteMix
 from fraudlog.enriching.resolving import SystemResolver
+from fraudlog.enriching.shield import Shield
 
 __all__ = [
     "CRAWLER_STATES",
@@ -25,6 +26,7 @@ __all__ = [
     "GeoDatabase",
     "LanguageFacts",
     "NetworkLists",
+    "Shield",
     "SiteMix",
     "SystemResolver",
     "enrich",

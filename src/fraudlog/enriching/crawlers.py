@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
-from fraudlog.enriching.addresses import parse_addresses
 from fraudlog.enriching.agents import AGENT_LIMIT
 from fraudlog.enriching.networks import IP_CLASSES, NetworkLists, special_use
 from fraudlog.enriching.resolving import NameCheck
+from fraudlog.privacy.addresses import parse_addresses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -18,7 +18,7 @@ from fraudlog.enriching.hints import HINT_COLUMNS, HintFacts, read_hints
 from fraudlog.enriching.languages import LanguageFacts, read_language
 from fraudlog.enriching.networks import NETWORK_COLUMNS, read_address, read_addresses
 from fraudlog.enriching.population import MIX_COLUMNS
-from fraudlog.schema import DERIVED, EVENTS, arrow_schema, column_names, to_arrow, to_pandas
+from fraudlog.schema import DERIVED, EVENTS, arrow_schema, column_names, is_shielded, to_arrow, to_pandas
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -111,12 +111,15 @@ class Enricher:
         """
         inputs = _inputs(events)
         found: dict[str, pa.Array] = {}
-        for step in (self._agent_columns, self._language_columns, self._address_columns, self._geo_columns):
-            found |= step(inputs)
-        found |= self._hint_columns(inputs)
-        found |= self._crawler_columns(inputs, found)
-        if "path" in inputs:
-            found["endpoint"] = self.endpoints.column(inputs["path"], inputs.get("query"), inputs.get("status"))
+        if is_shielded(events):  # what its addresses said was read before they became pseudonyms
+            found |= {name: _flat(events[name]) for name in column_names(DERIVED) if name in events.column_names}
+        else:
+            for step in (self._agent_columns, self._language_columns, self._address_columns, self._geo_columns):
+                found |= step(inputs)
+            found |= self._hint_columns(inputs)
+            found |= self._crawler_columns(inputs, found)
+            if "path" in inputs:
+                found["endpoint"] = self.endpoints.column(inputs["path"], inputs.get("query"), inputs.get("status"))
         found |= self._mix_columns(inputs | found)
         for name in (name for name in column_names(DERIVED) if name in found):
             events = _with_column(events, name, found[name].cast(_TYPES[name]))
@@ -124,8 +127,9 @@ class Enricher:
 
     def frame(self, events: pd.DataFrame) -> pd.DataFrame:
         """Return a copy of `events` with the derived columns; index and other columns stay as they are."""
-        wanted = [name for name in column_names(EVENTS) if name in events.columns]
-        derived = self.table(to_arrow(events[wanted], EVENTS))
+        columns = (*DERIVED, *EVENTS) if is_shielded(events) else EVENTS
+        known = tuple({column.name: column for column in columns if column.name in events.columns}.values())
+        derived = self.table(to_arrow(events[column_names(known)], known))
         added = to_pandas(derived.select([name for name in column_names(DERIVED) if name in derived.column_names]))
         return events.assign(**{name: added[name].set_axis(events.index) for name in added.columns})
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 import pyarrow as pa
 
-from fraudlog.enriching.addresses import parse_addresses
 from fraudlog.enriching.distinct import CATEGORY, FactTable
 from fraudlog.errors import ConfigError, InputError
+from fraudlog.privacy.addresses import parse_addresses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

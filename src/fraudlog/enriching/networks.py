@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
-from fraudlog.enriching.addresses import parse_addresses, prefixes
 from fraudlog.enriching.ranges import RangeTable, read_networks
 from fraudlog.errors import ConfigError
+from fraudlog.privacy.addresses import parse_addresses, prefixes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from fraudlog.enriching.addresses import Addresses
     from fraudlog.enriching.ranges import Network
+    from fraudlog.privacy.addresses import Addresses
 
 __all__ = [
     "IP_CLASSES",

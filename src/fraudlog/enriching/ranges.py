@@ -21,7 +21,7 @@ from fraudlog.errors import ConfigError, InputError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from fraudlog.enriching.addresses import Addresses
+    from fraudlog.privacy.addresses import Addresses
 
     Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -97,7 +97,7 @@ class RangeTable:
     Examples
     --------
     >>> import pyarrow as pa
-    >>> from fraudlog.enriching.addresses import parse_addresses
+    >>> from fraudlog.privacy.addresses import parse_addresses
     >>> cloud, vpn = ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("10.1.0.0/16")
     >>> table = RangeTable({"cloud": [cloud], "vpn": [vpn]})
     >>> masks, labels = table.lookup(parse_addresses(pa.array(["10.1.2.3", "10.2.2.3", "11.0.0.1"])))

@@ -1,28 +1,81 @@
-"""Where the key of the pseudonyms comes from: the environment, a file of the caller's, or one made on first use."""
+"""The keys of the pseudonyms: where they come from, their epochs, and that they never lie beside the data.
+
+A ring of keys is a file with a line an epoch: number and 64 hex digits. Pseudonyms are made with the newest; the older
+ones are kept so that requests of a person reach what was stored under them. Dropping an epoch's key forgets it: nobody
+can tell any more whose its pseudonyms were.
+"""
 
 from __future__ import annotations
 
 import os
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fraudlog.errors import ConfigError
+from fraudlog.privacy.pseudonyms import IpMode, Pseudonyms
 
-__all__ = ["KEY_BYTES", "default_key_file", "load_key"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["KEY_BYTES", "Keyring", "default_key_file", "drop_key", "load_key", "load_keyring", "rotate_key"]
 
 KEY_BYTES: Final = 32
 _VARIABLE: Final = "FRAUDLOG_KEY"
 
 
+@dataclass(frozen=True)
+class Keyring:
+    """Keys by epoch.
+
+    Parameters
+    ----------
+    keys : dict of int to bytes
+        At least one, 32 bytes each.
+
+    Examples
+    --------
+    >>> ring = Keyring({1: bytes(32), 2: bytes(range(32))})
+    >>> ring.newest, len(ring.pseudonyms())
+    (2, 2)
+    """
+
+    keys: dict[int, bytes]
+
+    def __repr__(self) -> str:
+        return f"<Keyring of epochs {', '.join(map(str, sorted(self.keys)))}>"
+
+    @property
+    def newest(self) -> int:
+        """The epoch that new pseudonyms are made in."""
+        return max(self.keys)
+
+    @property
+    def key(self) -> bytes:
+        """The key of the newest epoch."""
+        return self.keys[self.newest]
+
+    def pseudonyms(self, ip_mode: IpMode = "pfx") -> dict[int, Pseudonyms]:
+        """Return the pseudonyms of every epoch, newest first: what a request of a person is looked up by."""
+        return {epoch: Pseudonyms(self.keys[epoch], ip_mode) for epoch in sorted(self.keys, reverse=True)}
+
+
 def default_key_file() -> Path:
-    """Return where the key lies unless the caller says otherwise: ``$XDG_CONFIG_HOME/fraudlog/key``."""
+    """Return where the keys lie unless the caller says otherwise: ``$XDG_CONFIG_HOME/fraudlog/key``."""
     folder = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(folder) / "fraudlog" / "key"
 
 
 def load_key(file: Path | None = None, *, outside: Path | None = None) -> bytes:
-    """Return the key: ``FRAUDLOG_KEY`` (64 hex digits) if set, else the content of `file`.
+    """Return the newest key of `load_keyring`."""
+    return load_keyring(file, outside=outside).key
+
+
+def load_keyring(
+    file: Path | None = None, *, outside: Path | None = None, callback: Callable[[], str] | None = None
+) -> Keyring:
+    """Return the keys: from `callback`, else ``FRAUDLOG_KEY`` if set, else the content of `file`.
 
     Parameters
     ----------
@@ -30,54 +83,143 @@ def load_key(file: Path | None = None, *, outside: Path | None = None) -> bytes:
         By default `default_key_file`. A file that is not there is made, readable by its owner alone.
     outside : Path, optional
         The folder the results go to. A key that lies in it is refused: with both in one place nothing is pseudonymous.
+    callback : callable, optional
+        Asked for the text of the ring, so that keys may come from a vault: 64 hex digits, or a line an epoch.
 
     Raises
     ------
     ConfigError
-        If the key has another length, lies among the results, or can be read by others.
+        If a key has another length, lies among the results, or can be read by others.
     """
+    if callback is not None:
+        return _parse(callback(), "the key callback")
     given = os.environ.get(_VARIABLE)
     if given is not None:
-        return _parse(given, f"the environment variable {_VARIABLE}")
+        return _parse(given.replace(",", "\n"), f"the environment variable {_VARIABLE}")
     path = default_key_file() if file is None else file
+    _refuse_inside(path, outside)
+    try:
+        return _read(path) if path.exists() else _make(path)
+    except OSError as error:
+        raise _unusable(path, error) from None
+
+
+def rotate_key(file: Path | None = None) -> Keyring:
+    """Begin a new epoch: add a key to the ring.
+
+    Pseudonyms of a new epoch can't be matched with those of the last: histories of accounts begin anew.
+
+    Raises
+    ------
+    ConfigError
+        As `load_keyring`; also if the key is not in a file.
+    """
+    ring = _in_file(file)
+    after = Keyring({**ring.keys, ring.newest + 1: secrets.token_bytes(KEY_BYTES)})
+    _write(default_key_file() if file is None else file, after)
+    return after
+
+
+def drop_key(epoch: int, file: Path | None = None) -> Keyring:
+    """Forget the key of an epoch, for good; copies and backups of the file are the caller's to find.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such epoch, or it is the newest: `rotate_key` first.
+    """
+    ring = _in_file(file)
+    if epoch not in ring.keys:
+        raise ConfigError(f"there is no epoch {epoch}; the ring holds {sorted(ring.keys)}", parameter="epoch")
+    if epoch == ring.newest:
+        raise ConfigError("the newest key is in use; begin a new epoch first: fraudlog privacy key rotate")
+    after = Keyring({number: key for number, key in ring.keys.items() if number != epoch})
+    _write(default_key_file() if file is None else file, after)
+    return after
+
+
+def _in_file(file: Path | None) -> Keyring:
+    if os.environ.get(_VARIABLE) is not None:
+        raise ConfigError(f"the key comes from {_VARIABLE}; change it where that is set", parameter="key_file")
+    return load_keyring(file)
+
+
+def _refuse_inside(path: Path, outside: Path | None) -> None:
     if outside is not None and path.resolve().is_relative_to(outside.resolve()):
         raise ConfigError(
             "the key lies in the folder of the results; keep it elsewhere (--key-file)", parameter="key_file"
         )
-    try:
-        return _read(path) if path.exists() else _make(path)
-    except OSError as error:
-        raise ConfigError(
-            f"the key file {path} can't be read or made ({error.strerror}); set {_VARIABLE} or --key-file",
-            parameter="key_file",
-        ) from None
 
 
-def _read(path: Path) -> bytes:
+def _unusable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"the key file {path} can't be read or written ({error.strerror}); set {_VARIABLE} or --key-file",
+        parameter="key_file",
+    )
+
+
+def _read(path: Path) -> Keyring:
     if path.stat().st_mode & 0o077:
         raise ConfigError(f"the key file {path} can be read by others; run: chmod 600 {path}", parameter="key_file")
     return _parse(path.read_text("ascii", "replace"), f"the key file {path}")
 
 
-def _make(path: Path) -> bytes:
-    key = secrets.token_bytes(KEY_BYTES)
+def _make(path: Path) -> Keyring:
+    ring = Keyring({1: secrets.token_bytes(KEY_BYTES)})
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:  # another process was first: its key counts
         return _read(path)
     with os.fdopen(handle, "w", encoding="ascii") as out:
-        out.write(key.hex() + "\n")
-    return key
+        out.write(_text(ring))
+    return ring
 
 
-def _parse(text: str, where: str) -> bytes:
+def _write(path: Path, ring: Keyring) -> None:
+    """Replace the file in one step, and overwrite the old one's bytes before they are given back."""
+    draft = path.with_name(f".{path.name}.new")
     try:
-        key = bytes.fromhex(text.strip())
-    except ValueError:
-        key = b""
-    if len(key) != KEY_BYTES:
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w", encoding="ascii") as out:
+            out.write(_text(ring))
+            out.flush()
+            os.fsync(out.fileno())
+        with path.open("r+b") as old:
+            draft.replace(path)
+            old.write(b"\0" * os.fstat(old.fileno()).st_size)
+            old.flush()
+            os.fsync(old.fileno())
+    except OSError as error:
+        raise _unusable(path, error) from None
+
+
+def _text(ring: Keyring) -> str:
+    if list(ring.keys) == [1]:
+        return ring.key.hex() + "\n"
+    return "".join(f"{epoch} {key.hex()}\n" for epoch, key in sorted(ring.keys.items()))
+
+
+def _parse(text: str, where: str) -> Keyring:
+    lines = [line.split() for line in text.splitlines() if line.strip()]
+    keys: dict[int, bytes] = {}
+    for number, *rest in [["1", *lines[0]]] if len(lines) == 1 and len(lines[0]) == 1 else lines:
+        key = _bytes(rest[0] if len(rest) == 1 else "")
+        if len(key) != KEY_BYTES or not number.isdecimal() or int(number) in keys:
+            keys = {}
+            break
+        keys[int(number)] = key
+    if not keys:
         raise ConfigError(
-            f"{where} is not {2 * KEY_BYTES} hex digits; make one with: openssl rand -hex 32", parameter="key"
+            f"{where} is not {2 * KEY_BYTES} hex digits, nor a line of number and digits for each epoch; make a key "
+            "with: openssl rand -hex 32",
+            parameter="key",
         )
-    return key
+    return Keyring(keys)
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b""

@@ -1,29 +1,34 @@
-"""Keyed pseudonyms: what stands on disk in place of an address, an account or a session token."""
+"""Keyed pseudonyms: what stands in place of an address, an account or a session token."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import numpy as np
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from fraudlog.errors import ConfigError
+from fraudlog.privacy.addresses import Addresses, format_addresses, parse_addresses
+from fraudlog.privacy.ipcrypt import decrypt_pfx, encrypt_pfx
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    Words = NDArray[np.uint64]
+__all__ = ["IP_MODES", "IpMode", "Pseudonyms", "derive_key", "encrypt_addresses"]
 
-__all__ = ["Pseudonyms", "derive_key", "encrypt_addresses"]
+IpMode = Literal["pfx", "opaque", "truncate", "drop"]
+"""What becomes of an address: ``pfx`` encrypts it and keeps who shares a prefix with whom (ipcrypt-pfx); ``opaque``
+gives address and prefix a token each; ``truncate`` keeps /24 and /48 in the clear; ``drop`` keeps nothing."""
 
-_CHUNK: Final = 4096
-_ONE: Final = np.uint64(1)
+IP_MODES: Final[tuple[IpMode, ...]] = get_args(IpMode)
+_TRUNCATED: Final = {4: 24, 6: 48}
+_TOKEN_BYTES: Final = 16
 
 
 @lru_cache(maxsize=64)
@@ -60,65 +65,9 @@ def encrypt_addresses(addresses: Sequence[str], key: bytes) -> list[str]:
     ------
     ConfigError
         If the key is not of that form.
-
-    Notes
-    -----
-    ipcrypt-pfx of draft-denis-ipcrypt: bit n is flipped by the XOR of AES under both halves of the key on the padded
-    prefix of n bits. All bits of all addresses go through one call of AES.
     """
-    if len(key) != 32 or key[:16] == key[16:]:
-        raise ConfigError("the key for addresses must have 32 bytes and two different halves", parameter="key")
-    parsed = [ip_address(address) for address in addresses]
-    result: list[str] = [""] * len(parsed)
-    for kind, first in ((IPv4Address, 96), (IPv6Address, 0)):
-        rows = [row for row, address in enumerate(parsed) if isinstance(address, kind)]
-        for begin in range(0, len(rows), _CHUNK):
-            chunk = rows[begin : begin + _CHUNK]
-            numbers = [int(parsed[row]) | (0xFFFF << 32 if first else 0) for row in chunk]
-            high, low = _encrypt(numbers, first, key)
-            for row, upper, lower in zip(chunk, high.tolist(), low.tolist(), strict=True):
-                number = upper << 64 | lower
-                result[row] = str(IPv4Address(number & 0xFFFFFFFF) if first else IPv6Address(number))
-    return result
-
-
-def _encrypt(numbers: Sequence[int], first: int, key: bytes) -> tuple[Words, Words]:
-    high = np.array([number >> 64 for number in numbers], np.uint64)
-    low = np.array([number & (1 << 64) - 1 for number in numbers], np.uint64)
-    lengths = range(first, 128)
-    blocks = np.empty((len(lengths), len(numbers), 2), ">u8")
-    for row, length in enumerate(lengths):
-        blocks[row, :, 0], blocks[row, :, 1] = _padded_prefix(high, low, length)
-    flips = _last_bits(blocks, key[:16]) ^ _last_bits(blocks, key[16:])
-    for row, length in enumerate(lengths):
-        bit = np.uint64((127 - length) % 64)
-        if length < 64:
-            high ^= flips[row] << bit
-        else:
-            low ^= flips[row] << bit
-    return high, low
-
-
-def _padded_prefix(high: Words, low: Words, length: int) -> tuple[Words, Words]:
-    """Return the first `length` bits of each address, right-aligned in 128 bits, with a 1 before them."""
-    shift = 128 - length
-    if shift == 128:
-        upper, lower = np.zeros_like(high), np.zeros_like(low)
-    elif shift >= 64:
-        upper, lower = np.zeros_like(high), high >> np.uint64(shift - 64)
-    else:
-        upper = high >> np.uint64(shift)
-        lower = high << np.uint64(64 - shift) | low >> np.uint64(shift)
-    if length < 64:
-        return upper, lower | _ONE << np.uint64(length)
-    return upper | _ONE << np.uint64(length - 64), lower
-
-
-def _last_bits(blocks: NDArray[np.uint64], key: bytes) -> Words:
-    # ECB is right here: the draft asks for the bare block cipher, one block a prefix.
-    encryptor = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305
-    data = np.frombuffer(encryptor.update(blocks.tobytes()), np.uint8).reshape(*blocks.shape[:2], 16)
-    return (data[..., 15] & 1).astype(np.uint64)
+    found: list[str] = format_addresses(encrypt_pfx(parse_addresses(pa.array(addresses, pa.string())), key)).to_pylist()
+    return found
 
 
 class Pseudonyms:
@@ -128,6 +77,8 @@ class Pseudonyms:
     ----------
     key : bytes
         The secret, 32 bytes.
+    ip_mode : str, default "pfx"
+        One of `IP_MODES`.
 
     Examples
     --------
@@ -135,42 +86,118 @@ class Pseudonyms:
     >>> one, other = names.addresses(["203.0.113.9", "203.0.113.200"])
     >>> one.rpartition(".")[0] == other.rpartition(".")[0]
     True
+    >>> names.reveal([one])
+    ['203.0.113.9']
     >>> names.tokens(["alice"], "user") == names.tokens(["alice"], "session_token")
     False
     """
 
-    def __init__(self, key: bytes) -> None:
-        self._key = key
+    def __init__(self, key: bytes, ip_mode: IpMode = "pfx") -> None:
+        if ip_mode not in IP_MODES:
+            raise ConfigError(f"ip_mode knows {', '.join(IP_MODES)}", parameter="ip_mode")
+        self.key = key
+        self.ip_mode = ip_mode
 
-    def addresses(self, values: Sequence[str]) -> list[str]:
-        """Return the pseudonym of each address or network (``203.0.113.0/24``), prefixes preserved."""
-        parts = [value.partition("/") for value in values]
-        hidden = encrypt_addresses([address for address, _, _ in parts], derive_key(self._key, "ip"))
-        return [
-            _network(address, length) if slash else address
-            for address, (_, slash, length) in zip(hidden, parts, strict=True)
-        ]
-
-    def tokens(self, values: Sequence[str], kind: str) -> list[str]:
-        """Return a token of 26 characters for each value; equal values of one kind have equal tokens."""
-        key = derive_key(self._key, kind)
-        return [
-            base64.b32encode(
-                hashlib.blake2b(value.encode("utf-8", "surrogateescape"), key=key, digest_size=16).digest()
-            )
-            .decode()
-            .rstrip("=")
-            .lower()
-            for value in values
-        ]
+    @property
+    def key_id(self) -> str:
+        """Name of the key, which tells nothing of it: what a manifest holds."""
+        return derive_key(self.key, "key id", 8).hex()
 
     @property
     def session_key(self) -> bytes:
         """Key of session ids, for `fraudlog.build_sessions`."""
-        return derive_key(self._key, "session_id")
+        return derive_key(self.key, "session_id")
+
+    def addresses(self, values: Sequence[str], kind: str = "client_ip") -> list[str | None]:
+        """Return the pseudonym of each address or network (``203.0.113.0/24``), as `ip_mode` says.
+
+        Parameters
+        ----------
+        values : sequence of str
+            What is no address becomes a token.
+        kind : str
+            Column they are of; tokens of different columns can't be compared.
+        """
+        found: list[str | None] = self.address_array(pa.array(values, pa.string()), kind).to_pylist()
+        return found
+
+    def address_array(self, values: pa.Array, kind: str = "client_ip") -> pa.Array:
+        """Do what `addresses` does for an array of string, a million a second; null stays null."""
+        if self.ip_mode == "drop":
+            return pa.nulls(len(values), pa.string())
+        if self.ip_mode == "opaque":
+            return self.token_array(values, kind)
+        is_network = pc.match_substring(values, "/")
+        if pc.any(is_network).as_py():
+            networks = self._networks(values.filter(is_network), kind)
+            rest = self.address_array(pc.if_else(is_network, pa.scalar(None, pa.string()), values), kind)
+            return pc.replace_with_mask(rest, pc.fill_null(is_network, fill_value=False), networks)
+        parsed = parse_addresses(values)
+        hidden = format_addresses(self._hide(parsed))
+        if (parsed.version == 0).sum() > values.null_count:  # no address: still nothing may pass
+            hidden = pc.coalesce(hidden, self.token_array(values, kind))
+        return hidden
+
+    def _hide(self, parsed: Addresses) -> Addresses:
+        if self.ip_mode == "pfx":
+            return encrypt_pfx(parsed, derive_key(self.key, "ip"))
+        is_four = parsed.version == 4
+        low = np.where(is_four, parsed.low & np.uint64(0xFFFFFF00), np.uint64(0))
+        return Addresses(parsed.version, parsed.high & np.uint64(0xFFFF_FFFF_FFFF_0000), low)
+
+    def _networks(self, values: pa.Array, kind: str) -> pa.Array:
+        parts = [value.partition("/") for value in values.to_pylist()]
+        lengths = np.array([int(length) if length.isdigit() else 128 for _, _, length in parts])
+        parsed = parse_addresses(pa.array([address for address, _, _ in parts], pa.string()))
+        if self.ip_mode == "truncate":
+            lengths = np.minimum(lengths, np.where(parsed.version == 4, *_TRUNCATED.values()))
+        hidden = format_addresses(_masked(self._hide(parsed), lengths))
+        texts = pc.binary_join_element_wise(hidden, pa.array(lengths).cast(pa.string()), "/")
+        return pc.coalesce(texts, self.token_array(values, kind))
+
+    def reveal(self, pseudonyms: Sequence[str]) -> list[str]:
+        """Return the addresses behind pseudonyms; `fraudlog.privacy.audit` says who may ask, and remembers it.
+
+        Raises
+        ------
+        ConfigError
+            If `ip_mode` is another than ``pfx``: what was not encrypted can't be decrypted.
+        """
+        if self.ip_mode != "pfx":
+            raise ConfigError(f"addresses of ip_mode {self.ip_mode} can't be turned back", parameter="ip_mode")
+        parsed = parse_addresses(pa.array(pseudonyms, pa.string()))
+        plain: list[str] = format_addresses(decrypt_pfx(parsed, derive_key(self.key, "ip"))).to_pylist()
+        return plain
+
+    def tokens(self, values: Sequence[str], kind: str) -> list[str]:
+        """Return a token of 26 characters for each value; equal values of one kind have equal tokens."""
+        key = derive_key(self.key, kind)
+        return [_token(value, key, _TOKEN_BYTES) for value in values]
+
+    def mark(self, value: str, kind: str = "text") -> str:
+        """Return a short token that stands inside a text: a tilde and 13 characters."""
+        return "~" + _token(value, derive_key(self.key, kind), 8)
+
+    def token_array(self, values: pa.Array, kind: str) -> pa.Array:
+        """Do what `tokens` does for an array of string; null stays null."""
+        key = derive_key(self.key, kind)
+        plain = values.to_pylist()
+        return pa.array([None if value is None else _token(value, key, _TOKEN_BYTES) for value in plain], pa.string())
 
 
-def _network(address: str, length: str) -> str:
-    parsed = ip_address(address)
-    keep = int(parsed) >> (parsed.max_prefixlen - int(length)) << (parsed.max_prefixlen - int(length))
-    return f"{type(parsed)(keep)}/{length}"
+def _token(value: str, key: bytes, size: int) -> str:
+    digest = hashlib.blake2b(value.encode("utf-8", "surrogateescape"), key=key, digest_size=size).digest()
+    return base64.b32encode(digest).decode().rstrip("=").lower()
+
+
+def _masked(addresses: Addresses, lengths: NDArray[np.int64]) -> Addresses:
+    """Set the bits behind each prefix to zero."""
+    is_four = addresses.version == 4
+    low_zeros = np.where(is_four, 32 - lengths, np.minimum(128 - lengths, 64)).clip(0, 64).astype(np.uint64)
+    high_zeros = np.where(is_four, 0, 64 - lengths).clip(0, 64).astype(np.uint64)
+    return Addresses(addresses.version, _cleared(addresses.high, high_zeros), _cleared(addresses.low, low_zeros))
+
+
+def _cleared(words: NDArray[np.uint64], zeros: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    shift = np.minimum(zeros, np.uint64(63))
+    return np.where(zeros == 64, np.uint64(0), words >> shift << shift)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
-from fraudlog.reading import kernel
-from fraudlog.reading.columns import Chunk, Interners, Reject
+from fraudlog.reading import kernel, variables
+from fraudlog.reading.columns import Chunk, Interners, Reject, join_clients
+from fraudlog.reading.dropped import MORE, Dropped
 from fraudlog.reading.framing import LINE_LIMIT
+from fraudlog.reading.layout import FILLS
 from fraudlog.reading.lines import Options, TextReader
 from fraudlog.reading.reasons import BadValueError
 from fraudlog.reading.values import FORWARDED, METHOD, PROTOCOL, TRUNCATED
@@ -37,7 +39,12 @@ _ACTION_OF: Final = {
     "request": "request",
     "request_url": "request_url",
     "uri": "uri",
+    "path": "path",
+    "query": "query",
+    "duration_sum": "duration_sum",
 }
+_PATTERNS: Final = {"": "drop", variables.DIGITS: "digits", variables.WORDY: "token"}
+_DROPPING: Final = ("drop", "digits", "token")
 _DIVISORS: Final = {"s": 1, "auto": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _CAREFUL: Final = -2
 _TABLE: Final = 1 << 16
@@ -53,27 +60,32 @@ def _action(part: Part) -> str | None:
         return "intern"
     if variable.reader == "duration":
         return "duration"
-    if variable.reader == "time" and part.name in ("time_iso8601", "iso_time"):
-        return "iso_time"
+    if variable.reader == "time":
+        return {"time_iso8601": "iso_time", "iso_time": "iso_time", "msec": "millis"}.get(part.name)
     if not variable.reader:
-        return {"": "drop", "[0-9]+": "digits"}.get(variable.pattern)
+        return _PATTERNS.get(variable.pattern if part.enclosure == "bare" else "")
     return _ACTION_OF.get(variable.reader)
 
 
 def can_accelerate(layout: Layout) -> bool:
     """Tell whether the kernel knows every value of a layout, and every line fits in one way."""
     actions = [_action(part) for part in layout.parts]
-    columns = [part.variable.column for part in layout.parts if part.variable.column]
-    composite = [action for action in actions if action in ("request", "request_url", "uri")]
-    filled = set(columns) & (
-        {"method", "protocol", "path", "query"} | ({"host"} if "request_url" in composite else set())
-    )
+    columns = [
+        part.variable.column
+        for part, action in zip(layout.parts, actions, strict=True)
+        if part.variable.column and action != "duration_sum"
+    ]
+    if "duration_sum" in actions:
+        columns.append("duration_s")
+    targets = [action for action in actions if action in ("request", "request_url", "uri", "path")]
+    filled = set(columns) & set(FILLS.get(targets[0], ())) if targets else set()
     return (
         None not in actions
-        and not layout.has_free_bare
+        and not layout.has_loose_bare
         and len(columns) == len(set(columns))
-        and len(composite) == 1
+        and len(targets) == 1
         and not filled
+        and sum(action in _DROPPING for action in actions) <= kernel.MORE_BIT
     )
 
 
@@ -95,6 +107,7 @@ class _Program:
         self.slots: list[_Slot] = []
         self.numbers: dict[str, int] = {}
         self.floats: dict[str, int] = {}
+        self.dropped: list[str] = []
         matcher = reader.matchers[0]
         for index, part in enumerate(layout.parts):
             action = str(_action(part))
@@ -102,13 +115,18 @@ class _Program:
             slot = 0
             if action == "intern":
                 slot = self._add_slot(column or FORWARDED, matcher.parts[index].read, part.variable.pattern)  # type: ignore[union-attr]
-            elif action == "duration":
+            elif action in ("duration", "duration_sum"):
                 slot = self.floats.setdefault(column, len(self.floats))
-            elif action in ("status", "count", "clf_time", "iso_time"):
+            elif action in ("status", "count", "clf_time", "iso_time", "millis"):
                 slot = self.numbers.setdefault(column, len(self.numbers))
+            elif action in _DROPPING:
+                slot = len(self.dropped)
+                self.dropped.append(part.name)
             stop = layout.following(index)
             mode = {"quoted": "quoted", "bracketed": "bracketed"}.get(part.enclosure, "bare" if stop else "last")
-            if mode == "bare" and part.variable.is_free:
+            if mode == "quoted" and layout.escapes == "none":  # up to the next quote, whatever stands before it
+                mode = "bare"
+            if mode == "bare" and part.variable.is_free and not part.close:
                 mode = "free"
             rows.append(
                 [len(literals), len(part.literal), kernel.MODES[mode], stop[0] if stop else 10, kernel.ACTIONS[action],
@@ -121,10 +139,11 @@ class _Program:
         self.options = np.array(
             [
                 layout.is_open,
-                self._add_slot("method", _checked("method", METHOD)),
-                self._add_slot("protocol", _checked("protocol", PROTOCOL)),
+                self._add_slot("method", _checked("method", METHOD)) if reader.has_requests else 0,
+                self._add_slot("protocol", _checked("protocol", PROTOCOL)) if reader.has_requests else 0,
                 self._add_slot("host", _host) if reader.has_urls else 0,
                 ord("#") if layout.escapes == "hash" else 0,
+                layout.escapes == "none",
             ],
             np.int64,
         )
@@ -192,10 +211,12 @@ class Texts:
         first, last = self.n_decoded, int(self.used[0])
         if first == last:
             return
-        arena = self.arena[: int(self.used[1])].tobytes() if last - first > 64 else self.arena
+        start = int(self.entries[first, 0])
+        fresh = self.arena[start : int(self.used[1])].tobytes()
         rows = self.entries[first:last].tolist()
-        for number, (at, length, slot) in enumerate(rows, start=first):
-            self.codes[number] = _code(bytes(arena[at : at + length]), slots[slot], interners)
+        self.codes[first:last] = [
+            _code(fresh[at - start : at - start + length], slots[slot], interners) for at, length, slot in rows
+        ]
         self.n_decoded = last
 
 
@@ -220,7 +241,9 @@ class FastTextReader(TextReader):
     def __init__(self, format_: Format, options: Options) -> None:
         super().__init__(format_, options)
         self.layout = self.matchers[0].layout
-        self.has_urls = any(part.variable.reader == "request_url" for part in self.layout.parts)
+        readers = {part.variable.reader for part in self.layout.parts}
+        self.has_urls = "request_url" in readers
+        self.has_requests = self.has_urls or "request" in readers
         self.program = _Program(self, self.layout)
         self.texts = Texts(len(self.program.slots))
         self.careful = TextReader(format_, options)
@@ -257,12 +280,13 @@ class FastTextReader(TextReader):
             "spans": np.full((4, n_lines), -1, np.int32),
             "bounds": np.zeros((n_lines, 2), np.int64),
             "state": np.zeros(n_lines, np.uint8),
+            "dropped": np.zeros(n_lines, np.int64),
         }
         progress = np.zeros(2, np.int64)
         while not kernel.read_lines(
             self.buffer, size, program.rows, program.literals, program.options, texts.seed, found["codes"],
             found["numbers"], found["floats"], found["spans"], found["bounds"], found["state"],
-            texts.hashes, texts.ids, texts.entries, texts.arena, texts.recent, texts.used, progress,
+            found["dropped"], texts.hashes, texts.ids, texts.entries, texts.arena, texts.recent, texts.used, progress,
         ):  # fmt: skip
             texts.grow()
         return found
@@ -303,8 +327,19 @@ class Assembly:
         n_blank = self.n_lines - int(keep.sum()) - len(self.rejects)
         return Chunk(
             self.block.source, numbers if is_all else numbers[keep], columns, self.interners, self.rejects,
-            self.n_lines, n_blank,
+            self.n_lines, n_blank, self._dropped(),
         )  # fmt: skip
+
+    def _dropped(self) -> dict[str, int]:
+        """Count the values without a column, by name."""
+        counted = Dropped(self.reader.careful.take_dropped())
+        bits = self.found["dropped"][self.state == 0]
+        if bits.any():
+            for bit, name in [*enumerate(self.reader.program.dropped), (kernel.MORE_BIT, MORE)]:
+                count = int(np.count_nonzero(bits & (1 << bit)))
+                if count:
+                    counted.add(name, count)
+        return counted
 
     def _codes(self) -> dict[str, NDArray[np.int32]]:
         """Turn numbers of strings into codes of columns; a line with a value in doubt goes to the careful path."""
@@ -362,18 +397,7 @@ class Assembly:
             return peers if peers is not None else np.full(self.n_lines, -1, np.int32)
         nobody = np.full(self.n_lines, -1, np.int32)
         left, right = peers if peers is not None else nobody, codes.get(FORWARDED, nobody)
-        pairs, inverse = np.unique(
-            left.astype(np.int64) << 32 | (right.astype(np.int64) & 0xFFFFFFFF), return_inverse=True
-        )
-        addresses, headers = self.interners["client_ip"], self.interners[FORWARDED].values
-        clients = []
-        for pair in pairs.tolist():
-            peer, header = pair >> 32, (pair & 0xFFFFFFFF) - (1 << 32 if pair & 0x80000000 else 0)
-            client = reader.client(
-                addresses.values[peer] if peer >= 0 else None, headers[header] if header >= 0 else None
-            )
-            clients.append(addresses.code(client))
-        return np.array(clients, np.int32)[inverse]
+        return join_clients(left, right, self.interners, reader.client)
 
     def _spans(
         self, at: NDArray[np.int64], keep: NDArray[np.bool_] | None

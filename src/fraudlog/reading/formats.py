@@ -71,25 +71,28 @@ class Format:
 
 _CORE = '[$time_local] "$request" $status $body_bytes_sent'
 _COMBINED = f'{_CORE} "$http_referer" "$http_user_agent"'
-_ENVOY_HEAD = '[$iso_time] "$request" $status $word'
+_ENVOY_HEAD = '[$iso_time] "$request" $status $response_flags'
 _ENVOY_TAIL = (
-    '$word $bytes_sent $duration_ms $word "$http_x_forwarded_for" "$http_user_agent" "$token" "$http_host" "$free_text"'
+    '$bytes_received $bytes_sent $duration_ms $upstream_time "$http_x_forwarded_for" "$http_user_agent" "$request_id" '
+    '"$http_host" "$free_upstream_host"'
 )
 _HAPROXY = (
-    "$client_and_port [$time_local] $word $word $word/$word/$word/$word/$duration_ms $status $bytes_sent $word $word "
-    "$word $word $word "
+    "$client_and_port [$time_local] $frontend $backend "
+    "$time_request/$time_queue/$time_connect/$time_response/$duration_ms $status $bytes_sent "
+    "$captured_request_cookie $captured_response_cookie $termination_state $connections $queues "
 )
 _S3 = (
-    "$token $host [$time_local] $remote_addr $requester $word $word $word "
-    '"$request" $status $word $bytes_sent $word $duration_ms $word "$http_referer" "$http_user_agent"'
+    "$bucket_owner $host [$time_local] $remote_addr $requester $request_number $operation $key "
+    '"$request" $status $error_code $bytes_sent $object_size $duration_ms $turnaround_time '
+    '"$http_referer" "$http_user_agent"'
 )
 _ALB = (
-    "$word $iso_time $word $client_and_port $word $duration_part $duration_part $duration_part $status $word $word "
-    '$bytes_sent "$request_url" "$http_user_agent" $word $word'
+    "$type $iso_time $elb $client_and_port $target_and_port $duration_part $duration_part $duration_part $status "
+    '$target_status $received_bytes $bytes_sent "$request_url" "$http_user_agent" $ssl_cipher $ssl_protocol'
 )
 _ELB = (
-    "$iso_time $word $client_and_port $word $duration_part $duration_part $duration_part $status $word $word "
-    '$bytes_sent "$request_url"'
+    "$iso_time $elb $client_and_port $target_and_port $duration_part $duration_part $duration_part $status "
+    '$target_status $received_bytes $bytes_sent "$request_url"'
 )
 
 FORMATS: Final[tuple[Format, ...]] = (
@@ -98,8 +101,8 @@ FORMATS: Final[tuple[Format, ...]] = (
         "text",
         "Debian's Apache LogFormat vhost_combined; nginx with $host in front",
         (
-            f"$host:$digits $vhost_client $word $remote_user {_COMBINED}",
-            f"$host $vhost_client $word $remote_user {_COMBINED}",
+            f"$host:$server_port $vhost_client $ident $remote_user {_COMBINED}",
+            f"$host $vhost_client $ident $remote_user {_COMBINED}",
         ),
         is_open=True,
     ),
@@ -108,8 +111,8 @@ FORMATS: Final[tuple[Format, ...]] = (
         "text",
         "BunkerWeb's nginx log_format: combined behind host and request id",
         (
-            f"$host $vhost_client - $token $remote_user {_COMBINED}",
-            f"$host $vhost_client $word $remote_user {_COMBINED}",
+            f"$host $vhost_client - $request_id $remote_user {_COMBINED}",
+            f"$host $vhost_client $ident $remote_user {_COMBINED}",
         ),
         is_open=True,
     ),
@@ -118,21 +121,21 @@ FORMATS: Final[tuple[Format, ...]] = (
         "text",
         "Traefik pkg/middlewares/accesslog/logger_formatters.go: combined, then count, router, server, duration; "
         "strings by Go's strconv.Quote",
-        (f'$remote_addr $word $remote_user {_COMBINED} $digits "$free_text" "$free_text" $go_duration',),
+        (f'$remote_addr $ident $remote_user {_COMBINED} $request_count "$free_router" "$free_server" $go_duration',),
         escapes="go",
     ),
     Format(
         "combined",
         "text",
         "Apache mod_log_config manual, nginx ngx_http_log_module: the log of most servers",
-        (f"$remote_addr $word $remote_user {_COMBINED}",),
+        (f"$remote_addr $ident $remote_user {_COMBINED}",),
         is_open=True,
     ),
     Format(
         "common",
         "text",
         "the Common Log Format of NCSA httpd; Apache mod_log_config manual",
-        (f"$remote_addr $word $remote_user {_CORE}",),
+        (f"$remote_addr $ident $remote_user {_CORE}",),
     ),
     Format(
         "nginx_proxy_manager",
@@ -140,16 +143,16 @@ FORMATS: Final[tuple[Format, ...]] = (
         "Nginx Proxy Manager's log_format proxy and standard; its default hosts log combined into the same folder",
         (
             (
-                "[$time_local] $word $word $status - $request_method $word $host "
-                '"$request_uri" [Client $remote_addr] [Length $body_bytes_sent] [Gzip $word] [Sent-to $free_text] '
-                '"$http_user_agent" "$http_referer"'
+                "[$time_local] $upstream_cache_status $upstream_status $status - $request_method $scheme $host "
+                '"$request_uri" [Client $remote_addr] [Length $body_bytes_sent] [Gzip $gzip_ratio] [Sent-to '
+                '$free_server] "$http_user_agent" "$http_referer"'
             ),
             (
-                "[$time_local] $status - $request_method $word $host "
-                '"$request_uri" [Client $remote_addr] [Length $body_bytes_sent] [Gzip $word] '
+                "[$time_local] $status - $request_method $scheme $host "
+                '"$request_uri" [Client $remote_addr] [Length $body_bytes_sent] [Gzip $gzip_ratio] '
                 '"$http_user_agent" "$http_referer"'
             ),
-            f"$remote_addr $word $remote_user {_COMBINED}",
+            f"$remote_addr $ident $remote_user {_COMBINED}",
         ),
     ),
     Format(
@@ -158,12 +161,12 @@ FORMATS: Final[tuple[Format, ...]] = (
         "Zoraxy src/mod/dynamicproxy/logger: router, origin, client and agent in brackets, nothing escaped",
         (
             (
-                "$word $word [$iso_time] [router:$word] [origin:$host] [client: $client_maybe_port] "
+                "$log_date $log_time [$iso_time] [router:$router] [origin:$host] [client: $client_maybe_port] "
                 "[useragent: $http_user_agent] $request_method $request_uri $status"
             ),
             (
-                "[$iso_time] [router:$word] [origin:$host] [client: $client_maybe_port] [useragent: $http_user_agent] "
-                "$request_method $request_uri $status"
+                "[$iso_time] [router:$router] [origin:$host] [client: $client_maybe_port] [useragent: "
+                "$http_user_agent] $request_method $request_uri $status"
             ),
         ),
         escapes="none",
@@ -174,8 +177,8 @@ FORMATS: Final[tuple[Format, ...]] = (
         "HAProxy configuration manual 8.2.3, HTTP log format; captured headers in braces; times without zone",
         (
             _HAPROXY + '"$request"',
-            _HAPROXY + '{$free_text} "$request"',
-            _HAPROXY + '{$free_text} {$free_text} "$request"',
+            _HAPROXY + '{$free_request_headers} "$request"',
+            _HAPROXY + '{$free_request_headers} {$free_response_headers} "$request"',
         ),
         escapes="hash",
     ),
@@ -184,7 +187,10 @@ FORMATS: Final[tuple[Format, ...]] = (
         "text",
         "Envoy access log documentation, default format string; headers are not escaped; Envoy appends the peer to "
         "X-Forwarded-For (use_remote_address)",
-        (f"{_ENVOY_HEAD} {_ENVOY_TAIL}", f'{_ENVOY_HEAD} $word $word "$free_text" {_ENVOY_TAIL}'),
+        (
+            f"{_ENVOY_HEAD} {_ENVOY_TAIL}",
+            f'{_ENVOY_HEAD} $response_code_details $connection_termination "$free_upstream_failure" ' + _ENVOY_TAIL,
+        ),
         escapes="none",
         is_open=True,
         appends_peer=True,
@@ -200,7 +206,7 @@ FORMATS: Final[tuple[Format, ...]] = (
         "aws_elb",
         "text",
         "AWS: access logs for your Classic Load Balancer; agent and cipher since 2014-03",
-        (_ELB + ' "$http_user_agent" $word $word', _ELB),
+        (_ELB + ' "$http_user_agent" $ssl_cipher $ssl_protocol', _ELB),
         is_open=True,
     ),
     Format(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-__all__ = ["ACTIONS", "MODES", "PAD", "gather", "load", "read_lines", "rehash"]
+__all__ = ["ACTIONS", "MODES", "MORE_BIT", "PAD", "gather", "load", "read_lines", "rehash"]
 
 PAD: Final = 64
 """Bytes that must be readable behind a buffer."""
@@ -45,9 +45,15 @@ ACTIONS: Final = {
     "iso_time": 8,
     "digits": 9,
     "request_url": 10,
+    "token": 11,
+    "duration_sum": 12,
+    "millis": 13,
+    "path": 14,
+    "query": 15,
 }
 """What is done with a value."""
 
+MORE_BIT: Final = 62
 _LIMIT: Final = 64 << 10
 _ONES: Final = np.uint64(0x0101010101010101)
 _TOPS: Final = np.uint64(0x8080808080808080)
@@ -58,6 +64,8 @@ _LINES: Final = np.uint64(0x0A0A0A0A0A0A0A0A)
 _LOW: Final = np.uint64(0x2020202020202020)
 _SHIFT: Final = np.uint64(29)
 _DAYS: Final = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
+_FIRST_SECOND: Final = 1_000_000_000
+_LAST_SECOND: Final = 4_102_444_800
 _FIRST_YEAR: Final = 1990
 _LAST_YEAR: Final = 2099
 
@@ -166,6 +174,16 @@ def _find_space(buffer: Bytes, position: int) -> int:
     while True:
         byte = _byte(buffer, position)
         if byte == 32 or 9 <= byte <= 13 or byte == 34:
+            return position
+        position += 1
+
+
+@_jit
+def _blank_end(buffer: Bytes, position: int) -> int:
+    """Return where something other than white space comes, or the line's end."""
+    while True:
+        byte = _byte(buffer, position)
+        if byte == 10 or (byte != 32 and (byte < 9 or byte > 13)):
             return position
         position += 1
 
@@ -329,6 +347,70 @@ def _duration(buffer: Bytes, start: int, end: int, divisor: int) -> float:
 
 
 @_jit
+def _nanos(buffer: Bytes, start: int, end: int) -> int:
+    """Read seconds below a million as nanoseconds; -1 for ``-1``, -2 if the careful path must look."""
+    if end - start == 2 and _byte(buffer, start) == 45 and _byte(buffer, start + 1) == 49:
+        return -1
+    value, scale, point = 0, 1_000_000_000, -1
+    if end <= start or end - start > 16:
+        return -2
+    for position in range(start, end):
+        byte = _byte(buffer, position)
+        if byte == 46:
+            if point >= 0 or position == start or position == end - 1:
+                return -2
+            point = position
+        elif byte < 48 or byte > 57:
+            return -2
+        else:
+            value = value * 10 + byte - 48
+            scale = scale // 10 if point >= 0 else scale
+    whole = (end if point < 0 else point) - start
+    return value * scale if whole <= 6 and scale > 0 else -2
+
+
+@_jit
+def _millis(buffer: Bytes, start: int, end: int) -> int:
+    """Read ``1700000000.123`` as microseconds; -1 if the careful path must look."""
+    if end - start != 14 or _byte(buffer, start + 10) != 46:
+        return -1
+    whole, rest = _count(buffer, start, start + 10), _count(buffer, start + 11, end)
+    return whole * 1_000_000 + rest * 1000 if _FIRST_SECOND <= whole < _LAST_SECOND and rest >= 0 else -1
+
+
+@_jit
+def _is_token(buffer: Bytes, start: int, end: int) -> bool:
+    """Tell whether all bytes are letters, digits, dots, underscores and hyphens, not hyphens alone."""
+    is_more = False
+    for position in range(start, end):
+        byte = _byte(buffer, position)
+        is_sign = byte in (46, 95) or 48 <= byte <= 57 or 65 <= byte <= 90 or 97 <= byte <= 122
+        if not is_sign and byte != 45:
+            return False
+        is_more |= is_sign
+    return is_more
+
+
+@_jit
+def _put_query(buffer: Bytes, start: int, end: int, spans: NDArray[np.int32], line: int) -> bool:
+    """Note where a query stands; false if the careful path must look."""
+    if start < end and _byte(buffer, start) == 63:
+        start += 1
+    if end > start and not (end - start == 1 and _byte(buffer, start) == 45):
+        spans[2, line], spans[3, line] = start, end
+    return _is_plain(buffer, start, end)
+
+
+@_jit
+def _put_path(buffer: Bytes, start: int, end: int, spans: NDArray[np.int32], line: int) -> bool:
+    """Note where a path stands; false if the careful path must look."""
+    if end <= start or (end - start == 1 and _byte(buffer, start) == 45):
+        return False
+    spans[0, line], spans[1, line] = start, end
+    return _is_plain(buffer, start, end)
+
+
+@_jit
 def _same(buffer: Bytes, start: int, arena: Bytes, at: int, length: int) -> bool:
     """Compare bytes in words."""
     done = 0
@@ -479,8 +561,6 @@ def _put_number(
         amount = _duration(buffer, first, last, divisor)
         floats[slot, line] = np.nan if amount < 0 else amount
         return amount > -2.0
-    if action == 9:
-        return _count(buffer, first, last) >= 0
     value = np.int64(-2)
     if action == 2 and last - first == 3:
         value = _count(buffer, first, last)
@@ -491,7 +571,9 @@ def _put_number(
         value = _clf_time(buffer, first, last) - 1
     elif action == 8:
         value = _iso_time(buffer, first, last) - 1
-    if action in (4, 8):
+    elif action == 13:
+        value = _millis(buffer, first, last) - 1
+    if action in (4, 8, 13):
         value += 1 if value >= 0 else 0
     numbers[slot, line] = value
     return value > -2
@@ -511,6 +593,7 @@ def read_lines(
     spans: NDArray[np.int32],
     bounds: NDArray[np.int64],
     state: NDArray[np.uint8],
+    dropped: NDArray[np.int64],
     hashes: NDArray[np.uint64],
     ids: NDArray[np.int32],
     entries: NDArray[np.int64],
@@ -530,7 +613,8 @@ def read_lines(
         tail.
     literals : uint8 array
     options : int64 array
-        Whether more may follow the tail; slots of method, protocol, host.
+        Whether more may follow the tail; slots of method, protocol, host; byte of an escape in a request, or 0; whether
+        quotes are not escaped, so that a line may hold none but the layout's.
     seed : uint64
     codes, numbers : int32 and int64 arrays of shape (n_slots, n_lines); -1 is null
     floats : float64 array of shape (n_slots, n_lines); NaN is null
@@ -539,6 +623,8 @@ def read_lines(
     bounds : int64 array of shape (n_lines, 2)
     state : uint8 array of shape (n_lines,)
         0 read, 1 for the careful path.
+    dropped : int64 array of shape (n_lines,)
+        A bit for each value without a column that stands there, `MORE_BIT` for what follows the tail.
     hashes, ids, entries, arena, recent, used
         The table of strings, see `_intern`.
     progress : int64 array
@@ -554,6 +640,7 @@ def read_lines(
     while position < size:
         start = position
         ok = _byte(buffer, position) != 0
+        left, total = np.int64(0), np.int64(0)
         for part in range(n_parts):
             if not ok or not _matches(buffer, position, literals, program[part, 0], program[part, 1]):
                 ok = False
@@ -605,22 +692,40 @@ def read_lines(
                         progress[0], progress[1] = line, start
                         return False
                     codes[options[1], line], codes[options[2], line] = method, protocol
-            elif action != 0:
+            elif action == 0:
+                if last > first and not (last == first + 1 and _byte(buffer, first) == 45):
+                    left |= np.int64(1) << program[part, 5]
+            elif action in (9, 11):
+                ok = _count(buffer, first, last) >= 0 if action == 9 else _is_token(buffer, first, last)
+                left |= np.int64(1) << program[part, 5]
+            elif action == 12:
+                nanos = _nanos(buffer, first, last)
+                ok = nanos > -2
+                total = np.int64(-1) if nanos < 0 or total < 0 else total + nanos
+                floats[program[part, 5], line] = np.nan if total < 0 else total / 1_000_000_000
+            elif action == 14:
+                ok = _put_path(buffer, first, last, spans, line)
+            elif action == 15:
+                ok = _put_query(buffer, first, last, spans, line)
+            else:
                 ok = _put_number(buffer, first, last, action, program[part, 5], program[part, 6], numbers, floats, line)
         if ok:
             ok = _matches(buffer, position, literals, program[n_parts, 0], program[n_parts, 1])
             position += program[n_parts, 1] if ok else 0
         if ok and options[0] != 0 and (_byte(buffer, position) == 32 or _byte(buffer, position) == 9):
-            position = _seek(buffer, position, size, 10)
-        while 9 <= _byte(buffer, position) <= 13 or _byte(buffer, position) == 32:
-            if _byte(buffer, position) == 10:
-                break
-            position += 1
+            position = _blank_end(buffer, position)
+            if _byte(buffer, position) != 10:
+                left |= np.int64(1) << MORE_BIT
+                more = position
+                position = _seek(buffer, position, size, 10)
+                ok = options[5] == 0 or _seek(buffer, more, position, 34) == position
+        position = _blank_end(buffer, position)
         if _byte(buffer, position) != 10:
             ok = False
             position = _seek(buffer, position, size, 10)
         bounds[line, 0], bounds[line, 1] = start, position
         state[line] = 0 if ok and position - start <= _LIMIT else 1
+        dropped[line] = left
         position += 1
         line += 1
     progress[0], progress[1] = line, position

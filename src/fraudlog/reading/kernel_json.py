@@ -7,10 +7,12 @@ leaves of a trie of names; each distinct value (with its quotes) is numbered onc
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from fraudlog.reading.dropped import MOST_NAMES
 from fraudlog.reading.kernel import _byte, _intern, _jit, _same, _seek, _word
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from fraudlog.reading.kernel import Bytes
 
-__all__ = ["BUCKETS", "CAREFUL", "DEPTH", "make_trie", "read_objects"]
+__all__ = ["BUCKETS", "CAREFUL", "DEPTH", "Trie", "make_trie", "read_objects"]
 
 BUCKETS: Final = 2048
 DEPTH: Final = 48
@@ -28,15 +30,65 @@ CAREFUL: Final = -2
 """Leaf of a name that can only be read carefully."""
 NULL: Final = -2
 """Code of a value that is null; -1 is absent."""
+DROP: Final = -3
+"""Leaf of a name that no column takes; its values are counted."""
+OTHER_NODE: Final = 1
+"""Node of names that are too long or too many to keep."""
 
 _LIMIT: Final = 64 << 10
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
 _KEY_MASK: Final = 0xFFFFFFFFFFFFFFFF
 _OBJECT: Final = 1
 _LONGEST_NUMBER: Final = 40
+_NAME_BYTES: Final = 64
+_HITS: Final = 64
+"""Most dropped values of a line; a line with more is read carefully."""
 
 
-def make_trie(sources: Sequence[str], leaves: Sequence[int]) -> tuple[NDArray[np.int64], Bytes, NDArray[np.int64]]:
+@dataclass(frozen=True, slots=True)
+class Trie:
+    """The table of names: those wanted, and those dropped, which the kernel enters as it meets them.
+
+    Attributes
+    ----------
+    table : int64 array of shape (BUCKETS, 4)
+        Parent, position and length of a key, child; the child is -1 where a bucket is empty.
+    keys : uint8 array
+    leaf : int64 array of shape (n_nodes,)
+        Number of the value at a node, -1, `CAREFUL` or `DROP`.
+    seen : int64 array of shape (n_nodes,)
+        Last line (counted from 1) in which a node was met.
+    counts : int64 array of shape (n_nodes,)
+        Dropped values, by node.
+    grown : int64 array
+        Nodes, bytes of keys and dropped names so far.
+    """
+
+    table: NDArray[np.int64]
+    keys: Bytes
+    leaf: NDArray[np.int64]
+    seen: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    grown: NDArray[np.int64]
+
+    def take_counts(self) -> list[tuple[str, int]]:
+        """Return dotted name (empty for `OTHER_NODE`) and number of the values dropped since the last call."""
+        nodes = np.flatnonzero(self.counts).tolist()
+        edges = {row[3]: row for row in self.table[self.table[:, 3] >= 0].tolist()} if nodes else {}
+        found = [(self._name(node, edges), int(self.counts[node])) for node in nodes]
+        self.counts[:] = 0
+        return found
+
+    def _name(self, node: int, edges: dict[int, list[int]]) -> str:
+        steps: list[str] = []
+        while node in edges:
+            parent, at, length, _ = edges[node]
+            steps.insert(0, self.keys[at : at + length].tobytes().decode("ascii"))
+            node = parent
+        return ".".join(steps)
+
+
+def make_trie(sources: Sequence[str], leaves: Sequence[int]) -> Trie:
     """Build the table of names.
 
     Parameters
@@ -45,17 +97,9 @@ def make_trie(sources: Sequence[str], leaves: Sequence[int]) -> tuple[NDArray[np
         Dotted names; the whole name also counts as one key.
     leaves : sequence of int
         Number of each source's value, or `CAREFUL`.
-
-    Returns
-    -------
-    table : int64 array of shape (BUCKETS, 4)
-        Parent, position and length of a key, child; the child is -1 where a bucket is empty.
-    keys : uint8 array
-    leaf : int64 array of shape (n_nodes,)
-        Number of the value at a node, or -1.
     """
     children: dict[tuple[int, bytes], int] = {}
-    leaf = [-1]
+    leaf = [-1, DROP]
     for source, number in zip(sources, leaves, strict=True):
         for path in {tuple(source.split(".")), (source,)}:
             node = 0
@@ -74,7 +118,16 @@ def make_trie(sources: Sequence[str], leaves: Sequence[int]) -> tuple[NDArray[np
             place = (place + 1) % BUCKETS
         table[place] = (node, len(keys), len(key), child)
         keys += key
-    return table, np.frombuffer(keys + bytes(16), np.uint8).copy(), np.array(leaf, np.int64)
+    n_nodes, n_bytes = len(leaf), len(keys)
+    room = n_nodes + MOST_NAMES
+    return Trie(
+        table,
+        np.frombuffer(keys + bytes(MOST_NAMES * _NAME_BYTES + 16), np.uint8).copy(),
+        np.array(leaf + [DROP] * MOST_NAMES, np.int64),
+        np.zeros(room, np.int64),
+        np.zeros(room, np.int64),
+        np.array([n_nodes, n_bytes, 0], np.int64),
+    )
 
 
 def _bucket(word: int, length: int, node: int) -> int:
@@ -84,7 +137,7 @@ def _bucket(word: int, length: int, node: int) -> int:
 
 @_jit
 def _child(buffer: Bytes, start: int, end: int, node: int, table: NDArray[np.int64], keys: Bytes) -> int:
-    """Return the node under a key; -1 if there is none."""
+    """Return the node under a key; below 0, -1 less the empty bucket, if there is none."""
     length = end - start
     word = _word(buffer, start)
     if length < 8:
@@ -99,7 +152,32 @@ def _child(buffer: Bytes, start: int, end: int, node: int, table: NDArray[np.int
         ):
             return table[place, 3]
         place = (place + 1) % BUCKETS
-    return -1
+    return -1 - place
+
+
+@_jit
+def _enter(
+    buffer: Bytes,
+    start: int,
+    end: int,
+    node: int,
+    place: int,
+    table: NDArray[np.int64],
+    keys: Bytes,
+    grown: NDArray[np.int64],
+) -> int:
+    """Enter a name that no column takes at an empty bucket; return its node."""
+    length = end - start
+    if length > _NAME_BYTES or grown[2] >= MOST_NAMES:
+        return OTHER_NODE
+    made, at = grown[0], grown[1]
+    for index in range(length):
+        keys[at + index] = buffer[start + index]
+    table[place, 0], table[place, 1], table[place, 2], table[place, 3] = node, at, length, made
+    grown[0] += 1
+    grown[1] += length
+    grown[2] += 1
+    return made
 
 
 @_jit
@@ -187,6 +265,8 @@ def read_objects(
     keys: Bytes,
     leaf: NDArray[np.int64],
     seen: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    grown: NDArray[np.int64],
     seed: np.uint64,
     codes: NDArray[np.int32],
     bounds: NDArray[np.int64],
@@ -201,16 +281,18 @@ def read_objects(
 ) -> bool:
     """Read the lines of a block from where `progress` stands; as `kernel.read_lines`.
 
-    ``codes`` has a row for each wanted value: its number, -1 where it is absent, `NULL` where it is null. ``seen``
-    notes the last line (counted from 1) in which a node of the trie was met.
+    ``codes`` has a row for each wanted value: its number, -1 where it is absent, `NULL` where it is null. For
+    ``table`` to ``grown`` see `Trie`.
     """
     line, position = progress[0], progress[1]
     nodes = np.zeros(DEPTH + 2, np.int64)
     kinds = np.zeros(DEPTH + 2, np.int64)
+    hits = np.zeros(_HITS, np.int64)
     while position < size:
         start = position
         depth = -1
         node = np.int64(0)
+        n_hits = 0
         expect = 1  # 0 key or end, 1 value, 2 comma or end, 3 key, 4 value or end
         ok = _byte(buffer, position) != 0
         while ok:
@@ -231,11 +313,12 @@ def read_objects(
                 node = np.int64(-1)
                 if nodes[depth] >= 0:
                     node = _child(buffer, position + 1, end, nodes[depth], table, keys)
-                    if node >= 0:
-                        if seen[node] == line + 1:
-                            ok = False
-                            break
-                        seen[node] = line + 1
+                    if node < 0:
+                        node = _enter(buffer, position + 1, end, nodes[depth], -1 - node, table, keys, grown)
+                    if seen[node] == line + 1:
+                        ok = False
+                        break
+                    seen[node] = line + 1
                 position = _skip(buffer, end + 1)
                 if _byte(buffer, position) != 58:
                     ok = False
@@ -263,6 +346,13 @@ def read_objects(
                     expect = 2
                     continue
                 if byte == 123 or (byte == 91 and depth >= 0):
+                    if node >= 0 and leaf[node] == DROP:
+                        if n_hits == _HITS:
+                            ok = False
+                            break
+                        hits[n_hits] = node
+                        n_hits += 1
+                        node = np.int64(-1)
                     depth += 1
                     if depth >= DEPTH:
                         ok = False
@@ -274,6 +364,8 @@ def read_objects(
                         expect = 4
                         if node >= 0:  # the first item has the name 0
                             node = np.int64(_child(_ZERO, 0, 1, nodes[depth], table, keys))
+                            if node >= 0 and leaf[node] == DROP:
+                                node = np.int64(-1)
                     continue
                 if depth < 0:
                     ok = False
@@ -289,10 +381,20 @@ def read_objects(
                     break
                 if node >= 0 and leaf[node] != -1:
                     slot = leaf[node]
-                    if slot == CAREFUL or codes[slot, line] != -1:
+                    if slot == DROP:
+                        is_missing = byte == 110 or (byte == 34 and end - position == 2)
+                        if not is_missing and not (
+                            byte == 34 and end - position == 3 and _byte(buffer, position + 1) == 45
+                        ):
+                            if n_hits == _HITS:
+                                ok = False
+                                break
+                            hits[n_hits] = node
+                            n_hits += 1
+                    elif slot == CAREFUL or codes[slot, line] != -1:
                         ok = False
                         break
-                    if byte == 110:
+                    elif byte == 110:
                         codes[slot, line] = NULL
                     else:
                         number = _intern(buffer, position, end, slot, seed, hashes, ids, entries, arena, recent, used)
@@ -311,6 +413,9 @@ def read_objects(
             position = _seek(buffer, start, size, 10)
         bounds[line, 0], bounds[line, 1] = start, position
         state[line] = 0 if ok and position - start <= _LIMIT else 1
+        if state[line] == 0:
+            for index in range(n_hits):
+                counts[hits[index]] += 1
         position += 1
         line += 1
     progress[0], progress[1] = line, position

@@ -19,7 +19,7 @@ from fraudlog.reading.variables import APACHE, APACHE_HEADERS, Variable, nginx_v
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Layout", "Part", "compile_apache", "compile_nginx"]
+__all__ = ["FILLS", "Layout", "Part", "compile_apache", "compile_nginx"]
 
 Enclosure = Literal["quoted", "bracketed", "bare"]
 
@@ -70,6 +70,11 @@ class Layout:
         """Whether a line could fit in two ways."""
         return any(self._is_loose(index) for index in range(len(self.parts)))
 
+    @property
+    def has_loose_bare(self) -> bool:
+        """Whether a value without quotes could end in two places."""
+        return any(self._is_loose(index) for index, part in enumerate(self.parts) if part.enclosure != "quoted")
+
     def following(self, index: int) -> bytes:
         """Return the literal that ends a value."""
         if self.parts[index].close:
@@ -117,6 +122,11 @@ class Layout:
         pattern += [b")?"] * (len(self.parts) - required)
         pattern += [re.escape(self.tail), rb"(?:[ \t].*)?" if self.is_open else b"", rb"\s*"]
         return re.compile(b"".join(pattern), re.DOTALL)
+
+    def has_more(self, match: re.Match[bytes]) -> bool:
+        """Tell whether anything but blanks stands behind the last value and the tail."""
+        end = match.end(len(self.parts))
+        return end >= 0 and bool(match.string[end + len(self.parts[-1].close) + len(self.tail) :].strip())
 
     @cached_property
     def columns(self) -> frozenset[str]:

@@ -15,14 +15,15 @@ import numpy as np
 
 from fraudlog.reading.client_ip import TrustedProxies
 from fraudlog.reading.columns import Chunk, Interners, Reject, rows_to_columns
+from fraudlog.reading.dropped import MORE, Dropped, name_tree, unknown_names, values_under
 from fraudlog.reading.escapes import decode, undo
 from fraudlog.reading.fieldmaps import GENERIC, Field, look_up, reader_of
 from fraudlog.reading.framing import LINE_LIMIT
 from fraudlog.reading.reasons import BadValueError
-from fraudlog.reading.values import FORWARDED, READERS, TRUNCATED, Target
+from fraudlog.reading.values import FORWARDED, MISSING, READERS, TRUNCATED, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from fraudlog.reading.formats import Format
     from fraudlog.reading.framing import Block
@@ -31,7 +32,19 @@ if TYPE_CHECKING:
 
     _Step = tuple[tuple[str, ...], Reader, Target, bool]
 
-__all__ = ["CsvReader", "JsonReader", "LineReader", "Options", "TextReader", "W3cReader", "is_scalar", "make_reader"]
+__all__ = [
+    "CsvReader",
+    "JsonReader",
+    "LineReader",
+    "NamedValues",
+    "Options",
+    "Record",
+    "TextReader",
+    "W3cReader",
+    "is_scalar",
+    "make_reader",
+    "w3c_agent",
+]
 
 _CACHED: Final = 65_536
 _PLANS: Final = 1024
@@ -49,6 +62,11 @@ class Options:
     zone: tzinfo = UTC
     fields: tuple[Field, ...] | None = None
 
+    @property
+    def has_utc(self) -> bool:
+        """Whether a time without zone is in UTC."""
+        return self.zone is UTC
+
 
 class LineReader(ABC):
     """Reads the lines of one format.
@@ -61,6 +79,8 @@ class LineReader(ABC):
         self.options = options
         self.interners = Interners()
         self.columns: dict[str, None] = {}
+        self.dropped = Dropped()
+        self._left: Iterable[str] = ()
         self.client = lru_cache(maxsize=_CACHED)(options.proxies.client)
         self.believes_headers = bool(options.proxies.networks) or format_.appends_peer
 
@@ -76,17 +96,30 @@ class LineReader(ABC):
     def start(self) -> None:  # noqa: B027 -- most formats carry nothing from file to file
         """Begin a new source."""
 
+    def go_on_from(self, other: LineReader) -> None:  # noqa: B027 -- as above
+        """Take over what `other` learnt from the lines before."""
+
     def read(self, line: bytes) -> Row | str | None:
         """Read one line of any length."""
         line = line.lstrip(b"\0").removesuffix(b"\r")
         if not line.strip(_EMPTY):
             return None
         if len(line) <= LINE_LIMIT:
-            return self._settle(self.read_line(line))
-        row = self._settle(self.read_cut_line(line[:LINE_LIMIT]))
+            row = self._settle(self.read_line(line))
+        else:
+            row = self._settle(self.read_cut_line(line[:LINE_LIMIT]))
+            if isinstance(row, dict):
+                row[TRUNCATED] = True
         if isinstance(row, dict):
-            row[TRUNCATED] = True
+            for name in self._left:
+                self.dropped.add(name)
+        self._left = ()
         return row
+
+    def take_dropped(self) -> dict[str, int]:
+        """Return what was dropped since the last call, by name."""
+        taken, self.dropped = self.dropped, Dropped()
+        return taken
 
     def _settle(self, row: Row | str | None) -> Row | str | None:
         """Find the client behind proxies and check that there is a time."""
@@ -124,6 +157,7 @@ class LineReader(ABC):
             rejects,
             len(lines),
             len(lines) - len(rows) - len(rejects),
+            self.take_dropped(),
         )
 
     def begin_block(self, block: Block) -> None:
@@ -165,6 +199,7 @@ class _Part:
 
 
 _CACHEABLE: Final = frozenset({"text", "address", "address_port", "status", "forwarded", "protocol", "clf_time"})
+_NOTHING: Final = (None, *(text.encode() for text in MISSING))
 _QUOTED: Final = re.compile(rb'\\.|"', re.DOTALL)
 
 
@@ -176,10 +211,12 @@ class _Matcher:
         self.regex = layout.regex()
         self.longest = layout.regex(longest=True) if layout.has_free_bare else None
         self.parts: list[_Part | None] = []
-        for part in layout.parts:
+        self.dropped: list[tuple[int, str]] = []
+        for index, part in enumerate(layout.parts):
             variable = part.variable
             if not variable.reader:
                 self.parts.append(None)
+                self.dropped.append((index, part.name))
                 continue
             target = Target(variable.column, variable.unit, zone)
             style = layout.escapes
@@ -196,6 +233,14 @@ class _Matcher:
             return error.code
         return row
 
+    def left(self, match: re.Match[bytes]) -> Iterator[str]:
+        """Yield the names of the values that no column takes."""
+        for index, name in self.dropped:
+            if match[index + 1] not in _NOTHING:
+                yield name
+        if self.layout.is_open and self.layout.has_more(match):
+            yield MORE
+
 
 class TextReader(LineReader):
     """Lines built by a template: the common log and its relatives."""
@@ -211,9 +256,9 @@ class TextReader(LineReader):
         return any(part.variable.column == "client_ip" for m in self.matchers for part in m.layout.parts)
 
     def read_line(self, line: bytes) -> Row | str | None:
-        """Try the layouts in turn; the one that fitted last comes first."""
+        """Try the layouts in turn, always in one order: what a line says must not hang on the lines before it."""
         reason = ""
-        for index, matcher in enumerate(self.matchers):
+        for matcher in self.matchers:
             match = matcher.regex.fullmatch(line)
             if match is None:
                 continue
@@ -221,8 +266,7 @@ class TextReader(LineReader):
                 return "ambiguous"
             row = matcher.fill(match.groups())
             if isinstance(row, dict):
-                if index:
-                    self.matchers.insert(0, self.matchers.pop(index))
+                self._left = matcher.left(match)
                 return row
             reason = reason or row
         return reason or _why_not(line)
@@ -270,7 +314,7 @@ def _why_not(line: bytes) -> str:
     return "open_quote" if quotes % 2 else "no_match"
 
 
-class _Record:
+class Record:
     """A field map made ready."""
 
     def __init__(self, fields: Sequence[Field], zone: tzinfo, *, is_lenient: bool) -> None:
@@ -335,7 +379,8 @@ class JsonReader(LineReader):
     def __init__(self, format_: Format, options: Options) -> None:
         super().__init__(format_, options)
         self.fields = options.fields if options.fields is not None else format_.fields
-        self.record = _Record(self.fields, options.zone, is_lenient=self.fields is GENERIC)
+        self.record = Record(self.fields, options.zone, is_lenient=self.fields is GENERIC)
+        self.known = name_tree(name for field in self.fields for name in field.sources)
 
     def read_line(self, line: bytes) -> Row | str | None:
         """Parse the object and look up each field."""
@@ -345,24 +390,30 @@ class JsonReader(LineReader):
             return "not_json"
         if not isinstance(record, dict):
             return "not_object"
+        self._left = unknown_names(record, self.known)
         return self.record.fill(lambda name: look_up(record, name), tuple(record))
 
 
-class _NamedValues(LineReader):
+class NamedValues(LineReader):
     """Values by position whose names a header line gives."""
 
     names: dict[str, int] | None = None
     n_columns = 0
+    unknown: Sequence[tuple[int, str]] = ()
 
     def __init__(self, format_: Format, options: Options) -> None:
         super().__init__(format_, options)
         self.fields = options.fields if options.fields is not None else format_.fields
-        self.record = _Record(self.fields, options.zone, is_lenient=self.fields is GENERIC)
+        self.record = Record(self.fields, options.zone, is_lenient=self.fields is GENERIC)
 
     def _name(self, names: Sequence[str]) -> None:
         """Take the names of a header; of a name that stands there twice the last counts."""
-        self.names = {name.strip(): index for index, name in enumerate(names)}
-        self.n_columns = len(names)
+        named = {name.strip(): index for index, name in enumerate(names)}
+        if named == self.names and self.n_columns == len(names):
+            return
+        self.names, self.n_columns = named, len(names)
+        known = name_tree(name for field in self.fields for name in field.sources)
+        self.unknown = [(index, name) for name, index in self.names.items() if name not in known]
 
     def _fill(self, values: Sequence[str]) -> Row | str:
         names = self.names
@@ -370,6 +421,7 @@ class _NamedValues(LineReader):
             return "no_header"
         if len(values) != self.n_columns:
             return "wrong_columns"
+        self._left = values_under(self.unknown, values)
         return self.record.fill(lambda name: _positional(values, names, name), tuple(names))
 
 
@@ -383,7 +435,7 @@ def _positional(values: Sequence[str], names: Mapping[str, int], name: str) -> s
     return None if any(part in (None, "", "-") for part in parts) else " ".join(map(str, parts))
 
 
-class W3cReader(_NamedValues):
+class W3cReader(NamedValues):
     """W3C extended logs: directives begin with ``#``, and ``#Fields`` may change at any line."""
 
     def start(self) -> None:
@@ -401,11 +453,11 @@ class W3cReader(_NamedValues):
         names = self.names
         agent = names.get("cs(User-Agent)") if names else None
         if agent is not None and agent < len(values):
-            texts[agent] = _w3c_agent(values[agent], self.format.escapes)
+            texts[agent] = w3c_agent(values[agent], self.format.escapes)
         return self._fill(texts)
 
 
-def _w3c_agent(raw: bytes, style: str) -> str:
+def w3c_agent(raw: bytes, style: str) -> str:
     """IIS writes a blank as ``+``; CloudFront encodes once, and once encoded twice."""
     if style != "url":
         return decode(undo(raw, "plus"))
@@ -413,7 +465,7 @@ def _w3c_agent(raw: bytes, style: str) -> str:
     return decode(undo(once, "url") if b"%20" in once else once)
 
 
-class CsvReader(_NamedValues):
+class CsvReader(NamedValues):
     """CSV with a header line; one record a line."""
 
     delimiter = ","

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pyarrow as pa
@@ -34,10 +34,17 @@ if TYPE_CHECKING:
 
     from fraudlog.reading.decompress import Caps
 
-__all__ = ["ParsedLog", "Summary", "iter_log", "read_log"]
+__all__ = ["ParsedLog", "Privacy", "Run", "Summary", "iter_log", "read_log"]
 
 _PARQUET: Final = b"PAR1"
 _BATCH_BYTES: Final = 32 << 20
+
+
+class Privacy(Protocol):
+    """What becomes of the tables before they leave the reader; `fraudlog.enriching.Shield` is one."""
+
+    def __call__(self, events: pa.Table, rejected: pa.Table) -> tuple[pa.Table, pa.Table]:
+        """Return both tables as they may be seen; together they have as many rows as before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,9 @@ class Summary:
         Events of which a value was cut.
     problems : dict of str to str
         Source and what was wrong with it as a whole: a cut archive, a file that is no log.
+    dropped : dict of str to int
+        Name of a field that no column takes, and the number of events in which it had a value. ``(more)`` is what
+        stood behind the last field of a text format, ``(other)`` what has no plain name.
     """
 
     sources: tuple[str, ...]
@@ -73,11 +83,13 @@ class Summary:
     last: datetime | None = None
     truncated: int = 0
     problems: dict[str, str] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
 
     @property
     def reject_share(self) -> float:
-        """Share of the lines that carry something and were rejected, 0 to 1."""
-        return self.rejected / max(self.events + self.rejected, 1)
+        """Share of the lines that carry something and could not be read, 0 to 1."""
+        withheld = self.reasons.get("withheld", 0)
+        return (self.rejected - withheld) / max(self.events + self.rejected, 1)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON can hold it, times in ISO 8601."""
@@ -132,6 +144,7 @@ def read_log(  # noqa: PLR0913 -- each is a thing a log may need said
     keep_half: bool = True,
     caps: Caps | None = None,
     threads: int | None = None,
+    privacy: Privacy | None = None,
 ) -> ParsedLog:
     r"""Read a whole access or device log.
 
@@ -158,6 +171,9 @@ def read_log(  # noqa: PLR0913 -- each is a thing a log may need said
         Limits for compressed files.
     threads : int, optional
         Threads for large logs; by default two where the accelerator is installed.
+    privacy : Privacy, optional
+        Takes the identifiers out before the tables leave the reader, see `fraudlog.enriching.Shield`. Without it the
+        tables hold raw values, in memory alone; nothing here writes.
 
     Returns
     -------
@@ -181,7 +197,8 @@ def read_log(  # noqa: PLR0913 -- each is a thing a log may need said
     """
     if max_reject_share is not None and not 0 <= max_reject_share <= 1:
         raise ConfigError("max_reject_share must lie between 0 and 1", parameter="max_reject_share")
-    run = _Run(path, format, fields, trusted_proxies, timezone, keep_half=keep_half, caps=caps, threads=threads)
+    run = Run(path, format, fields, trusted_proxies, timezone, keep_half=keep_half, caps=caps, threads=threads)
+    run.privacy = privacy
     log = run.collect(list(run.chunks()))
     share = log.summary.reject_share
     if max_reject_share is not None and share > max_reject_share:
@@ -204,12 +221,13 @@ def iter_log(  # noqa: PLR0913 -- as above
     keep_half: bool = True,
     caps: Caps | None = None,
     threads: int | None = None,
+    privacy: Privacy | None = None,
 ) -> Iterator[ParsedLog]:
     """Read a log of any size in batches of bounded memory, in order.
 
     Parameters
     ----------
-    path, format, fields, trusted_proxies, timezone, keep_half, caps, threads
+    path, format, fields, trusted_proxies, timezone, keep_half, caps, threads, privacy
         As for `read_log`.
     batch_bytes : int, default 32 MiB
         Bytes of unpacked log in a batch, about.
@@ -220,7 +238,8 @@ def iter_log(  # noqa: PLR0913 -- as above
         Each with its own tables, dictionaries and summary. A later batch may have more columns than an earlier one, if
         a record brought a value that none had before.
     """
-    run = _Run(path, format, fields, trusted_proxies, timezone, keep_half=keep_half, caps=caps, threads=threads)
+    run = Run(path, format, fields, trusted_proxies, timezone, keep_half=keep_half, caps=caps, threads=threads)
+    run.privacy = privacy
     held: list[Chunk] = []
     size = 0
     for chunk, n_bytes in run.sized_chunks():
@@ -233,7 +252,7 @@ def iter_log(  # noqa: PLR0913 -- as above
         yield run.collect(held, is_compact=True)
 
 
-class _Run:
+class Run:
     """One reading: the sources, the options, and what was found on the way."""
 
     def __init__(
@@ -244,13 +263,14 @@ class _Run:
         proxies: Iterable[str],
         timezone: str | tzinfo,
         *,
-        keep_half: bool,
-        caps: Caps | None,
-        threads: int | None,
+        keep_half: bool = True,
+        caps: Caps | None = None,
+        threads: int | None = None,
     ) -> None:
+        self.privacy: Privacy | None = None
         self.chosen = None if format_ == "auto" else find_format(format_)
         self.frame = path if is_frame(path) else None
-        self.sources = [] if self.frame is not None else find_sources(path, caps)
+        self.sources = [] if self.frame is not None or path is None else find_sources(path, caps)
         self.label = str(path) if isinstance(path, str) else "the log"
         self.keep_half, self.threads = keep_half, threads
         self.problems: dict[str, str] = {}
@@ -325,8 +345,10 @@ class _Run:
 
     def collect(self, chunks: list[Chunk], *, is_compact: bool = False) -> ParsedLog:
         """Join chunks and sum them up."""
-        table = events_table(chunks, is_compact=is_compact)
-        reasons = Counter(reject.reason for chunk in chunks for reject in chunk.rejects)
+        table, rejected = events_table(chunks, is_compact=is_compact), rejected_table(chunks)
+        if self.privacy is not None:
+            table, rejected = self.privacy(table, rejected)
+        reasons = Counter(rejected["reason"].to_pylist())
         first, last = _range(table)
         sources = tuple(dict.fromkeys(chunk.source for chunk in chunks)) or tuple(s.name for s in self.sources)
         summary = Summary(
@@ -341,8 +363,9 @@ class _Run:
             last,
             pc.sum(table["is_truncated"]).as_py() or 0,
             dict(self.problems),
+            _dropped(chunks),
         )
-        return ParsedLog(table, rejected_table(chunks), summary)
+        return ParsedLog(table, rejected, summary)
 
 
 def with_named_values(chosen: Format, fields: Mapping[str, Any]) -> Format:
@@ -367,6 +390,13 @@ def _zone(timezone: str | tzinfo) -> tzinfo:
         return UTC if timezone == "UTC" else ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError):
         raise ConfigError(f"timezone {timezone!r} is not a name of the tz database", parameter="timezone") from None
+
+
+def _dropped(chunks: Iterable[Chunk]) -> dict[str, int]:
+    counted = Counter[str]()
+    for chunk in chunks:
+        counted.update(chunk.dropped)
+    return dict(sorted(counted.items()))
 
 
 def _range(table: pa.Table) -> tuple[datetime | None, datetime | None]:

@@ -21,6 +21,7 @@ REASONS: Final[dict[str, str]] = {
     "no_header": "a value line stands before the line that names its columns",
     "line_too_long": "the line is longer than the limit, and what is left does not hold a time and a client",
     "half_line": "the last line has no end and does not fit: it was cut while being written",
+    "withheld": "the person it is about withdrew consent, objected, or is barred; nothing else of it is kept",
 }
 """Code and meaning. Codes are stable: later versions add to them and never rename them."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["APACHE", "APACHE_HEADERS", "NGINX", "Variable", "nginx_variable"]
+__all__ = ["APACHE", "APACHE_HEADERS", "DIGITS", "NGINX", "WORDY", "Variable", "nginx_variable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,10 @@ class Variable:
 
 _ADDRESS = r"[0-9A-Za-z:.%_-]+"
 _CLF = r"\d{2}/[A-Za-z]{3}/\d{4}:\d{2}:\d{2}:\d{2} [+-]\d{4}"
+WORDY = r"[0-9A-Za-z._-]*[0-9A-Za-z._][0-9A-Za-z._-]*"
+DIGITS = r"[0-9]+"
 _FREE = True
+_CHOSEN = ("http_", "cookie_", "arg_", "sent_http_", "upstream_http_", "free_")
 
 NGINX: Final[dict[str, Variable]] = {
     "remote_addr": Variable("client_ip", "address", _ADDRESS),
@@ -94,10 +97,13 @@ NGINX: Final[dict[str, Variable]] = {
     "requester": Variable("user", "text"),
     "free_text": Variable("", "", "", _FREE),
     "word": Variable(),
-    "token": Variable("", "", r"[0-9A-Za-z._-]*[0-9A-Za-z._][0-9A-Za-z._-]*"),
-    "digits": Variable("", "", r"[0-9]+"),
+    "request_id": Variable("", "", WORDY),
+    "bucket_owner": Variable("", "", WORDY),
+    "request_count": Variable("", "", DIGITS),
+    "server_port": Variable("", "", DIGITS),
 }
-"""Variable and meaning. Cookies and other headers are dropped unless the caller names a column for them."""
+"""Variable and meaning. Cookies and other headers are dropped, and counted by name, unless the caller names a column
+for them."""
 
 
 def nginx_variable(name: str) -> Variable:
@@ -107,7 +113,7 @@ def nginx_variable(name: str) -> Variable:
         return known
     if name.startswith("strftime:"):
         return _strftime(name.removeprefix("strftime:"))
-    return Variable(is_free=name.startswith(("http_", "cookie_", "arg_", "sent_http_", "upstream_http_")))
+    return Variable(is_free=name.startswith(_CHOSEN))
 
 
 _EPOCHS: Final = {"sec": "s", "msec": "ms", "usec": "us"}

@@ -17,6 +17,8 @@ from fraudlog.reporting.text import safe_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fraudlog.deciding import Verdict
+
 __all__ = ["render_report"]
 
 _TOP: Final = 50
@@ -120,7 +122,7 @@ def _hours(everything: pd.DataFrame) -> list[_Bar]:
     return _bars(counts, [f"{first + i * width:%Y-%m-%d %H:%M}" for i in range(size)], root=False)
 
 
-def _bars(counts: Mapping[str, Any], titles: list[str], *, root: bool) -> list[_Bar]:
+def _bars(counts: Mapping[Verdict, Any], titles: list[str], *, root: bool) -> list[_Bar]:
     total = np.sum(list(counts.values()), axis=0)
     height = np.sqrt(total) if root else total.astype(float)
     height = 100 * height / max(height.max(), 1)

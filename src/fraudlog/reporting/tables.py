@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fraudlog.errors import InputError, OutputError
-from fraudlog.privacy import Pseudonyms, shield
+from fraudlog.privacy import Pseudonyms, closed, marked, marks, shield
 from fraudlog.schema import DECISIONS, EVENTS, REJECTED, SCORES, SESSIONS, Column, to_arrow, to_pandas
 from fraudlog.sessions import FEATURES
 
@@ -79,11 +79,16 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_tables(
-    folder: Path, tables: Mapping[str, pd.DataFrame | pa.Table], summary: Mapping[str, Any], pseudonyms: Pseudonyms
+    folder: Path,
+    tables: Mapping[str, pd.DataFrame | pa.Table],
+    summary: Mapping[str, Any],
+    pseudonyms: Pseudonyms | None = None,
+    *,
+    key_id: str | None = None,
 ) -> None:
     """Write the tables of a scored log as Parquet, and its summary as JSON.
 
-    No raw address, account or token reaches the disk, nor a temporary file: each table is shielded first.
+    The schema is closed: a column it lacks is not written.
 
     Parameters
     ----------
@@ -93,10 +98,16 @@ def write_tables(
         By the names of `TABLES`.
     summary : mapping
         JSON-ready.
-    pseudonyms : Pseudonyms
+    pseudonyms : Pseudonyms, optional
+        For tables with raw values; those of a log that was read with a `Shield` need none.
+    key_id : str, optional
+        Which key the pseudonyms were made with, noted in each file; by default that of `pseudonyms`.
     """
+    key_id = key_id if pseudonyms is None else pseudonyms.key_id
     for name, frame in tables.items():
-        table = shield(to_arrow(frame, TABLES[name]), TABLES[name], pseudonyms)
+        table = to_arrow(frame, TABLES[name])
+        table = closed(table, TABLES[name]) if pseudonyms is None else shield(table, TABLES[name], pseudonyms)
+        table = table if key_id is None else marked(table, key_id)
         pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
     (folder / "summary.json").write_text(json.dumps(summary, indent=1, allow_nan=False), encoding="utf-8")
 
@@ -114,8 +125,15 @@ def read_tables(folder: Path, *names: str) -> tuple[dict[str, pd.DataFrame], dic
     if lacking:
         raise InputError(f"{folder}: lacks {lacking[0]}; run `fraudlog score LOG --out {folder}`", source=folder)
     try:
-        tables = {name: to_pandas(pq.read_table(folder / f"{name}.parquet")) for name in names}
+        tables = {name: _read(folder / f"{name}.parquet") for name in names}
         summary: dict[str, Any] = json.loads((folder / "summary.json").read_text("utf-8"))
     except (OSError, pa.ArrowInvalid, ValueError):
         raise InputError(f"{folder}: a table is damaged; run `fraudlog score` again", source=folder) from None
     return tables, summary
+
+
+def _read(path: Path) -> pd.DataFrame:
+    table = pq.read_table(path)
+    frame = to_pandas(table)
+    frame.attrs |= marks(table)
+    return frame

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["ACTOR", "Encoder", "Facts", "answer", "compare", "encode", "kept_fields"]
 
 ACTOR: Final = ("session_token", "user", "ip_prefix", "user_agent", "language")
-_ENTITIES: Final = ("client_ip", "profile", "source")
+_CLIENT: Final = ("browser", "browser_version", "os", "device_class", "language_primary", "country", "asn")
+_ENTITIES: Final = ("client_ip", "profile", "source", *_CLIENT)
 _OF_TIME: Final = ("time_ms", "utc_hour", "coarseness")
 _SMALL_BITS: Final = 12
 _WORD: Final = 64
@@ -170,6 +171,8 @@ class Encoder:
             return text.mapped(derive(text.values))
         if name == "profile":
             return self._joined(("os", "browser", "language_primary"))
+        if name == "manner":
+            return self._joined(("user_agent", "language", "protocol", "tls_fingerprint"))
         if name == "device":
             return self._first_known("device_id", self._joined(("os", "browser", "device_class")))
         if name == "country_language":

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["Addresses", "parse_addresses", "prefixes"]
+__all__ = ["Addresses", "format_addresses", "parse_addresses", "prefixes"]
 
 U64 = npt.NDArray[np.uint64]
 _CHUNK: Final = 1 << 16
@@ -205,10 +205,31 @@ def prefixes(addresses: Addresses, *, four: int | None, six: int) -> pa.Dictiona
     return pa.DictionaryArray.from_arrays(pa.array(indices, mask=indices < 0), pa.concat_arrays([networks, sixes]))
 
 
-def _ipv4_networks(numbers: U64, length: int) -> pa.Array:
+def format_addresses(addresses: Addresses) -> pa.Array:
+    """Return addresses as strings, null where there is none.
+
+    Examples
+    --------
+    >>> format_addresses(parse_addresses(pa.array(["192.0.2.7", "2001:DB8:0::1", None]))).to_pylist()
+    ['192.0.2.7', '2001:db8::1', None]
+    """
+    is_six = addresses.version == 6
+    fours = _dotted(np.where(is_six, np.uint64(0), addresses.low))
+    if is_six.any():
+        both = np.column_stack([addresses.high[is_six], addresses.low[is_six]]).astype(">u8").tobytes()
+        texts = [socket.inet_ntop(socket.AF_INET6, both[at : at + 16]) for at in range(0, len(both), 16)]
+        fours = pc.replace_with_mask(fours, pa.array(is_six), pa.array(texts, pa.string()))
+    return pc.if_else(pa.array(addresses.version > 0), fours, pa.scalar(None, pa.string()))
+
+
+def _dotted(numbers: U64) -> pa.Array:
     octets = pa.array([str(octet) for octet in range(256)])
     parts = [octets.take(pa.array((numbers >> np.uint64(shift)) & np.uint64(255))) for shift in (24, 16, 8, 0)]
-    return pc.binary_join_element_wise(pc.binary_join_element_wise(*parts, "."), str(length), "/")
+    return pc.binary_join_element_wise(*parts, ".")
+
+
+def _ipv4_networks(numbers: U64, length: int) -> pa.Array:
+    return pc.binary_join_element_wise(_dotted(numbers), str(length), "/")
 
 
 def _ipv6_network(number: int, length: int) -> str:

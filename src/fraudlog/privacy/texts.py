@@ -1,0 +1,129 @@
+"""Identifiers inside texts: e-mail addresses, session ids in paths, users and queries in referrers."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Mark = Callable[[str], str]
+
+__all__ = ["cut", "scrub_paths", "scrub_texts", "scrub_urls"]
+
+_EMAIL: Final = re.compile(r"[\w.+%-]{1,64}?(?:@|%40)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+", re.IGNORECASE)
+_SESSION: Final = re.compile(r"(;[a-z_]*(?:sess[a-z_]*|sid|token)=)([^/;]+)", re.IGNORECASE)
+_JWT: Final = re.compile(r"eyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]*")
+_USER: Final = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/@?#]*@", re.IGNORECASE)
+_SUSPECT: Final = "@|%40|;|eyJ"
+"""What a text must hold to be worth a look."""
+
+
+def scrub_texts(texts: pa.Array, mark: Mark) -> pa.Array:
+    """Replace e-mail addresses and JSON web tokens in texts by keyed marks.
+
+    Parameters
+    ----------
+    texts : Array of string
+    mark : callable
+        Value to mark, as `Pseudonyms.mark`.
+
+    Examples
+    --------
+    >>> scrub_texts(pa.array(["Mozilla/5.0", "bot (me@a.example)", None]), lambda value: "~x").to_pylist()
+    ['Mozilla/5.0', 'bot (~x)', None]
+    """
+    return _each(texts, pc.match_substring_regex(texts, _SUSPECT), lambda text: _plain(text, mark))
+
+
+def scrub_paths(paths: pa.Array, mark: Mark, known: pa.Array) -> pa.Array:
+    """Do what `scrub_texts` does, and for session ids behind a semicolon and segments that equal an identifier.
+
+    Parameters
+    ----------
+    paths : Array of string
+    mark : callable
+    known : Array of string
+        Identifiers of the same batch: a path that names one of them as a whole segment names a person.
+
+    Examples
+    --------
+    >>> paths = pa.array(["/u/alice7/x", "/u/alice", "/p;jsessionid=3F"])
+    >>> scrub_paths(paths, lambda value: "~x", pa.array(["alice7"])).to_pylist()
+    ['/u/~x/x', '/u/alice', '/p;jsessionid=~x']
+    """
+    parts = pc.split_pattern(paths, "/")
+    names = _named(pc.list_flatten(parts), known)
+    suspect = pc.or_kleene(pc.match_substring_regex(paths, _SUSPECT), _holds_one_of(parts, names))
+
+    def scrub(path: str) -> str:
+        path = "/".join(mark(part) if part in names else part for part in path.split("/"))
+        return _plain(_SESSION.sub(lambda found: found[1] + mark(found[2]), path), mark)
+
+    return _each(paths, suspect, scrub)
+
+
+def scrub_urls(urls: pa.Array, mark: Mark, known: pa.Array) -> pa.Array:
+    """Take user, query and fragment out of URLs too; a mark keeps different ones different.
+
+    Examples
+    --------
+    >>> urls = pa.array(["https://me:pw@a.example/p?q=1#f"])
+    >>> scrub_urls(urls, lambda value: "~x", pa.array([], pa.string())).to_pylist()
+    ['https://a.example/p?~x']
+    """
+
+    def scrub(url: str) -> str:
+        base, *rest = re.split(r"[?#]", _USER.sub(r"\1", url), maxsplit=1)
+        return f"{base}?{mark(rest[0])}" if rest else base
+
+    shortened = _each(urls, pc.match_substring_regex(urls, "[?#@]"), scrub)
+    return scrub_paths(shortened, mark, known)
+
+
+def cut(texts: pa.Array) -> pa.Array:
+    """Keep the length of each text alone, as so many asterisks: what features need of a query.
+
+    Examples
+    --------
+    >>> cut(pa.array(["a=1", "", None])).to_pylist()
+    ['***', '', None]
+    """
+    return pc.binary_repeat("*", pc.utf8_length(texts))
+
+
+def _named(segments: pa.Array, known: pa.Array) -> frozenset[str]:
+    """Return the segments that are one of the known identifiers, as they stand or percent-encoded."""
+    distinct = segments.unique()
+    plain = distinct.filter(pc.is_in(distinct, value_set=known)).to_pylist()
+    encoded = distinct.filter(pc.match_substring(distinct, "%")).to_pylist()
+    identifiers = frozenset(known.to_pylist()) if encoded else frozenset()
+    return frozenset(plain) | {segment for segment in encoded if unquote(segment) in identifiers}
+
+
+def _holds_one_of(parts: pa.Array, names: frozenset[str]) -> pa.Array:
+    named = np.zeros(len(parts), bool)
+    if names:
+        hits = pc.is_in(pc.list_flatten(parts), value_set=pa.array(sorted(names), pa.string()))
+        named[pc.list_parent_indices(parts).filter(hits).to_numpy()] = True
+    return pa.array(named)
+
+
+def _plain(text: str, mark: Mark) -> str:
+    text = _EMAIL.sub(lambda found: mark(found[0]), text)
+    return _JWT.sub(lambda found: mark(found[0]), text)
+
+
+def _each(texts: pa.Array, mask: pa.Array, change: Callable[[str], str]) -> pa.Array:
+    """Change the texts under `mask`, one by one: they are few."""
+    mask = pc.fill_null(mask, fill_value=False)
+    chosen: list[Any] = texts.filter(mask).to_pylist()
+    if not chosen:
+        return texts
+    return pc.replace_with_mask(texts, mask, pa.array([change(text) for text in chosen], texts.type))
