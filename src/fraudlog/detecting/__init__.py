@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from fraudlog.detecting.detector import Detector
     from fraudlog.detecting.evidence import EVIDENCE, Evidence, presumed_human
     from fraudlog.detecting.forest import SessionForest
+    from fraudlog.detecting.hearing import RowScore
+    from fraudlog.detecting.labels import Label
     from fraudlog.detecting.model_file import read_model, write_model
     from fraudlog.detecting.reasons import Reason, describe_reasons
     from fraudlog.detecting.scorer import ForestScorer
@@ -22,7 +24,9 @@ __all__ = [
     "Detector",
     "Evidence",
     "ForestScorer",
+    "Label",
     "Reason",
+    "RowScore",
     "SessionForest",
     "describe_reasons",
     "presumed_human",
@@ -34,6 +38,8 @@ _HOMES = {
     "detector": ("Detector",),
     "evidence": ("EVIDENCE", "Evidence", "presumed_human"),
     "forest": ("SessionForest",),
+    "hearing": ("RowScore",),
+    "labels": ("Label",),
     "model_file": ("read_model", "write_model"),
     "reasons": ("Reason", "describe_reasons"),
     "scorer": ("ForestScorer",),

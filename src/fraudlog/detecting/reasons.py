@@ -12,7 +12,7 @@ from fraudlog.sessions import FEATURES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["LIKE", "OTHER", "UNUSUAL", "Reason", "describe_reasons"]
+__all__ = ["LABELLED", "LIKE", "OTHER", "UNUSUAL", "Reason", "describe_reasons"]
 
 UNUSUAL: Final = "UNUSUAL_"
 """Prefix of the codes of features that the forest finds odd."""
@@ -23,10 +23,16 @@ OTHER: Final = UNUSUAL + "OTHER"
 LIKE: Final = "LIKE_SUSPECTS_"
 """Prefix of the codes of features in which a session is more like those evidence speaks against than like people's."""
 
+LABELLED: Final = "LIKE_LABELLED_"
+"""Prefix of the codes of features in which a session is like those that people called abusive."""
+
+_LEADS: Final = {UNUSUAL: "unusual", LIKE: "like known programs", LABELLED: "like what was labelled abusive"}
+
 _SENTENCES: Final[dict[str, str]] = (
     {row.code: row.sentence for row in EVIDENCE} | {door.code: door.sentence for door in DOORS} | ACCOUNT_CODES
+    | {"LABELLED_ABUSIVE": "was labelled abusive"}
 )
-_MEANINGS: Final = {prefix + row.name.upper(): row for row in FEATURES for prefix in (UNUSUAL, LIKE)}
+_MEANINGS: Final = {prefix + row.name.upper(): row for row in FEATURES for prefix in _LEADS}
 _UNITS: Final = {"s", "bytes", "bit"}
 """Units that a number needs beside it; the meaning of the others names them already."""
 
@@ -65,7 +71,7 @@ def _sentence(reason: Mapping[str, Any]) -> str:
     shown = (
         _percent(value) if feature.unit == "share" else _number(value) + (" " + feature.unit) * (feature.unit in _UNITS)
     )
-    lead = "like known programs" if code.startswith(LIKE) else "unusual"
+    lead = next(words for prefix, words in _LEADS.items() if code.startswith(prefix))
     return f"{lead}: {feature.meaning.partition(';')[0]} ({shown}){_rank(reason['percentile'])}"
 
 
