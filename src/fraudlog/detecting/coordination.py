@@ -1,9 +1,10 @@
-"""The voice of coordination: many networks that do the same thing in the same manner, each of them too little to be seen.
+"""The voice of coordination: many networks that do the same thing in the same manner, each too little to be seen.
 
 A manner is agent, language, protocol and TLS fingerprint together. Windows over other sessions count, as of each event,
-the networks (/24, /64) of its manner within a day, and those of them that stood at a door: failed to log in, logged in,
-asked for an account, had a card or code refused. Of people's networks a usual share q stands at a door on a day. That
-k - 1 of n - 1 others do is as surprising as the Chernoff bound of that binomial says: (n - 1) KL(k' || q) / ln 10 digits.
+the networks (/24, /64) of its manner within a day, and those of them that stood at a door: failed to log in, logged
+in, asked for an account, had a card or code refused. Of people's networks a usual share q stands at a door on a day.
+That k - 1 of n - 1 others do is as surprising as the Chernoff bound of that binomial says: (n - 1) KL(k' || q) / ln 10
+digits.
 
 People of a busy manner stand at doors too. So what a session did besides counts: few of those who fail to log in
 come for nothing else and never get in. How few is learnt from people at the same door, and the digits are added.
@@ -279,7 +280,9 @@ def _certainty(values: Floats) -> Floats:
 def _matrix(sessions: pd.DataFrame, names: Sequence[str]) -> Floats:
     """Return features as numbers, NaN where the table lacks one."""
     columns = [
-        sessions[name].to_numpy(np.float64, na_value=np.nan) if name in sessions.columns else np.full(len(sessions), np.nan)
+        sessions[name].to_numpy(np.float64, na_value=np.nan)
+        if name in sessions.columns
+        else np.full(len(sessions), np.nan)
         for name in names
     ]
     return np.stack(columns, axis=1)
@@ -291,7 +294,7 @@ def _is_whole(sessions: pd.DataFrame) -> Bools:
 
 
 def _manners(sessions: pd.DataFrame) -> NDArray[np.int64]:
-    """Number the manners of sessions, as far as the table tells them: by agent and language."""
+    """Give each session the number of its manner, as far as the table tells it: by agent and language."""
     from fraudlog.detecting.drawing import numbered  # noqa: PLC0415 -- scoring one row must not import pandas
 
     codes = [numbered(sessions[name])[0] for name in ("user_agent", "language") if name in sessions.columns]
@@ -307,7 +310,7 @@ def _usual_shares(at_door: Bools, manners: NDArray[np.int64]) -> Floats:
     """
     n = np.bincount(manners, minlength=1)
     big = n >= _FEWEST
-    shares = (at_door.sum(axis=0) + 1.0) / (len(at_door) + 2.0)
+    shares: Floats = (at_door.sum(axis=0) + 1.0) / (len(at_door) + 2.0)
     if not big.any():
         return shares
     for door in range(_N):

@@ -20,7 +20,9 @@ UNUSUAL: Final = "UNUSUAL_"
 OTHER: Final = UNUSUAL + "OTHER"
 """Code of what is too small to be named."""
 
-_SENTENCES: Final = {row.code: row.sentence for row in (*EVIDENCE, *DOORS)} | ACCOUNT_CODES
+_SENTENCES: Final[dict[str, str]] = (
+    {row.code: row.sentence for row in EVIDENCE} | {door.code: door.sentence for door in DOORS} | ACCOUNT_CODES
+)
 _MEANINGS: Final = {UNUSUAL + row.name.upper(): row for row in FEATURES}
 _UNITS: Final = {"s", "bytes", "bit"}
 """Units that a number needs beside it; the meaning of the others names them already."""
