@@ -134,7 +134,7 @@ class Coordination:
     shares_ : float64 array of shape (len(DOORS),)
         Share of people's networks that stand at each door on a day.
     company_ : list of float64 arrays
-        Of people at each door: what else they did, rising.
+        Of people who came to each door, whether or not they got through: what else they did, rising.
     """
 
     name: ClassVar[str] = "coordination"
@@ -151,8 +151,8 @@ class Coordination:
         at_door = values[:, 2 : 2 + _N] >= 1
         self.shares_ = _usual_shares(at_door, _manners(people))
         calm = self._surprise(values) < _HEARD_FROM
-        company = _company(values)
-        self.company_ = [np.sort(company[calm[:, door] & at_door[:, door], door]) for door in range(_N)]
+        company, came = _company(values), values[:, 2 + _N : 2 + 2 * _N] >= 1
+        self.company_ = [np.sort(company[calm[:, door] & came[:, door], door]) for door in range(_N)]
         return self
 
     def held_out(self, sessions: pd.DataFrame, human: Bools) -> Floats:

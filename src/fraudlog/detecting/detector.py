@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from fraudlog.detecting.model_file import SigningKey, VerifyingKey
     from fraudlog.detecting.voices import Judgement
+    from fraudlog.sessions import Population
 
     Floats = NDArray[np.float64]
 
@@ -204,6 +205,13 @@ class Detector:
     def _hear(self, voices: dict[str, Voice]) -> None:
         self._voices = voices
         self.features_: list[str] = list(getattr(voices["forest"], "features_", []))
+
+    @property
+    def population_(self) -> Population:
+        """How rare agents, languages and profiles were when it learnt: for `build_sessions` and for services."""
+        self._fitted()
+        counts: Population = getattr(self._voices["population"], "counts")  # noqa: B009 -- not every voice has it
+        return counts
 
     def score(self, sessions: pd.DataFrame) -> pd.DataFrame:
         """Score sessions.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fraudlog.detecting.accounts import Accounts
+from fraudlog.detecting.baselines import Baselines
 from fraudlog.detecting.coordination import Coordination
 from fraudlog.detecting.facts import Facts
 from fraudlog.detecting.oddness import Oddness
@@ -36,11 +37,12 @@ class Seat(NamedTuple):
     ceiling: float
 
 
-# Rare is not abusive: oddness alone stays below the 0.5 of a challenge.
+# Rare is not abusive: the two that call a session odd stay, even together, below the 0.5 of a challenge.
 PANEL: Final[dict[str, Seat]] = {
     Facts.name: Seat(Facts, belief=None, ceiling=0.999),
     Oddness.name: Seat(Oddness, belief=0.45 / 0.55, ceiling=0.45),
     Accounts.name: Seat(Accounts, belief=1.0, ceiling=0.9),
+    Baselines.name: Seat(Baselines, belief=0.15 / 0.85, ceiling=0.15),
     Coordination.name: Seat(Coordination, belief=1.0, ceiling=0.9),
 }
 """The voices by name, in the order in which they are heard."""
