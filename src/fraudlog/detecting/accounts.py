@@ -60,6 +60,9 @@ class Accounts:
         self._key = secret(self.parameters)
         self._token = lru_cache(_REMEMBERED)(self._one_token)
 
+    def after(self, earlier: Mapping[str, Any]) -> None:
+        """Need none."""
+
     def fit(self, sessions: pd.DataFrame, human: Bools) -> Self:
         """Count the logins of accounts."""
         wanted = human & _is_login(sessions)

@@ -101,6 +101,9 @@ class Baselines:
         self.counts = Counts()
         self.quantiles_: dict[int, Quantiles] = {}
 
+    def after(self, earlier: Mapping[str, Any]) -> None:
+        """Need none."""
+
     def fit(self, sessions: pd.DataFrame, human: Bools) -> Self:  # noqa: ARG002 -- programs have peers too
         """Learn from all sessions that no fact speaks against, whatever their agents claim."""
         self.counts = Counts.of_sessions(sessions)

@@ -144,6 +144,9 @@ class Coordination:
         self.shares_: Floats = np.full(_N, 0.5)
         self.company_: list[Floats] = [np.zeros(0)] * _N
 
+    def after(self, earlier: Mapping[str, Any]) -> None:
+        """Need none."""
+
     def fit(self, sessions: pd.DataFrame, human: Bools) -> Self:
         """Learn how many people's networks stand at each door, and what they do besides."""
         people = sessions[human & _is_whole(sessions)]

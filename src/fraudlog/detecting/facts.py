@@ -38,6 +38,9 @@ class Facts:
     def __init__(self, parameters: Parameters | None = None) -> None:
         self.parameters = parameters or Parameters()
 
+    def after(self, earlier: Mapping[str, Any]) -> None:
+        """Need none."""
+
     def fit(self, sessions: pd.DataFrame, human: Bools) -> Self:  # noqa: ARG002 -- the table is all there is
         """Learn nothing."""
         return self
@@ -64,6 +67,9 @@ class Facts:
             ]
 
         return Judgement(1.0 - left, causes)
+
+    def prepare(self) -> None:
+        """Have nothing to prepare."""
 
     def judge_one(self, row: Row) -> Opinion:
         """Judge one session as `judge` does."""

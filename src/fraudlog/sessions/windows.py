@@ -88,6 +88,11 @@ class Window:
         """Fields of text it reads."""
         return (self.key, self.value) if self.value else (self.key,)
 
+    @property
+    def coded(self) -> tuple[str, ...]:
+        """Fields of which it keeps codes: all it reads, but the place that a speed is worked out from."""
+        return (self.key,) if self.kind == "speed" or not self.value else (self.key, self.value)
+
     @cached_property
     def where_condition(self) -> Condition | None:
         """Which events count."""
