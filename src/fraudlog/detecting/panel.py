@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from fraudlog.detecting.accounts import Accounts
+from fraudlog.detecting.baselines import Baselines
 from fraudlog.detecting.coordination import Coordination
 from fraudlog.detecting.facts import Facts
 from fraudlog.detecting.fusion import ODDNESS, Calibration, Stated, odds_of_risk
@@ -49,10 +50,12 @@ class Seat(NamedTuple):
     is_oddness: bool = False
 
 
+# Rare is not abusive: oddness alone stays below the 0.5 of a challenge, and a session among its own kind far below.
 PANEL: Final[dict[str, Seat]] = {
     Facts.name: Seat(Facts, belief=None, ceiling=0.999),
     Oddness.name: Seat(Oddness, belief=odds_of_risk(ODDNESS), ceiling=ODDNESS, is_oddness=True),
     Accounts.name: Seat(Accounts, belief=1.0, ceiling=0.9),
+    Baselines.name: Seat(Baselines, belief=odds_of_risk(0.1), ceiling=0.1, is_oddness=True),
     Coordination.name: Seat(Coordination, belief=1.0, ceiling=0.9),
     Likeness.name: Seat(Likeness, belief=odds_of_risk(ODDNESS), ceiling=ODDNESS, is_oddness=True),
 }

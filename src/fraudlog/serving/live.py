@@ -70,7 +70,9 @@ class LiveSessions:
         self.detector = detector
         self.policy = policy or Policy()
         self.enricher = enricher or Enricher()
-        self.state: State = state or LocalState(key=key, max_sessions=max_sessions)
+        self.state: State = state or LocalState(
+            key=key, max_sessions=max_sessions, population=None if detector is None else detector.population_
+        )
         self._clock = clock
 
     def swap(self, detector: Detector | None) -> None:
