@@ -10,7 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeGuard
 
 from fraudlog.sessions.language import Compare, Known, Number
-from fraudlog.sessions.plan import GROUPED, Fine, Guarded, Lane, Operation, Scan, Size, SquareRoot, Uncertainty, selection
+from fraudlog.sessions.plan import (
+    GROUPED,
+    Fine,
+    Guarded,
+    Lane,
+    Operation,
+    Scan,
+    Size,
+    SquareRoot,
+    Uncertainty,
+    selection,
+)
 
 if TYPE_CHECKING:
     from fraudlog.sessions.definition import Definition
@@ -166,9 +177,7 @@ def _groups(definition: Definition) -> list[_Key]:
 
 
 def _kinds(key: _Key, definition: Definition) -> set[str]:
-    return {
-        scan.kind for scan in definition.plan.scans if (scan.reference, scan.where) == key and scan.kind in GROUPED
-    }
+    return {scan.kind for scan in definition.plan.scans if (scan.reference, scan.where) == key and scan.kind in GROUPED}
 
 
 def _is_idempotent(key: _Key, definition: Definition) -> bool:

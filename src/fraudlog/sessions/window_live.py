@@ -46,9 +46,11 @@ class Generations(Generic[Record]):
 
     def find(self, key: object, time_us: int) -> Record | None:
         """Return the record of a key, or None; the caller puts the new one into `young`."""
-        if self.until_us is None or time_us >= self.until_us:
-            self._turn(time_us)
-        elif self.most is not None and len(self.young) >= self.most:
+        if (
+            self.until_us is None
+            or time_us >= self.until_us
+            or (self.most is not None and len(self.young) >= self.most)
+        ):
             self._turn(time_us)
         for _ in range(_DROPPED_AT_ONCE if self.dying else 0):
             if self.dying:
