@@ -48,6 +48,20 @@ _TOGETHER: Final = (
         "tls_fingerprint",
         "protocol",
         "host",
+        "agent_kind",
+        "agent_conflict",
+        "browser_age",
+        "language_shape",
+        "is_ch_malformed",
+        "is_ch_missing",
+        "is_ch_brand_same",
+        "is_ch_version_same",
+        "is_ch_platform_same",
+        "is_ch_mobile_same",
+        "is_language_malformed",
+        "is_language_unknown",
+        "is_hosting",
+        "is_tor",
     ),
     ("method", "status", "endpoint", "action", "outcome"),
 )
@@ -55,6 +69,7 @@ _TOGETHER: Final = (
 
 _DERIVED: Final[dict[str, tuple[str, ...]]] = {
     "profile": ("os", "browser", "language_primary"),
+    "manner": ("user_agent", "language", "protocol", "tls_fingerprint"),
     "device": ("device_id", "os", "browser", "device_class"),
     "country_language": ("country", "language_primary"),
     "section": ("path",),

@@ -338,7 +338,10 @@ def _write_window(out: _Writer, window: Window, layout: Layout) -> None:
         out.add(f"if {known}:")
         out.add("w = rule_get(m)", 1)
         out.add("if w is None: w = rule_miss(m)", 1)
-        out.add(f"if w & {needed}: v_{name} = {see}({key}, 1 if w & {where} else 0, t)", 1)
+        call = (
+            f"{see}({key}, {value}, t)[0]" if window.kind == "distinct" else f"{see}({key}, 1 if w & {where} else 0, t)"
+        )
+        out.add(f"if w & {needed}: v_{name} = {call}", 1)
     elif window.new:
         out.add(f"v_{name}, v_{window.new} = {see}({key}, {value}, t) if {known} else (None, None)")
     elif window.kind == "distinct":
