@@ -168,7 +168,7 @@ def _is_actor(actor: Actor) -> bool:
 def _is_span(span: list[Any], max_events: int) -> bool:
     if len(span) != _SPAN or not all(type(part) is int for part in span):
         return False
-    start, end, count, piece = span
+    start, end, count, piece = map(int, span)
     return start <= end and 1 <= count <= max_events and piece >= 0
 
 
