@@ -16,6 +16,7 @@ from fraudlog.cli.explain import explain
 from fraudlog.cli.export import export
 from fraudlog.cli.features import features
 from fraudlog.cli.fit import fit
+from fraudlog.cli.privacy import privacy
 from fraudlog.cli.report import report
 from fraudlog.cli.score import score
 from fraudlog.errors import FraudlogError
@@ -44,6 +45,7 @@ def _root(
 for _verb in (score, fit, report, explain, export, features):
     app.command()(_verb)
 app.command("suggest-endpoints")(suggest_endpoints)
+app.add_typer(privacy, name="privacy")
 
 
 def main() -> None:
