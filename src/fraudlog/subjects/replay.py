@@ -68,7 +68,7 @@ class Replayed:
     since: date | None = None
 
 
-def replay(  # noqa: PLR0913 -- each is a thing of its own
+def replay(
     config: JobConfig,
     store: Store,
     change: Transaction,
