@@ -40,6 +40,9 @@ class Shield:
         Lists of networks, endpoint map and so on.
     policies : Policies, optional
         The privacy policies in force: each event is stamped with the one of its time.
+    by_row : bool, default False
+        Look in paths for the identifiers of the same event alone, and not for those of the whole batch: wanted where
+        what becomes of an event must not depend on which others were read with it.
     withheld : mapping of str to collection of str, optional
         Pseudonyms by column, as ``{"user": {...}}``, whose events are left out: who withdrew consent, objected, is
         restricted or was barred. Such a line counts as rejected, with the reason ``withheld`` and nothing else of it.
@@ -62,7 +65,9 @@ class Shield:
         enricher: Enricher | None = None,
         policies: Policies | None = None,
         withheld: Mapping[str, frozenset[str]] | None = None,
+        by_row: bool = False,
     ) -> None:
+        self.by_row = by_row
         self.pseudonyms = key if isinstance(key, Pseudonyms) else Pseudonyms(key, ip_mode)
         self.enricher = enricher or Enricher()
         self.policies = policies
@@ -76,7 +81,7 @@ class Shield:
         events, rejected : pyarrow.Table
             As the reader made them.
         """
-        hidden = shield(self.enricher.table(events), _COLUMNS, self.pseudonyms)
+        hidden = shield(self.enricher.table(events), _COLUMNS, self.pseudonyms, by_row=self.by_row)
         hidden = hidden.append_column("notice", self._notices(hidden["timestamp"]))
         refused = shield(rejected, REJECTED, self.pseudonyms)
         return self._without_withheld(hidden, refused)
