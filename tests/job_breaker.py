@@ -66,7 +66,7 @@ class Breaker:
             try:
                 run_job(self.config)
             except FraudlogError as error:
-                said = f"{type(error).__name__} {error.exit_code}"
+                said = f"{type(error).__name__} {error.exit_code}: {error}"
             except BaseException as error:  # noqa: BLE001 -- whatever it is, the parent must hear of it
                 said = f"unexpected {error!r}"
             counted = SHIM.faults_counted() if SHIM is not None else 0
@@ -140,7 +140,7 @@ class Breaker:
         arm = lambda: SHIM.faults_arm(str(self.store).encode(), nth, code, kinds, sticky)  # noqa: E731 -- for the child
         said = self.finish(*self.child(arm))
         figures[name] += 1
-        figures[f"{name}: {said[0]}"] += 1
+        figures[f"{name}: {said[0].partition(':')[0]}"] += 1
         assert not said[0].startswith("unexpected"), (name, nth, said)
         self.check_whole()
         again = self.finish(*self.child())
@@ -153,7 +153,7 @@ class Breaker:
         figures: Counter[str] = Counter()
         children = [self.child() for _ in range(count)]
         for child in children:
-            figures[str(self.finish(*child)[0])] += 1
+            figures[self.finish(*child)[0].partition(":")[0]] += 1
         figures["equal"] = digests(self.store) == self.expected
         figures["locked out"] = figures.pop(f"LockError {LockError.exit_code}", 0)
         return dict(figures)

@@ -12,6 +12,7 @@ import typer
 
 import fraudlog as fl
 from fraudlog.cli.endpoints import suggest_endpoints
+from fraudlog.cli.evaluate import evaluate
 from fraudlog.cli.explain import explain
 from fraudlog.cli.export import export
 from fraudlog.cli.features import features
@@ -42,7 +43,7 @@ def _root(
         typer.echo(context.get_help())
 
 
-for _verb in (score, fit, report, explain, export, features):
+for _verb in (score, fit, report, explain, export, features, evaluate):
     app.command()(_verb)
 app.command("suggest-endpoints")(suggest_endpoints)
 app.add_typer(job, name="job")

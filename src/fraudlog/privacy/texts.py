@@ -62,7 +62,7 @@ def scrub_paths(paths: pa.Array, mark: Mark, known: pa.Array) -> pa.Array:
     names = _named(pc.list_flatten(parts), known)
     suspect = pc.or_kleene(pc.match_substring_regex(paths, _SUSPECT), _holds_one_of(parts, names))
 
-    return _each(paths, suspect, lambda path: _scrubbed(path, mark, names.__contains__))
+    return _each(paths, suspect, lambda path: _scrubbed(path, mark, names))
 
 
 def scrub_own_paths(paths: pa.Array, mark: Mark, own: Sequence[pa.Array]) -> pa.Array:
@@ -91,17 +91,17 @@ def scrub_own_paths(paths: pa.Array, mark: Mark, own: Sequence[pa.Array]) -> pa.
     chosen = np.flatnonzero(suspect)
     if not len(chosen):
         return paths
-    names = zip(*(column.take(pa.array(chosen)).to_pylist() for column in own), strict=True)
+    of_rows = zip(*(column.take(pa.array(chosen)).to_pylist() for column in own), strict=True)
     texts = paths.take(pa.array(chosen)).to_pylist()
-    changed = [
-        _scrubbed(text, mark, lambda part, known=known: unquote(part) in known)
-        for text, known in zip(texts, names if own else ((),) * len(texts), strict=True)
-    ]
+    known = [frozenset(row) for row in of_rows] if own else [frozenset()] * len(texts)
+    changed = [_scrubbed(text, mark, names) for text, names in zip(texts, known, strict=True)]
     return pc.replace_with_mask(paths, pa.array(suspect), pa.array(changed, paths.type))
 
 
-def _scrubbed(path: str, mark: Mark, names: Callable[[str], bool]) -> str:
-    path = "/".join(mark(part) if part and names(part) else part for part in path.split("/"))
+def _scrubbed(path: str, mark: Mark, names: frozenset[str]) -> str:
+    path = "/".join(
+        mark(part) if part and (part in names or unquote(part) in names) else part for part in path.split("/")
+    )
     return _plain(_SESSION.sub(lambda found: found[1] + mark(found[2]), path), mark)
 
 

@@ -7,6 +7,7 @@ from fraudlog.reading.client_ip import TrustedProxies
 from fraudlog.reading.decompress import Caps
 from fraudlog.reading.fieldmaps import Field
 from fraudlog.reading.follow import Follower
+from fraudlog.reading.following import follow_log
 from fraudlog.reading.formats import FORMATS, Format, all_formats
 from fraudlog.reading.log import ParsedLog, Summary, iter_log, read_log, with_named_values
 from fraudlog.reading.reasons import REASONS
@@ -23,6 +24,7 @@ __all__ = [
     "Summary",
     "TrustedProxies",
     "all_formats",
+    "follow_log",
     "iter_log",
     "read_lines",
     "read_log",

@@ -68,12 +68,26 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """New whole lines of a stream, which begin at `offset`."""
+    """New whole lines of a stream.
+
+    Attributes
+    ----------
+    data : bytes
+    first_line : int
+        Number of the first of them in the stream, from 1.
+    stream : Stream
+        Where they come from.
+    offset : int
+        Where in the stream they begin.
+    head : bytes
+        What the stream begins with, up to 4 KiB: a header, for those who did not read it themselves.
+    """
 
     data: bytes
     first_line: int
     stream: Stream
     offset: int
+    head: bytes = b""
 
 
 class Follower:
@@ -129,8 +143,9 @@ class Follower:
             Also give out a last line without end.
         """
         yield from self._drain_held()
-        for file in self._files():
+        for file, key in self._files():
             yield from self._read_file(file, is_final=is_final)
+            self.done |= {key} - {""}
         if self._held is not None and not self._is_current(self._held):
             yield from self._drain_held()
             self.close()
@@ -143,12 +158,16 @@ class Follower:
         """Read on in the file held open, unless it was truncated and is another stream by now."""
         if self._held is not None:
             self._held.seek(0)
-            stream = self._stream_of(self._held.read(_HEAD))
+            head = self._held.read(_HEAD)
+            stream = self._stream_of(head)
             if stream is not None:
-                yield from self._drain(self._held, stream, is_final=False)
+                yield from self._drain(self._held, stream, head, is_final=False)
 
-    def _files(self) -> list[Path]:
-        """Return the rotated files that changed since they were read, oldest change first, and the log itself last."""
+    def _files(self) -> list[tuple[Path, str]]:
+        """Return the rotated files that changed since they were read, oldest change first, and the log itself last.
+
+        Beside each stands what marks it as read.
+        """
         folder = self.path.parent
         if not folder.is_dir():
             return []
@@ -165,9 +184,8 @@ class Follower:
                     present.add(key)
                     aged.append((status.st_mtime_ns, file.suffix in _PACKED, str(file), key))
         fresh = [(Path(name), key) for _, _, name, key in sorted(aged) if key not in self.done]
-        self.done = (self.done & present) | {key for _, key in fresh}
-        files = [file for file, _ in fresh]
-        return [*files, self.path] if self.path.exists() else files
+        self.done &= present
+        return [*fresh, (self.path, "")] if self.path.exists() else fresh
 
     def _read_file(self, file: Path, *, is_final: bool) -> Iterator[Gain]:
         try:
@@ -177,9 +195,10 @@ class Follower:
                 if kind:
                     yield from self._read_packed(file)
                     return
-                stream = self._stream_of(raw.read(_HEAD))
+                head = raw.read(_HEAD)
+                stream = self._stream_of(head)
                 if stream is not None:
-                    yield from self._drain(raw, stream, is_final=is_final)
+                    yield from self._drain(raw, stream, head, is_final=is_final)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -204,21 +223,21 @@ class Follower:
         n_alike = sum(stream.name.partition("-")[0] == name for stream in self.streams)
         return f"{name}-{n_alike + 1}" if n_alike else name
 
-    def _drain(self, raw: IO[bytes], stream: Stream, *, is_final: bool) -> Iterator[Gain]:
+    def _drain(self, raw: IO[bytes], stream: Stream, head: bytes, *, is_final: bool) -> Iterator[Gain]:
         """Read on to the last whole line."""
         raw.seek(stream.offset)
         half = b""
         while piece := raw.read(_PIECE):
-            yield from self._take(half + piece, stream)
+            yield from self._take(half + piece, stream, head)
             half = (half + piece)[(half + piece).rfind(b"\n") + 1 :]
         if half and is_final:
-            yield from self._take(half + b"\n", stream, n_bytes=len(half))
+            yield from self._take(half + b"\n", stream, head, n_bytes=len(half))
 
     @staticmethod
-    def _take(data: bytes, stream: Stream, n_bytes: int | None = None) -> Iterator[Gain]:
+    def _take(data: bytes, stream: Stream, head: bytes, n_bytes: int | None = None) -> Iterator[Gain]:
         end = data.rfind(b"\n") + 1
         if end:
-            gain = Gain(data[:end], stream.line_number + 1, stream, stream.offset)
+            gain = Gain(data[:end], stream.line_number + 1, stream, stream.offset, head)
             stream.offset += end if n_bytes is None else n_bytes
             stream.line_number += data.count(b"\n", 0, end)
             yield gain
@@ -238,10 +257,10 @@ class Follower:
             fresh = piece[skip:]
             skip = max(0, skip - len(piece))
             data = half + fresh
-            yield from self._take(data, stream)
+            yield from self._take(data, stream, first[:_HEAD])
             half = data[data.rfind(b"\n") + 1 :]
         if half and not source.problem:
-            yield from self._take(half + b"\n", stream, n_bytes=len(half))
+            yield from self._take(half + b"\n", stream, first[:_HEAD], n_bytes=len(half))
 
     def _is_current(self, raw: IO[bytes]) -> bool:
         try:
