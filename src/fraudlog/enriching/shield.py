@@ -38,20 +38,11 @@ class Shield:
         Lists of networks, endpoint map and so on.
     policies : Policies, optional
         The privacy policies in force: each event is stamped with the one of its time.
-<<<<<<< HEAD
-    by_row : bool, default False
-        Look in paths for the identifiers of the same event alone, and not for those of the whole batch: wanted where
-        what becomes of an event must not depend on which others were read with it.
-    withheld : mapping of str to collection of str, optional
-        Pseudonyms by column, as ``{"user": {...}}``, whose events are left out: who withdrew consent, objected, is
-        restricted or was barred. Such a line counts as rejected, with the reason ``withheld`` and nothing else of it.
-=======
     withheld : Withheld, optional
         Whose events are left out: who withdrew consent, objected, is restricted or was barred. Such a line counts as
         rejected, with the reason ``withheld`` and nothing else of it.
     now : datetime, optional
         When the run is; entries of `withheld` may have ended. By default the time of the call.
->>>>>>> main
 
     Examples
     --------
@@ -70,21 +61,15 @@ class Shield:
         ip_mode: IpMode = "pfx",
         enricher: Enricher | None = None,
         policies: Policies | None = None,
-<<<<<<< HEAD
-        withheld: Mapping[str, frozenset[str]] | None = None,
+        withheld: Withheld | None = None,
+        now: datetime | None = None,
         by_row: bool = False,
     ) -> None:
         self.by_row = by_row
-        self.pseudonyms = key if isinstance(key, Pseudonyms) else Pseudonyms(key, ip_mode)
-=======
-        withheld: Withheld | None = None,
-        now: datetime | None = None,
-    ) -> None:
         self.pseudonyms = (
             key if isinstance(key, Pseudonyms) else Pseudonyms(key if isinstance(key, bytes) else key.key, ip_mode)
         )
         self._keys = tuple(key.keys.values()) if isinstance(key, Keyring) else (self.pseudonyms.key,)
->>>>>>> main
         self.enricher = enricher or Enricher()
         self.policies = policies
         self.withheld = withheld or Withheld()
@@ -98,14 +83,9 @@ class Shield:
         events, rejected : pyarrow.Table
             As the reader made them.
         """
-<<<<<<< HEAD
-        hidden = shield(self.enricher.table(events), _COLUMNS, self.pseudonyms, by_row=self.by_row)
-        hidden = hidden.append_column("notice", self._notices(hidden["timestamp"]))
-=======
->>>>>>> main
         refused = shield(rejected, REJECTED, self.pseudonyms)
         events, refused = self._without_withheld(events, refused)
-        hidden = shield(self.enricher.table(events), _COLUMNS, self.pseudonyms)
+        hidden = shield(self.enricher.table(events), _COLUMNS, self.pseudonyms, by_row=self.by_row)
         return hidden.append_column("notice", self._notices(hidden["timestamp"])), refused
 
     def _notices(self, times: pa.ChunkedArray) -> pa.Array:

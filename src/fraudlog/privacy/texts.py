@@ -21,6 +21,8 @@ _EMAIL: Final = re.compile(r"[\w.+%-]{1,64}?(?:@|%40)[A-Za-z0-9-]{1,63}(?:\.[A-Z
 _SESSION: Final = re.compile(r"(;[a-z_]*(?:sess[a-z_]*|sid|token)=)([^/;]+)", re.IGNORECASE)
 _JWT: Final = re.compile(r"eyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]*")
 _USER: Final = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/@?#]*@", re.IGNORECASE)
+_IDENTIFIER: Final = re.compile(r"[0-9@.:]")
+"""What a value must hold to be taken for an identifier in a path: an account may be called ``login``."""
 _SUSPECT: Final = "@|%40|;|eyJ"
 """What a text must hold to be worth a look."""
 
@@ -93,7 +95,7 @@ def scrub_own_paths(paths: pa.Array, mark: Mark, own: Sequence[pa.Array]) -> pa.
         return paths
     of_rows = zip(*(column.take(pa.array(chosen)).to_pylist() for column in own), strict=True)
     texts = paths.take(pa.array(chosen)).to_pylist()
-    known = [frozenset(row) for row in of_rows] if own else [frozenset()] * len(texts)
+    known = [frozenset(filter(_IDENTIFIER.search, filter(None, row))) for row in of_rows] or [frozenset()] * len(texts)
     changed = [_scrubbed(text, mark, names) for text, names in zip(texts, known, strict=True)]
     return pc.replace_with_mask(paths, pa.array(suspect), pa.array(changed, paths.type))
 
