@@ -63,7 +63,9 @@ class Shield:
         policies: Policies | None = None,
         withheld: Withheld | None = None,
         now: datetime | None = None,
+        by_row: bool = False,
     ) -> None:
+        self.by_row = by_row
         self.pseudonyms = (
             key if isinstance(key, Pseudonyms) else Pseudonyms(key if isinstance(key, bytes) else key.key, ip_mode)
         )
@@ -85,7 +87,7 @@ class Shield:
             self.policies.require_one(self.now or datetime.now(UTC))
         refused = shield(rejected, REJECTED, self.pseudonyms)
         events, refused = self._without_withheld(events, refused)
-        hidden = shield(self.enricher.table(events), _COLUMNS, self.pseudonyms)
+        hidden = shield(self.enricher.table(events), _COLUMNS, self.pseudonyms, by_row=self.by_row)
         return hidden.append_column("notice", self._notices(hidden["timestamp"])), refused
 
     def _notices(self, times: pa.ChunkedArray) -> pa.Array:

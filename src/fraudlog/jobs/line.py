@@ -94,7 +94,7 @@ class Line:
         self.settings = settings_of(config, names)
         self.carried = Carried.load(store, self.settings.definition)
         self.records = frozenset(config["log.records"])
-        self.shield = Shield(names, enricher=Enricher(records=self.records))
+        self.shield = Shield(names, enricher=Enricher(records=self.records), by_row=True)
         self.tally = Tally()
 
     def add(self, take: Take, change: Transaction) -> None:
