@@ -83,6 +83,8 @@ class Shield:
         events, rejected : pyarrow.Table
             As the reader made them.
         """
+        if self.policies is not None:
+            self.policies.require_one(self.now or datetime.now(UTC))
         refused = shield(rejected, REJECTED, self.pseudonyms)
         events, refused = self._without_withheld(events, refused)
         hidden = shield(self.enricher.table(events), _COLUMNS, self.pseudonyms, by_row=self.by_row)

@@ -14,7 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from fraudlog.errors import ConfigError, InputError, LockError, SchemaError
+from fraudlog.errors import ConfigError, InputError, LockError, PrivacyError, SchemaError
+from fraudlog.privacy import allowed_columns, require_purpose
+from fraudlog.schema import column_names
 from fraudlog.store.files import as_output_error, sync_folder, write_whole
 from fraudlog.store.manifest import Manifest, Part
 from fraudlog.store.tables import TABLES, conform
@@ -45,7 +47,8 @@ def open_store(
     ----------
     path : str or Path
     purpose : str
-        What the data is wanted for, as ``essential.fraud_detection``.
+        What the data is wanted for, as ``essential.fraud_detection``; one of `fraudlog.privacy.PURPOSES`. Columns that
+        may not be read for it are absent.
     mode : {"read", "write"}, default "read"
         To write takes the store's lock, makes the store if there is none, and clears what a crash left behind.
     slice_hours : int, default 24
@@ -66,6 +69,8 @@ def open_store(
         If another process writes to it.
     OutputError
         If it can't be written to.
+    PrivacyError
+        If the data was not collected for that purpose.
     ConfigError
         If a parameter is out of range.
 
@@ -81,6 +86,7 @@ def open_store(
     """
     if not purpose:
         raise ConfigError("name the purpose that the data is wanted for", parameter="purpose")
+    require_purpose(purpose)
     if mode not in ("read", "write"):
         raise ConfigError("mode is read or write", parameter="mode")
     if slice_hours not in _HOURS:
@@ -167,8 +173,13 @@ class Store:
         ------
         SchemaError
             If there is no such table or column.
+        PrivacyError
+            If a named column may not be read for the purpose that the store was opened for.
         """
+        barred = self._barred(_known(table))
         wanted = None if columns is None else list(columns)
+        if refused := barred & set(wanted or ()):
+            raise PrivacyError(f"{', '.join(sorted(refused))} of {table} may not be read for {self.purpose}")
         chosen = None if days is None else list(days)
         for last in range(_TRIES):
             try:
@@ -187,7 +198,13 @@ class Store:
                 raise SchemaError(f"{table} holds no column {', '.join(missing)}", missing=missing)
             empty = empty.select([name for name in wanted if name in empty.column_names])
         joined = pa.concat_tables([empty, *tables], promote_options="default")
-        return joined if wanted is None else joined.select(wanted)
+        shown = [name for name in joined.column_names if name not in barred] if wanted is None else wanted
+        return joined.select(shown)
+
+    def _barred(self, table: str) -> frozenset[str]:
+        """Return the columns of a table that may not be read for this purpose."""
+        columns = TABLES[table].columns
+        return frozenset(column_names(columns)) - frozenset(column_names(allowed_columns(columns, self.purpose)))
 
     def load(self, part: Part, path: Path, columns: list[str] | None = None) -> pa.Table:
         """Return the rows of one part from the file that holds them."""
