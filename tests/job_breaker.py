@@ -53,7 +53,8 @@ class Breaker:
         self.expected = digests(reference)
         self.chance = random.Random(seed)  # noqa: S311 -- moments, not keys
         self.config = load_config(site / "job.toml")
-        follow._PIECE, takes._TAKE_UNIT = 12_000, 20_000  # many takes
+        size = self.config["log.path"].stat().st_size
+        follow._PIECE, takes._TAKE_UNIT = size // 8, size // 6  # many takes
 
     def child(self, arm=lambda: None) -> tuple[int, int]:
         """Start a run in a child; returns its process and a pipe that tells what came of it."""

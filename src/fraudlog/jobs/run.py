@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
@@ -20,6 +21,7 @@ from fraudlog.jobs.sinks import write_sql
 from fraudlog.jobs.takes import Taker
 from fraudlog.privacy import Pseudonyms, derive_key, load_keyring
 from fraudlog.store import open_store
+from fraudlog.store.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -210,20 +212,19 @@ def _publish(config: JobConfig, store: Store, report: RunReport) -> None:
             publish(store, config["publish.folder"], config["publish.days"], _summary(config, store, report))
         if config["sql.url"] is not None:
             write_sql(store, config["sql.url"])
+        write_whole(marker, report.manifest.encode())
 
 
 def _hand_out(config: JobConfig, store: Store, report: RunReport) -> None:
     """Publish what the store holds, unless the last run did so already; then note the run."""
-    _publish(config, store, report)
-    marker = store.path / _PUBLISHED
     try:
-        marker.write_text(report.manifest, "ascii")
+        _publish(config, store, report)
         with (store.path / _RUNS).open("a", encoding="utf-8") as out:
             out.write(json.dumps(report.to_dict()) + "\n")
         if config["metrics.file"] is not None:
             write_metrics(config["metrics.file"], report, store)
     except OSError as error:
-        why = error.strerror or "input/output error"
+        why = os.strerror(error.errno) if error.errno else "input/output error"
         raise OutputError(
             f"the run is in the store, but its report can't be written ({why})", path=store.path
         ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from hashlib import sha256
@@ -209,8 +210,12 @@ class Store:
         """Return the rows of one part from the file that holds them."""
         try:
             return pq.read_table(path, columns=columns, partitioning=None)
+        except FileNotFoundError:
+            raise
         except pa.ArrowInvalid:
             raise InputError(f"{part.path}: is damaged; restore it from a copy", source=path) from None
+        except OSError as error:
+            raise _unreadable(part.path, error) from None
 
     def document(self, name: str) -> bytes | None:
         """Return the content of a document, or None if there is none of that name.
@@ -226,7 +231,7 @@ class Store:
         try:
             data = (self.path / found.path).read_bytes()
         except OSError as error:
-            raise InputError(f"{found.path}: can't be read ({error.strerror})", source=found.path) from None
+            raise _unreadable(found.path, error) from None
         if sha256(data).hexdigest() != found.sha256:
             raise InputError(f"{found.path}: is damaged; restore it from a copy", source=found.path)
         return data
@@ -235,7 +240,10 @@ class Store:
     def position(self) -> dict[str, Any]:
         """Where the last writer stood: what it had taken in when the manifest was written."""
         path = self._position_path(self.manifest)
-        found: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
+        try:
+            found: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
+        except OSError as error:
+            raise _unreadable(path, error) from None
         return found
 
     def verify(self) -> list[str]:
@@ -305,7 +313,7 @@ class Store:
         except FileNotFoundError:
             raise InputError(f"{self.path}: holds no store; `fraudlog job run` makes one", source=self.path) from None
         except OSError as error:
-            raise InputError(f"{file}: can't be read ({error.strerror})", source=file) from None
+            raise _unreadable(file, error) from None
 
     def _position_path(self, manifest: Manifest) -> Path:
         return self.path / LEDGER / f"position-{manifest.sha256[:16]}.json"
@@ -356,6 +364,11 @@ class Store:
         for folder in sorted(folders - {self.path, self.path / LEDGER}, reverse=True):
             with suppress(OSError):  # not empty
                 folder.rmdir()
+
+
+def _unreadable(path: str | Path, error: OSError) -> InputError:
+    why = os.strerror(error.errno) if error.errno else "input/output error"
+    return InputError(f"{path}: can't be read ({why})", source=path)
 
 
 def _known(table: str) -> str:
