@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+import fraudlog as fl
 from exports_support import NOW, tables
 from fraudlog.cli import app
 from fraudlog.deciding.exports import ListRules, block_list, decision_records, mark_of
+from fraudlog.enriching import Shield
 from fraudlog.errors import ConfigError, OutputError, SchemaError
 from fraudlog.privacy import Pseudonyms, Reidentifier
 from fraudlog.reporting import read_tables, staged, write_tables
@@ -84,6 +86,23 @@ def test_tables_of_a_disk_say_that_they_hold_pseudonyms(folder):
         for export in (block_list, decision_records):
             with pytest.raises(ConfigError, match="hold pseudonyms, not addresses"):
                 export(read["decisions"], sessions, at=NOW)
+
+
+def test_a_log_read_with_a_shield_says_so_too(tmp_path):
+    """The note goes from the reader through sessions to the list; a frame that was filtered keeps it."""
+    path = tmp_path / "a.log"
+    path.write_text('203.0.113.9 - - [01/Jan/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 0 "-" "x"\n' * 3)
+    log = fl.read_log(path, privacy=Shield(KEY))
+    decisions, _ = tables({})
+    for events in (log.table, log.events, log.events.query("status == 404")):
+        sessions = fl.build_sessions(events)
+        assert mark_of(sessions) == Pseudonyms(KEY).key_id
+        decided = decisions.assign(session_id=sessions["session_id"])
+        with pytest.raises(ConfigError, match="hold pseudonyms"):
+            block_list(decided, sessions, at=NOW)
+        found = block_list(decided, sessions, at=NOW, reveal=reidentifier([]))
+        assert [str(entry.network) for entry in found.entries] == ["203.0.113.9/32"]
+    assert mark_of(fl.build_sessions(fl.read_log(path).table)) is None
 
 
 def test_another_key_is_refused(folder):

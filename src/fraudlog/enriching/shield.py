@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraudlog.enriching.enricher import Enricher
-from fraudlog.privacy import Pseudonyms, shield
+from fraudlog.privacy import Pseudonyms, marked, shield
 from fraudlog.schema import DERIVED, EVENTS, REJECTED, arrow_schema
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class Shield:
         """
         hidden = shield(self.enricher.table(events), _COLUMNS, self.pseudonyms)
         hidden = hidden.append_column("notice", self._notices(hidden["timestamp"]))
+        hidden = marked(hidden, self.pseudonyms.key_id)
         refused = shield(rejected, REJECTED, self.pseudonyms)
         return self._without_withheld(hidden, refused)
 
