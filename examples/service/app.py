@@ -135,7 +135,7 @@ def _changed() -> int:
 
 async def _load() -> None:
     try:
-        detector = await asyncio.to_thread(fl.Detector.load, MODEL)
+        detector = await asyncio.to_thread(lambda: fl.Detector.load(MODEL).prepare())
     except FraudlogError as error:
         log.warning("the model stays as it is: %s", error)
         return
