@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from fraudlog.enriching.enricher import Enricher
-from fraudlog.privacy import Keyring, Pseudonyms, Withheld, shield
+from fraudlog.privacy import Keyring, Pseudonyms, Withheld, marked, shield
 from fraudlog.schema import DERIVED, EVENTS, REJECTED, arrow_schema
 
 if TYPE_CHECKING:
@@ -93,7 +93,8 @@ class Shield:
         refused = shield(rejected, REJECTED, self.pseudonyms)
         events, refused = self._without_withheld(events, refused)
         hidden = shield(self.enricher.table(events), _COLUMNS, self.pseudonyms, by_row=self.by_row)
-        return hidden.append_column("notice", self._notices(hidden["timestamp"])), refused
+        hidden = hidden.append_column("notice", self._notices(hidden["timestamp"]))
+        return marked(hidden, self.pseudonyms.key_id), refused
 
     def _notices(self, times: pa.ChunkedArray) -> pa.Array:
         if self.policies is None:
