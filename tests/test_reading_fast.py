@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 from collections import Counter
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fraudlog.reading import TrustedProxies, all_formats
+from fraudlog.reading import TrustedProxies, all_formats, pipeline, read_log, sources
 from fraudlog.reading.columns import events_table, rejected_table
 from fraudlog.reading.framing import Block, frame
 from fraudlog.reading.lines import Options, make_reader
@@ -121,7 +122,74 @@ def test_damaged_json_reads_alike(name):
     rng = random.Random(name)  # noqa: S311 -- not for secrets
     lines = [row["line"].encode() for row in corpus_rows(name)]
     data = b"\n".join(mutate(rng.choice(lines), rng, JSON_PIECES) for _ in range(2500))
-    assert_equal_paths(name, data, OPTIONS[0], pieces=3)
+    for options in OPTIONS:
+        assert_equal_paths(name, data, options, pieces=3)
+
+
+def test_json_behind_proxies_reads_alike():
+    """The client is found once for each pair of peer and header."""
+    rng = random.Random(4)  # noqa: S311 -- not for secrets
+    hops = ["203.0.113.9", "10.0.0.1", "", "unknown", "203.0.113.9, 10.0.0.2", "::1", "x"]
+    peers = ["10.0.0.1", "192.0.2.1", "", "unix:"]
+    records = [{"ts": 1_700_000_000, "ip": rng.choice(peers), "x_forwarded_for": rng.choice(hops)} for _ in range(500)]
+    data = "\n".join(json.dumps(record) for record in records).encode()
+    for options in OPTIONS:
+        assert_equal_paths("json", data, options)
+
+
+NAMED = ["w3c", "cloudfront", "csv"]
+NAMED_PIECES = [
+    b'"', b'""', b",", b";", b"\t", b" ", b"-", b"+", b"%20", b"\r", b"\0", b"#", b"\xff", b"\xc3\xa9", b"\n", b"",
+    b'"a,b"', b"2024-01-01", b"23:59:60", b"999.1.1.1", b"#Fields: date time c-ip\n", b"\n#Fields: time c-ip x\n",
+]  # fmt: skip
+
+
+def with_header(name: str, rng: random.Random) -> bytes:
+    """Return the damaged corpus lines of a format below a header."""
+    rows = corpus_rows(name)
+    header = rng.choice(rows).get("header", "")
+    lines = [row["line"].encode() for row in rows if row.get("header", "") == header]
+    damaged = [mutate(rng.choice(lines), rng, NAMED_PIECES) for _ in range(1500)]
+    return b"\n".join([header.encode(), *damaged, *lines * 20])
+
+
+@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("options", OPTIONS)
+def test_damaged_tables_read_alike(name, options):
+    """W3C and CSV: values too many, too few, quoted, empty; directives and headers inside."""
+    rng = random.Random(name)  # noqa: S311 -- not for secrets
+    for pieces in (1, 4):
+        assert_equal_paths(name, with_header(name, rng), options, pieces=pieces)
+
+
+@given(st.data(), st.sampled_from([b",", b";", b"\t"]))
+@settings(max_examples=100, deadline=None)
+def test_any_csv_reads_alike(data, stop):
+    """Any values in each place, as a CSV writer or an attacker writes them."""
+    value = st.sampled_from(NAMED_PIECES) | st.binary(max_size=8) | st.just(b"1700000000") | st.just(b"192.0.2.1")
+    rows = [stop.join(data.draw(st.lists(value, min_size=3, max_size=5))) for _ in range(4)]
+    good = stop.join((b"1700000000", b"192.0.2.1", b"x", b"/a?b"))
+    assert_equal_paths("csv", b"\n".join([stop.join((b"ts", b"ip", b"secret", b"url")), *rows, good]), OPTIONS[0])
+
+
+def test_a_header_that_can_not_be_read_is_a_reject_in_both():
+    """Found by the fuzzer: a carriage return in the header; the next line is the header then."""
+    assert_equal_paths("csv", b"ts,ip\r\0s\nts,ip,url\n1700000000,192.0.2.1,/a\n", OPTIONS[0])
+
+
+@pytest.mark.parametrize("name", ["w3c", "csv"])
+def test_a_header_is_carried_from_the_careful_reader(name, monkeypatch):
+    """A source of unknown size begins with the careful reader; the compiled one goes on with its header."""
+    header, line = {
+        "w3c": (b"#Fields: date time c-ip cs-uri-stem\n", b"2024-01-01 00:00:00 192.0.2.1 /%d\n"),
+        "csv": (b"ts,ip,path\n", b"1700000000,192.0.2.1,/%d\n"),
+    }[name]
+    monkeypatch.setattr(pipeline, "_WORTH_BYTES", 1)
+    monkeypatch.setattr(sources, "_PIECE", 1 << 16)
+    data = header + b"".join(line % number for number in range(10_000))
+    log = read_log(io.BytesIO(data))
+    assert log.summary.events == 10_000
+    assert log.table["path"].to_pylist() == [f"/{number}" for number in range(10_000)]
 
 
 NAMES = st.sampled_from(["ts", "ip", "user", "id", "device", "os", "url", "0", "é"])

@@ -286,3 +286,41 @@ def test_dropped_values_of_text_csv_w3c_and_frames_are_counted():
         "d.n": 1,
         "email": 1,
     }
+
+
+FRAME_VALUES = {
+    "ts": st.sampled_from(
+        [1_700_000_000, 1_700_000_000_123, 1_700_000_000_123_456, 10**18, 5, -1, 10**17, 1.7e9 + 0.25, None]
+    ),
+    "ip": st.sampled_from(["192.0.2.1", "10.0.0.1", "::1", "x", "", "-", None]),
+    "user": st.sampled_from(["a", "-", None]),
+    "user_id": st.sampled_from(["b", 7, None]),
+    "bytes": st.sampled_from([0, 17, -3, 2**62, 1.5, None]),
+    "latency_ms": st.sampled_from([0, 1, 12, -1, 3.25, None]),
+    "url": st.sampled_from(["/a?b", "https://h.example/x", "", None]),
+    "x_forwarded_for": st.sampled_from(["203.0.113.9", "junk", None]),
+    "other": st.sampled_from([1, None]),
+}
+
+
+@given(st.lists(st.fixed_dictionaries(FRAME_VALUES), min_size=1, max_size=12), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_a_frame_reads_as_its_lines_do(records, is_behind_proxies):
+    """The same records as JSON lines and as a frame give the same events and as many rejects."""
+    proxies = ["10.0.0.0/8"] if is_behind_proxies else []
+    lines = "".join(json.dumps({k: v for k, v in record.items() if v is not None}) + "\n" for record in records)
+    columns = {}
+    for name in FRAME_VALUES:
+        values = [record[name] for record in records]
+        is_text = any(isinstance(value, str) for value in values)
+        values = [str(value) if is_text and value is not None else value for value in values]
+        has_float = any(isinstance(value, float) for value in values)
+        columns[name] = pa.array([float(v) if has_float and v is not None else v for v in values])
+    want = read_log(io.BytesIO(lines.encode()), "json", trusted_proxies=proxies)
+    got = read_log(pa.table(columns), trusted_proxies=proxies)
+    drop = {"source"}
+    assert [{k: v for k, v in row.items() if k not in drop and v is not None} for row in got.table.to_pylist()] == [
+        {k: v for k, v in row.items() if k not in drop and v is not None} for row in want.table.to_pylist()
+    ]
+    assert got.summary.reasons == want.summary.reasons
+    assert got.summary.dropped == want.summary.dropped

@@ -17,6 +17,7 @@ from fraudlog.cli.explain import explain
 from fraudlog.cli.export import export
 from fraudlog.cli.features import features
 from fraudlog.cli.fit import fit
+from fraudlog.cli.job import job
 from fraudlog.cli.report import report
 from fraudlog.cli.score import score
 from fraudlog.errors import FraudlogError
@@ -45,6 +46,7 @@ def _root(
 for _verb in (score, fit, report, explain, export, features, evaluate):
     app.command()(_verb)
 app.command("suggest-endpoints")(suggest_endpoints)
+app.add_typer(job, name="job")
 
 
 def main() -> None:

@@ -8,16 +8,31 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
+from fraudlog.reading.values import FORWARDED
 from fraudlog.schema import EVENTS, REJECTED, arrow_schema, column_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
     from fraudlog.reading.values import Row
 
-__all__ = ["ALWAYS", "Chunk", "Interner", "Interners", "Reject", "events_table", "rejected_table", "rows_to_columns"]
+__all__ = [
+    "ALWAYS",
+    "Chunk",
+    "Interner",
+    "Interners",
+    "Reject",
+    "empty_column",
+    "events_table",
+    "finished",
+    "is_code",
+    "is_null",
+    "join_clients",
+    "rejected_table",
+    "rows_to_columns",
+]
 
 ALWAYS: Final = ("timestamp", "client_ip", "is_truncated", "source", "line_number")
 """Columns that every table of events has."""
@@ -28,6 +43,14 @@ _SCHEMA: Final = arrow_schema(EVENTS)
 _NUMBERS: Final[dict[str, Any]] = {
     "timestamp": np.int64,
     "int16": np.int16,
+    "int64": np.int64,
+    "float64": np.float64,
+}
+
+
+_WORKING: Final[dict[str, Any]] = {
+    "timestamp": np.int64,
+    "int16": np.int64,
     "int64": np.int64,
     "float64": np.float64,
 }
@@ -117,6 +140,54 @@ def _column(values: list[Any], name: str, interners: Interners) -> Any:  # noqa:
     is_null = np.fromiter((value is None for value in values), np.bool_, len(values))
     filled = [0 if value is None else value for value in values]
     return np.array(filled, _NUMBERS[kind]), is_null
+
+
+def join_clients(
+    peers: NDArray[np.int32],
+    headers: NDArray[np.int32],
+    interners: Interners,
+    client_of: Callable[[str | None, str | None], str | None],
+) -> NDArray[np.int32]:
+    """Return the codes of the clients behind peers and headers, found once for each pair."""
+    pairs, inverse = np.unique(
+        peers.astype(np.int64) << 32 | (headers.astype(np.int64) & 0xFFFFFFFF), return_inverse=True
+    )
+    addresses, texts = interners["client_ip"], interners[FORWARDED].values
+    clients = []
+    for pair in pairs.tolist():
+        peer, header = pair >> 32, (pair & 0xFFFFFFFF) - (1 << 32 if pair & 0x80000000 else 0)
+        client = client_of(addresses.values[peer] if peer >= 0 else None, texts[header] if header >= 0 else None)
+        clients.append(addresses.code(client))
+    return np.array(clients, np.int32)[inverse]
+
+
+def empty_column(name: str, count: int) -> NDArray[Any]:
+    """Return a column of nulls: -1 for codes and whole numbers, NaN for others."""
+    kind = _WORKING.get(_TYPES.get(name, "category"))
+    if kind is None:
+        return np.full(count, -1, np.int32)
+    return np.full(count, np.nan) if kind is np.float64 else np.full(count, -1, np.int64)
+
+
+def is_code(name: str) -> bool:
+    """Tell a column of texts, which stand as codes until they are done, from one of numbers."""
+    return _WORKING.get(_TYPES.get(name, "category")) is None
+
+
+def is_null(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Say where a column of `empty_column` holds nothing."""
+    found: NDArray[np.bool_] = np.isnan(values) if values.dtype == np.float64 else values < 0
+    return found
+
+
+def finished(name: str, values: NDArray[Any], interners: Interners) -> Any:  # noqa: ANN401 -- see `Chunk`
+    """Turn a column of `empty_column` into what a `Chunk` holds."""
+    if not is_code(name):
+        return values.astype(_NUMBERS[_TYPES[name]]), is_null(values)
+    codes = values.astype(np.int32)
+    if _TYPES[name] == "string":
+        return pa.array(interners[name].values, pa.string()).take(pa.array(codes, mask=codes < 0))
+    return codes
 
 
 def _arrow(column: Any, name: str, dictionary: pa.Array | None) -> pa.Array:  # noqa: ANN401 -- see `Chunk`

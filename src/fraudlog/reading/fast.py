@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from fraudlog.reading import kernel, variables
-from fraudlog.reading.columns import Chunk, Interners, Reject
+from fraudlog.reading.columns import Chunk, Interners, Reject, join_clients
 from fraudlog.reading.dropped import MORE, Dropped
 from fraudlog.reading.framing import LINE_LIMIT
 from fraudlog.reading.layout import FILLS
@@ -211,10 +211,12 @@ class Texts:
         first, last = self.n_decoded, int(self.used[0])
         if first == last:
             return
-        arena = self.arena[: int(self.used[1])].tobytes() if last - first > 64 else self.arena
+        start = int(self.entries[first, 0])
+        fresh = self.arena[start : int(self.used[1])].tobytes()
         rows = self.entries[first:last].tolist()
-        for number, (at, length, slot) in enumerate(rows, start=first):
-            self.codes[number] = _code(bytes(arena[at : at + length]), slots[slot], interners)
+        self.codes[first:last] = [
+            _code(fresh[at - start : at - start + length], slots[slot], interners) for at, length, slot in rows
+        ]
         self.n_decoded = last
 
 
@@ -395,18 +397,7 @@ class Assembly:
             return peers if peers is not None else np.full(self.n_lines, -1, np.int32)
         nobody = np.full(self.n_lines, -1, np.int32)
         left, right = peers if peers is not None else nobody, codes.get(FORWARDED, nobody)
-        pairs, inverse = np.unique(
-            left.astype(np.int64) << 32 | (right.astype(np.int64) & 0xFFFFFFFF), return_inverse=True
-        )
-        addresses, headers = self.interners["client_ip"], self.interners[FORWARDED].values
-        clients = []
-        for pair in pairs.tolist():
-            peer, header = pair >> 32, (pair & 0xFFFFFFFF) - (1 << 32 if pair & 0x80000000 else 0)
-            client = reader.client(
-                addresses.values[peer] if peer >= 0 else None, headers[header] if header >= 0 else None
-            )
-            clients.append(addresses.code(client))
-        return np.array(clients, np.int32)[inverse]
+        return join_clients(left, right, self.interners, reader.client)
 
     def _spans(
         self, at: NDArray[np.int64], keep: NDArray[np.bool_] | None

@@ -22,6 +22,7 @@ LINE_LIMIT: Final = 64 << 10
 LONGEST_KEPT: Final = 16 << 20
 """A line longer than this is read over from there on, so that a file without line feeds can't fill the memory."""
 _FEED: Final = 10
+_HEAD_BYTES: Final = 256 << 10
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -62,6 +63,14 @@ class Block:
     def data(self) -> bytes:
         """The lines in one piece."""
         return self.parts[0] if len(self.parts) == 1 and isinstance(self.parts[0], bytes) else b"".join(self.parts)
+
+    def first_lines(self, count: int) -> list[bytes]:
+        """Return some lines of the beginning, without their ends."""
+        head = b"".join(bytes(part[:_HEAD_BYTES]) for part in self.parts)[:_HEAD_BYTES]
+        lines = head.split(b"\n")
+        if len(head) < self.n_bytes or not lines[-1]:
+            lines.pop()
+        return lines[:count]
 
     def lines(self) -> list[bytes]:
         """Return the lines without their ends."""

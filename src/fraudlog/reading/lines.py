@@ -32,7 +32,19 @@ if TYPE_CHECKING:
 
     _Step = tuple[tuple[str, ...], Reader, Target, bool]
 
-__all__ = ["CsvReader", "JsonReader", "LineReader", "Options", "TextReader", "W3cReader", "is_scalar", "make_reader"]
+__all__ = [
+    "CsvReader",
+    "JsonReader",
+    "LineReader",
+    "NamedValues",
+    "Options",
+    "Record",
+    "TextReader",
+    "W3cReader",
+    "is_scalar",
+    "make_reader",
+    "w3c_agent",
+]
 
 _CACHED: Final = 65_536
 _PLANS: Final = 1024
@@ -49,6 +61,11 @@ class Options:
     proxies: TrustedProxies = field(default_factory=TrustedProxies)
     zone: tzinfo = UTC
     fields: tuple[Field, ...] | None = None
+
+    @property
+    def has_utc(self) -> bool:
+        """Whether a time without zone is in UTC."""
+        return self.zone is UTC
 
 
 class LineReader(ABC):
@@ -78,6 +95,9 @@ class LineReader(ABC):
 
     def start(self) -> None:  # noqa: B027 -- most formats carry nothing from file to file
         """Begin a new source."""
+
+    def go_on_from(self, other: LineReader) -> None:  # noqa: B027 -- as above
+        """Take over what `other` learnt from the lines before."""
 
     def read(self, line: bytes) -> Row | str | None:
         """Read one line of any length."""
@@ -294,7 +314,7 @@ def _why_not(line: bytes) -> str:
     return "open_quote" if quotes % 2 else "no_match"
 
 
-class _Record:
+class Record:
     """A field map made ready."""
 
     def __init__(self, fields: Sequence[Field], zone: tzinfo, *, is_lenient: bool) -> None:
@@ -359,7 +379,7 @@ class JsonReader(LineReader):
     def __init__(self, format_: Format, options: Options) -> None:
         super().__init__(format_, options)
         self.fields = options.fields if options.fields is not None else format_.fields
-        self.record = _Record(self.fields, options.zone, is_lenient=self.fields is GENERIC)
+        self.record = Record(self.fields, options.zone, is_lenient=self.fields is GENERIC)
         self.known = name_tree(name for field in self.fields for name in field.sources)
 
     def read_line(self, line: bytes) -> Row | str | None:
@@ -374,21 +394,24 @@ class JsonReader(LineReader):
         return self.record.fill(lambda name: look_up(record, name), tuple(record))
 
 
-class _NamedValues(LineReader):
+class NamedValues(LineReader):
     """Values by position whose names a header line gives."""
 
     names: dict[str, int] | None = None
     n_columns = 0
+    unknown: Sequence[tuple[int, str]] = ()
 
     def __init__(self, format_: Format, options: Options) -> None:
         super().__init__(format_, options)
         self.fields = options.fields if options.fields is not None else format_.fields
-        self.record = _Record(self.fields, options.zone, is_lenient=self.fields is GENERIC)
+        self.record = Record(self.fields, options.zone, is_lenient=self.fields is GENERIC)
 
     def _name(self, names: Sequence[str]) -> None:
         """Take the names of a header; of a name that stands there twice the last counts."""
-        self.names = {name.strip(): index for index, name in enumerate(names)}
-        self.n_columns = len(names)
+        named = {name.strip(): index for index, name in enumerate(names)}
+        if named == self.names and self.n_columns == len(names):
+            return
+        self.names, self.n_columns = named, len(names)
         known = name_tree(name for field in self.fields for name in field.sources)
         self.unknown = [(index, name) for name, index in self.names.items() if name not in known]
 
@@ -412,7 +435,7 @@ def _positional(values: Sequence[str], names: Mapping[str, int], name: str) -> s
     return None if any(part in (None, "", "-") for part in parts) else " ".join(map(str, parts))
 
 
-class W3cReader(_NamedValues):
+class W3cReader(NamedValues):
     """W3C extended logs: directives begin with ``#``, and ``#Fields`` may change at any line."""
 
     def start(self) -> None:
@@ -430,11 +453,11 @@ class W3cReader(_NamedValues):
         names = self.names
         agent = names.get("cs(User-Agent)") if names else None
         if agent is not None and agent < len(values):
-            texts[agent] = _w3c_agent(values[agent], self.format.escapes)
+            texts[agent] = w3c_agent(values[agent], self.format.escapes)
         return self._fill(texts)
 
 
-def _w3c_agent(raw: bytes, style: str) -> str:
+def w3c_agent(raw: bytes, style: str) -> str:
     """IIS writes a blank as ``+``; CloudFront encodes once, and once encoded twice."""
     if style != "url":
         return decode(undo(raw, "plus"))
@@ -442,7 +465,7 @@ def _w3c_agent(raw: bytes, style: str) -> str:
     return decode(undo(once, "url") if b"%20" in once else once)
 
 
-class CsvReader(_NamedValues):
+class CsvReader(NamedValues):
     """CSV with a header line; one record a line."""
 
     delimiter = ","

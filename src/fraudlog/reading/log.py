@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from fraudlog.reading.decompress import Caps
 
-__all__ = ["ParsedLog", "Privacy", "Summary", "iter_log", "read_log"]
+__all__ = ["ParsedLog", "Privacy", "Run", "Summary", "iter_log", "read_log"]
 
 _PARQUET: Final = b"PAR1"
 _BATCH_BYTES: Final = 32 << 20
@@ -197,7 +197,7 @@ def read_log(  # noqa: PLR0913 -- each is a thing a log may need said
     """
     if max_reject_share is not None and not 0 <= max_reject_share <= 1:
         raise ConfigError("max_reject_share must lie between 0 and 1", parameter="max_reject_share")
-    run = _Run(path, format, fields, trusted_proxies, timezone, keep_half=keep_half, caps=caps, threads=threads)
+    run = Run(path, format, fields, trusted_proxies, timezone, keep_half=keep_half, caps=caps, threads=threads)
     run.privacy = privacy
     log = run.collect(list(run.chunks()))
     share = log.summary.reject_share
@@ -238,7 +238,7 @@ def iter_log(  # noqa: PLR0913 -- as above
         Each with its own tables, dictionaries and summary. A later batch may have more columns than an earlier one, if
         a record brought a value that none had before.
     """
-    run = _Run(path, format, fields, trusted_proxies, timezone, keep_half=keep_half, caps=caps, threads=threads)
+    run = Run(path, format, fields, trusted_proxies, timezone, keep_half=keep_half, caps=caps, threads=threads)
     run.privacy = privacy
     held: list[Chunk] = []
     size = 0
@@ -252,7 +252,7 @@ def iter_log(  # noqa: PLR0913 -- as above
         yield run.collect(held, is_compact=True)
 
 
-class _Run:
+class Run:
     """One reading: the sources, the options, and what was found on the way."""
 
     def __init__(
@@ -263,14 +263,14 @@ class _Run:
         proxies: Iterable[str],
         timezone: str | tzinfo,
         *,
-        keep_half: bool,
-        caps: Caps | None,
-        threads: int | None,
+        keep_half: bool = True,
+        caps: Caps | None = None,
+        threads: int | None = None,
     ) -> None:
         self.privacy: Privacy | None = None
         self.chosen = None if format_ == "auto" else find_format(format_)
         self.frame = path if is_frame(path) else None
-        self.sources = [] if self.frame is not None else find_sources(path, caps)
+        self.sources = [] if self.frame is not None or path is None else find_sources(path, caps)
         self.label = str(path) if isinstance(path, str) else "the log"
         self.keep_half, self.threads = keep_half, threads
         self.problems: dict[str, str] = {}

@@ -1,7 +1,7 @@
 """Blocks to chunks: which reader, and on how many threads.
 
 Small logs go through the careful path, since loading the accelerator costs half a second. Large ones go through
-compiled code where the extra ``fast`` (Numba) is installed, else through NumPy. All give the same result.
+compiled code where the extra ``fast`` (Numba) is installed. Both give the same result.
 """
 
 from __future__ import annotations
@@ -30,15 +30,21 @@ __all__ = ["fast_reader", "read_blocks"]
 _WORTH_BYTES: Final = 8 << 20
 """Unpacked bytes from which loading the accelerator pays."""
 _SAMPLE: Final = 100
+ONE_THREAD: Final = ("w3c", "csv")
+"""Families whose lines depend on a header before them."""
 _AHEAD: Final = 2
 
 
 def fast_reader(format_: Format, options: Options) -> LineReader | None:
     """Return an accelerated reader of the format, or None if there is none."""
-    if format_.family not in ("text", "json") or find_spec("numba") is None:
+    if format_.family == "frame" or find_spec("numba") is None:
         return None
+    if format_.family in ONE_THREAD:
+        from fraudlog.reading import fast_fields  # noqa: PLC0415 -- Numba takes half a second
+
+        return (fast_fields.FastW3cReader if format_.family == "w3c" else fast_fields.FastCsvReader)(format_, options)
     if format_.family == "json":
-        from fraudlog.reading import fast_json  # noqa: PLC0415 -- Numba takes half a second
+        from fraudlog.reading import fast_json  # noqa: PLC0415 -- as above
 
         made = fast_json.FastJsonReader(format_, options)
         return made if fast_json.can_accelerate(made) else None
@@ -80,19 +86,19 @@ def read_blocks(
         return
     format_ = best_first(format_, first)
     rest = chain([first], iterator)
+    careful = make_reader(format_, options)
     if size is None or size < _WORTH_BYTES:
-        careful = make_reader(format_, options)
         done = 0
         for block in rest:
             yield careful.read_block(block), block.n_bytes
             done += block.n_bytes
             if done >= _WORTH_BYTES:
                 break
-    yield from _in_parallel(format_, options, rest, threads or min(2, os.cpu_count() or 1))
+    yield from _in_parallel(format_, options, rest, threads or min(2, os.cpu_count() or 1), careful)
 
 
 def _in_parallel(
-    format_: Format, options: Options, blocks: Iterator[Block], threads: int
+    format_: Format, options: Options, blocks: Iterator[Block], threads: int, careful: LineReader
 ) -> Iterator[tuple[Chunk, int]]:
     """Read blocks in turn on `threads` readers; formats whose lines depend on earlier ones take one."""
     first = next(blocks, None)
@@ -100,8 +106,9 @@ def _in_parallel(
         return
     reader = fast_reader(format_, options)
     blocks = chain([first], blocks)
-    if reader is None or threads == 1:
-        single = reader or make_reader(format_, options)
+    if reader is None or threads == 1 or format_.family in ONE_THREAD:
+        single = reader or careful
+        single.go_on_from(careful)
         for block in blocks:
             yield single.read_block(block), block.n_bytes
         return

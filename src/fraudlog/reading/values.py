@@ -160,7 +160,7 @@ def read_count(value: Scalar, row: Row, target: Target) -> None:
 
 
 _SECONDS: Final = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-_DURATION = re.compile(r"(-?\d{1,18}(?:\.\d{1,18})?(?:[eE]-?\d{1,2})?) ?(s|ms|us|µs|ns)?", re.ASCII)
+_DURATION = re.compile(r"(-?\d{1,18}(?:\.\d{1,30})?(?:[eE]-?\d{1,2})?) ?(s|ms|us|µs|ns)?", re.ASCII)
 
 
 def read_duration(value: Scalar, row: Row, target: Target) -> None:
