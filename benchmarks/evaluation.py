@@ -10,12 +10,12 @@ import importlib.util
 import ipaddress
 import json
 import re
+import tempfile
 import warnings
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from sklearn.ensemble import IsolationForest
 
 import fraudlog as fl
@@ -25,7 +25,7 @@ from fraudlog.sessions import transforms
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 FEATURES = list(transforms())
-_CACHE: dict[int, pd.DataFrame] = {}
+_CACHE = {}
 
 
 def _scored(learn, score, seed):
@@ -37,11 +37,12 @@ def _scored(learn, score, seed):
 
 
 def risk(learn, score, seed):
+    """Return the whole detector's word."""
     return _scored(learn, score, seed)["risk"].to_numpy(float)
 
 
 def evidence(learn, score, seed):
-    """What the evidence says by itself: its parts of the risk, as they add up in the reasons."""
+    """Return what the evidence says by itself: its parts of the risk, as they add up in the reasons."""
     from fraudlog.detecting import EVIDENCE
 
     codes = {row.code for row in EVIDENCE}
@@ -56,11 +57,13 @@ def _matrix(learn, score):
 
 
 def plain_forest(learn, score, seed):
+    """Return what scikit-learn's isolation forest makes of the features, fitted on all it is given."""
     train, test = _matrix(learn, score)
     return -IsolationForest(random_state=seed).fit(train.to_numpy()).score_samples(test.to_numpy())
 
 
 def ecod(learn, score, seed):  # noqa: ARG001 -- it has no chance in it
+    """Return what PyOD's ECOD makes of them."""
     from pyod.models.ecod import ECOD
 
     train, test = _matrix(learn, score)
@@ -96,7 +99,9 @@ def attacked(which, kinds, campaign, design):
 
 def _print(title, found, scorers):
     tables = {name: found.table(name).set_index("kind") for name in scorers}
-    print(f"\n{title}\n\n| kind | sessions | " + " | ".join(scorers) + " | worst seed | AUROC |\n|" + "---|" * (len(scorers) + 4))
+    print(f"\n{title}\n")
+    print("| kind | sessions | " + " | ".join(scorers) + " | worst seed | AUROC |")
+    print("|" + "---|" * (len(scorers) + 4))
     for kind in KINDS:
         if kind.name not in tables["risk"].index:
             continue
@@ -142,7 +147,8 @@ def crowdsec(threshold=0.5):
         alerted, flagged = alerted + len(sources), flagged + len(hits)
         if hits != sources:
             missed.append(f"{case['test']} {len(hits)}/{len(sources)}")
-    print(f"\nsources that CrowdSec alerts on: {flagged} of {alerted} flagged at risk {threshold:g}; missed: {', '.join(missed)}")
+    print(f"\nsources that CrowdSec alerts on: {flagged} of {alerted} flagged at risk {threshold:g}")
+    print(f"missed: {', '.join(missed) or 'none'}")
     print(f"quiet logs: {silent} of {quiet} quiet; loud: {', '.join(loud) or 'none'}")
     print(f"not read as an access log: {', '.join(unread) or 'none'}")
 
@@ -150,23 +156,17 @@ def crowdsec(threshold=0.5):
 def _case_events(path):
     """Read a case's log; a line's syslog head, if it has one, is cut off."""
     lines = path.read_bytes().splitlines(keepends=True)
-    head = re.compile(rb"^(?:[A-Z][a-z]{2} +\d+ [\d:]{8} \S+ \S+?(?:\[\d+\])?: )")
-    cut = b"".join(head.sub(b"", line) for line in lines)
-    for data in (path, cut):
-        try:
-            if isinstance(data, bytes):
-                import tempfile
-
-                with tempfile.NamedTemporaryFile(suffix=".log") as file:
-                    file.write(data)
-                    file.flush()
-                    events = fl.read_log(file.name).events
-            else:
-                events = fl.read_log(data).events
-        except FraudlogError:
-            continue
-        if len(events):
-            return events
+    head = re.compile(rb"^[A-Z][a-z]{2} +\d+ [\d:]{8} \S+ \S+?(?:\[\d+\])?: ")
+    with tempfile.TemporaryDirectory() as folder:
+        bare = Path(folder) / "bare.log"
+        bare.write_bytes(b"".join(head.sub(b"", line) for line in lines))
+        for file in (path, bare):
+            try:
+                events = fl.read_log(file).events
+            except FraudlogError:
+                continue
+            if len(events):
+                return events
     return None
 
 
@@ -186,7 +186,8 @@ def main() -> None:
         if part == "crowdsec":
             crowdsec()
         else:
-            attacked(part, kinds, Campaign(mimicry=arguments.mimicry, share=arguments.share), Design(seeds=arguments.seeds))
+            campaign = Campaign(mimicry=arguments.mimicry, share=arguments.share)
+            attacked(part, kinds, campaign, Design(seeds=arguments.seeds))
 
 
 if __name__ == "__main__":
