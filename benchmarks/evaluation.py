@@ -1,6 +1,6 @@
 """What is found of 23 kinds of attack put into logs, beside plain detectors on the same features; CrowdSec's own cases.
 
-python benchmarks/evaluation.py [benign|real|crowdsec] [--tuned] [--mimicry 0.5] [--seeds 5]
+python benchmarks/evaluation.py [benign] [real] [crowdsec] [--tuned] [--mimicry 0.5] [--seeds 5]
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import json
 import re
 import tempfile
 import warnings
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from sklearn.ensemble import IsolationForest
 
 import fraudlog as fl
@@ -75,29 +77,39 @@ def ecod(learn, score, seed):  # noqa: ARG001 -- it has no chance in it
 SCORERS = {"risk": risk, "evidence": evidence, "plain forest": plain_forest, "ECOD": ecod}
 
 
-def _logs(which):
-    if which == "benign":
-        yield "made-up benign traffic, 14 days of 300 people", benign_events(14, 300, seed=2026)[0], True
-        return
+def made_up(kinds, campaign, design, first_site):
+    """Print recall of each kind on made-up benign traffic: every seed another site, other people, other attacks."""
+    found = []
+    for seed in range(design.seeds):
+        events, _ = benign_events(14, 300, seed=first_site + seed)
+        one = replace(design, seeds=1, counts_all=True)
+        found.append(stress_test(events, kinds, replace(campaign, seed=seed), one, scorers=_scorers()))
+    whole = replace(
+        found[-1],
+        kinds=pd.concat([one.kinds for one in found]),
+        overall=pd.concat([one.overall for one in found]),
+    )
+    _print(f"made-up benign traffic, {design.seeds} sites, mimicry {campaign.mimicry:g}", whole)
+
+
+def real(kinds, campaign, design):
+    """Print recall of each kind on real logs, against their sessions whose agent names no program."""
     for name in ("logs/elastic_apache_logs.log", "parser/advertools/nginx_access.log"):
-        if (SHARED / name).exists():
-            yield name.rpartition("/")[2], fl.read_log(SHARED / name).events, False
-
-
-def attacked(which, kinds, campaign, design):
-    """Print recall of each kind at 1 % of the log's own sessions flagged."""
-    scorers = {name: scorer for name, scorer in SCORERS.items() if name != "ECOD" or importlib.util.find_spec("pyod")}
-    for title, events, counts_all in _logs(which):
-        settings = Design(design.seeds, design.split, design.fpr, design.budget, counts_all)
+        events = fl.read_log(SHARED / name).events
         try:
-            found = stress_test(events, kinds, campaign, settings, scorers=scorers)
+            found = stress_test(events, kinds, campaign, design, scorers=_scorers())
         except FraudlogError as error:
-            print(f"\n{title}: {error}")
+            print(f"\n{name}: {error}")
             continue
-        _print(f"{title}, mimicry {campaign.mimicry:g}", found, scorers)
+        _print(f"{name.rpartition('/')[2]}, mimicry {campaign.mimicry:g}", found)
 
 
-def _print(title, found, scorers):
+def _scorers():
+    return {name: scorer for name, scorer in SCORERS.items() if name != "ECOD" or importlib.util.find_spec("pyod")}
+
+
+def _print(title, found):
+    scorers = _scorers()
     tables = {name: found.table(name).set_index("kind") for name in scorers}
     print(f"\n{title}\n")
     print("| kind | sessions | " + " | ".join(scorers) + " | worst seed | AUROC |")
@@ -177,17 +189,20 @@ def main() -> None:
     parser.add_argument("--tuned", action="store_true", help="leave out the kinds that are held out")
     parser.add_argument("--mimicry", type=float, default=0.5)
     parser.add_argument("--share", type=float, default=0.005)
+    parser.add_argument("--first-site", type=int, default=2026, help="seed of the first made-up site")
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
     names = ("numpy", "scikit-learn", "pyod") if importlib.util.find_spec("pyod") else ("numpy", "scikit-learn")
     print("fraudlog", fl.__version__, *(f"{name} {version(name)}" for name in names))
     kinds = kind_names(held_out=False) if arguments.tuned else None
-    for part in arguments.parts:
-        if part == "crowdsec":
-            crowdsec()
-        else:
-            campaign = Campaign(mimicry=arguments.mimicry, share=arguments.share)
-            attacked(part, kinds, campaign, Design(seeds=arguments.seeds))
+    campaign = Campaign(mimicry=arguments.mimicry, share=arguments.share)
+    design = Design(seeds=arguments.seeds)
+    if "benign" in arguments.parts:
+        made_up(kinds, campaign, design, arguments.first_site)
+    if "real" in arguments.parts:
+        real(kinds, campaign, design)
+    if "crowdsec" in arguments.parts:
+        crowdsec()
 
 
 if __name__ == "__main__":
