@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,8 @@ def text_fields(event: Event) -> Event:
     fields["ip_prefix"] = event.get("ip_prefix") if event.get("ip_prefix") is not None else event["client_ip"]
     system, browser, language = event.get("os"), event.get("browser"), event.get("language_primary")
     fields["profile"] = profile(system, browser, language)
+    parts = [event.get(name) for name in ("user_agent", "language", "protocol", "tls_fingerprint")]
+    fields["manner"] = profile(*parts)
     device = event.get("device_id")
     fields["device"] = device if device is not None else profile(system, browser, event.get("device_class"))
     country = event.get("country")
@@ -73,6 +76,10 @@ def number_fields(event: Event, definition: Definition, population) -> Event:
     fields["duration_ms"] = int(min(seconds * 1000.0, 2**30 - 1)) if is_timed else None
     fields["status"] = None if status is None or status < 0 or status in definition.own_statuses else min(status, 1023)
     fields["is_automation"] = None if event.get("is_automation") is None else int(event["is_automation"])
+    for name in FLAGS:
+        fields[name] = None if event.get(name) is None else int(event[name])
+    age = event.get("browser_age")
+    fields["browser_age"] = None if age is None or age < 0 else min(int(age), 2**12 - 1)
     fields["depth"] = None if path is None else len([part for part in path.split("/") if part])
     fields["path_length"] = None if path is None else len(path)
     fields["path_number"] = None if path is None else last_number(path)
@@ -85,6 +92,7 @@ def number_fields(event: Event, definition: Definition, population) -> Event:
     return fields
 
 
+FLAGS = ("is_ch_brand_same", "is_language_malformed", "is_hosting")
 RARITIES = {
     "agent_rarity": "user_agent",
     "language_rarity": "language",
@@ -209,9 +217,14 @@ def features(members: list[Event], definition: Definition) -> dict[str, float]:
     values = {}
     for feature in definition.features:
         if feature.expression:
-            value = evaluate(parse(feature.expression), members)
+            value = evaluate(parsed(feature.expression), members)
             values[feature.name] = value if finest <= coarsest[feature.resolution_s] else math.nan
     return values
+
+
+@cache
+def parsed(expression: str):
+    return parse(expression)
 
 
 def add_gaps(members: list[Event]) -> None:

@@ -205,7 +205,7 @@ def test_too_many_rejects_fail_the_run(tmp_path, key_file):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("verb", ["score", "fit", "report", "explain", "features", "suggest-endpoints"])
+@pytest.mark.parametrize("verb", ["score", "fit", "report", "explain", "features", "suggest-endpoints", "evaluate"])
 def test_help_says_what_it_does_with_an_example(verb):
     """For every verb."""
     done = run(verb, "--help", env=os.environ | {"COLUMNS": "200"})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 import fraudlog as fl
@@ -10,48 +12,255 @@ from fraudlog.detecting import EVIDENCE
 from fraudlog.detecting.evidence import fired, presumed_human
 from fraudlog.sessions import feature_names
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
+CHROME = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/128.0.0.0 Safari/537.36"
+)
 YANDEX = "Mozilla/5.0 (compatible; YandexBot/3.0; +http://yandex.com/bots)"
 GOOGLE = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
+SCRIPT = "python-requests/2.31"
 PAGES = [{"path": f"/{i}", "at": i * 20 + i % 3 * 5} for i in range(5)]
 REFERRED = {"referrer": "http://site.example/"}
+ASSET = {"path": "/a.css"}
+LOGIN = {"path": "/login", "method": "POST", **REFERRED}
+FAILED = LOGIN | {"status": 401}
+PAYMENT = {"path": "/checkout", "method": "POST", **REFERRED}
+CART = {"path": "/cart", "method": "POST", **REFERRED}
+CODE = {"path": "/coupon", "method": "POST", **REFERRED}
+COMMENT = {"path": "/comments/add", "method": "POST", **REFERRED}
+SIGNUP = {"path": "/signup", "method": "POST", **REFERRED}
+CAPTCHA = {"path": "/captcha", "method": "POST", **REFERRED}
+PARTNER = {"path": "/api/v1/stock", "user_agent": SCRIPT, "user": "partner"}
+HINTS = {
+    "user_agent": CHROME,
+    "ch_ua": '"Chromium";v="128", "Google Chrome";v="128", "Not;A=Brand";v="24"',
+    "ch_platform": '"Windows"',
+    "ch_mobile": "?0",
+}
+
+
+def series(row, n, every=20, **more):
+    """One request n times, `every` seconds apart; {i} in the path is its number."""
+    rows = [row | more | {"at": i * every + i % 3} for i in range(n)]
+    return [one | {"path": one.get("path", "/").replace("{i}", str(i))} for i, one in enumerate(rows)]
+
+
+def by_accounts(row, n, **more):
+    """The same request for n accounts, within one session."""
+    return [row | more | {"session_token": "t", "user": f"u{i}"} for i in range(n)]
+
 
 CASES = {
+    # --- scanning
     "PROBE_PATHS": ([{"path": "/.env"}], [{"path": "/environment"}]),
+    "PROBE_SWEEP": ([{"path": "/.env"}, {"path": "/wp-login.php", "status": 404}], [{"path": "/.env"}]),
     "ADMIN_GUESSED": ([{"path": "/admin/", "status": 404}], [{"path": "/admin/", "status": 200}]),
-    "NOT_FOUND_SWEEP": (
-        [{"path": f"/{i}", "status": 404} for i in range(4)],
-        [{"path": f"/{i}", "status": 404} for i in range(4)] + [{}] * 5,
-    ),
-    "LOGIN_FAILURES": ([{"path": "/login", "status": 401}] * 5, [{"path": "/login", "status": 401}] * 4),
-    "MALFORMED_REQUESTS": ([{"method": None, "path": r"\x16\x03"}], [{"method": "OPTIONS", "path": "*"}]),
-    "BLIND_POST": ([{"method": "POST", "path": "/comment"}], [{"method": "POST", "path": "/comment", **REFERRED}]),
-    "PAGES_WITHOUT_ASSETS": (PAGES, [*PAGES, {"path": "/a.css", "at": 101}]),
-    "PAGE_BURST": ([{"path": f"/{i}"} for i in range(6)], [{"path": f"/{i}", "at": i * 3} for i in range(6)]),
-    "TIMER": ([{"at": i * 30} for i in range(6)], [{"at": i * i * 30} for i in range(6)]),
-    "SAME_PATH_AGAIN": ([{"at": i * i} for i in range(6)], [{"path": f"/{i % 3}", "at": i * i} for i in range(6)]),
-    "HEAD_SWEEP": ([{"method": "HEAD"}] * 3, [{"method": "HEAD"}] * 2),
-    "SCANNER_AGENT": ([{"user_agent": "sqlmap/1.7"}], [{}]),
-    "HEADLESS_AGENT": ([{"user_agent": "Mozilla/5.0 HeadlessChrome/120.0.0.0"}], [{}]),
-    "SCRIPT_AGENT": ([{"user_agent": "python-requests/2.31"}], [{}]),
-    "AGENT_MISSING": ([{"user_agent": None}], [{}]),
     "ADMIN_SWEEP": (
         [{"path": "/admin/", "status": 404}, {"path": "/login", "status": 404}],
         [{"path": "/admin/", "status": 404}, {"path": "/login", "status": 200}],
     ),
-    "PROBE_SWEEP": ([{"path": "/.env"}, {"path": "/wp-login.php", "status": 404}], [{"path": "/.env"}]),
+    "NOT_FOUND_SWEEP": (
+        [{"path": f"/{i}", "status": 404} for i in range(4)],
+        [{"path": f"/{i}", "status": 404} for i in range(4)] + [{}] * 5,
+    ),
+    "NOT_FOUND_TREE": (
+        series({"path": "/{i}", "status": 404}, 15) + [{}] * 20,
+        series({"path": "/same", "status": 404}, 15) + [{}] * 20,
+    ),
+    "MALFORMED_REQUESTS": ([{"method": None, "path": r"\x16\x03"}], [{"method": "OPTIONS", "path": "*"}]),
+    "ODD_METHODS": ([{"method": "TRACE"}], [{"method": "OPTIONS"}]),
+    "VERSION_FILES": ([{"path": "/readme.html"}], [{"path": "/readme"}]),
+    "MARKUP_IN_QUERIES": (
+        [{"path": "/a", "query": "q=%3Cb%3E"}, {"path": "/b", "query": "q=%27a"}],
+        [{"path": "/a", "query": "q=%3Cb%3E"}, {"path": "/b", "query": "q=a"}],
+    ),
+    "LONG_QUERIES_REFUSED": (
+        [{"query": "a" * 1500, "status": 414}],
+        [{"query": "a" * 1500}],
+    ),
+    "ERRORS_PROVOKED": (
+        series({"path": "/{i}", "status": 500}, 3),
+        series({"path": "/{i}", "status": 500}, 2) + [{}] * 3,
+    ),
+    "HEAD_SWEEP": ([{"method": "HEAD"}] * 3, [{"method": "HEAD", "path": "/health"}] * 3),
+    "REFUSED_SWEEP": (
+        series({"path": "/{i}", "status": 403}, 6),
+        series({"path": "/same", "status": 403}, 6),
+    ),
+    "SCANNER_AGENT": ([{"user_agent": "sqlmap/1.7"}], [{}]),
+    # --- harvesting and flooding
+    "PAGES_WITHOUT_ASSETS": (PAGES, [*PAGES, {"path": "/a.css", "at": 101}]),
+    "PAGE_BURST": ([{"path": f"/{i}"} for i in range(6)], [{"path": f"/{i}", "at": i * 3} for i in range(6)]),
+    "TIMER": (
+        [{"path": f"/{i}", "at": i * 30} for i in range(6)],
+        [{"path": "/health", "at": i * 30} for i in range(6)],
+    ),
+    "TIMER_WITH_PAUSES": (
+        [{"path": f"/{i}", "at": i * 100 + i % 4 * 5} for i in range(12)],
+        [{"path": f"/{i}", "at": i * 100 + i % 4 * 40} for i in range(12)],
+    ),
+    "SAME_PATH_AGAIN": ([{"at": i * i} for i in range(6)], [{"path": f"/{i % 3}", "at": i * i} for i in range(6)]),
+    "CATALOGUE_WALK": (
+        series({"path": "/shoes-{i}"}, 40),
+        series({"path": "/shoes-{i}"}, 40) + series(ASSET, 10),
+    ),
+    "NUMBERS_COUNTED": (
+        series({"path": "/item/{i}"}, 9),
+        [{"path": f"/item/{i * 7 % 31}", "at": i * 9} for i in range(9)],
+    ),
+    "PAGES_WITHOUT_PAUSE": (
+        series({"path": "/{i}"}, 25, every=13),
+        [*series({"path": "/{i}"}, 25, every=13), {"at": 900}],
+    ),
+    "SEARCHES_WITHOUT_PAUSE": (
+        series({"path": "/search", "query": "q=a"}, 15),
+        [*series({"path": "/search", "query": "q=a"}, 15), ASSET],
+    ),
+    "EXPORT_SERIES": (series({"path": "/export"}, 6), series({"path": "/export"}, 5)),
+    "API_WITHOUT_PAGE": (
+        series({"path": "/api/item/{i}"}, 15),
+        [{}, *series({"path": "/api/item/{i}"}, 15)],
+    ),
+    "BROWSER_READS_ROBOTS": ([{"path": "/robots.txt"}], [{"path": "/robots.txt", "user_agent": GOOGLE}]),
+    "REQUEST_BURST": ([{"at": 1}] * 25, [{"at": 1}] * 8 + [{"at": 1, **ASSET}] * 20),
+    "REQUEST_FLOOD": ([{"at": i // 5} for i in range(240)], [{"at": i // 3} for i in range(240)]),
+    "COSTLY_REQUESTS": (
+        series({"duration_s": 3.0}, 15, every=5),
+        series({"duration_s": 0.5}, 15, every=5),
+    ),
+    "LIMIT_IGNORED": ([{"status": 429}] * 5, [{"status": 429}] * 4),
+    "PREFIX_FLOOD": ([{"at": i // 10} for i in range(3000)], [{"at": i // 4} for i in range(2000)]),
+    # --- logins
+    "LOGIN_FAILURES": ([FAILED] * 5, [FAILED] * 4),
+    "LOGIN_GUESSING": (series(FAILED, 12), [*series(FAILED, 11), LOGIN]),
+    "LOGIN_BURST": ([FAILED] + [LOGIN] * 9, series(FAILED, 10)),
+    "ACCOUNTS_TRIED": (by_accounts(FAILED, 3), by_accounts(FAILED, 2)),
+    "ONLY_FAILED_LOGINS": ([FAILED] * 2, [FAILED] * 2 + [ASSET]),
+    "LOGINS_WITHOUT_PAGE": ([FAILED] * 3, [{}, *[FAILED] * 3]),
+    "PREFIX_LOGIN_FAILURES": (
+        [FAILED | {"client_ip": f"203.0.113.{i}", "user_agent": f"Mozilla/5.0 Firefox/{i}"} for i in range(15)],
+        [FAILED | {"client_ip": f"203.0.{i}.9", "user_agent": f"Mozilla/5.0 Firefox/{i}"} for i in range(15)],
+    ),
+    "RESET_SERIES": (
+        series({"path": "/password/reset"}, 6),
+        series({"path": "/password/reset"}, 5),
+    ),
+    "CAPTCHA_SERIES": (series(CAPTCHA, 8), series(CAPTCHA, 7)),
+    "CAPTCHA_TOO_QUICK": ([CAPTCHA] * 3, series(CAPTCHA, 3)),
+    "CAPTCHA_WRONG": (series(CAPTCHA, 4, status=400), series(CAPTCHA, 3, status=400)),
+    "SIGNUP_SERIES": (series(SIGNUP, 4), series(SIGNUP, 3)),
+    "SIGNUP_BURST": ([SIGNUP] * 5, series(SIGNUP, 5)),
+    "SIGNUP_WITHOUT_PAGE": ([SIGNUP], [{}, ASSET, SIGNUP]),
+    "DEVICE_FARM": (
+        [{"device_id": "d", "user": f"u{i}"} for i in range(6)],
+        [{"device_id": f"d{i}", "user": f"u{i}"} for i in range(6)],
+    ),
+    "ACCOUNTS_READ": (
+        [{"path": "/account", "user": f"u{i % 8}"} for i in range(16)],
+        [{"path": "/account", "user": f"u{i % 7}"} for i in range(16)],
+    ),
+    "ACCOUNT_PATHS": (
+        series({"path": "/account/{i}", "user": "ann"}, 15),
+        series({"path": "/account/7", "user": "ann"}, 15),
+    ),
+    "ACCOUNT_SPEED": (
+        [
+            {"user": "ann", "country": "FR"},
+            {"user": "ann", "country": "JP", "at": 900, "user_agent": CHROME},
+        ],
+        [{"user": "ann", "country": "FR"}, {"user": "ann", "country": "JP", "at": 900}],
+    ),
+    "ACCOUNT_COUNTRIES": (
+        [{"user": "ann", "country": country} for country in ("FR", "DE", "PL")],
+        [{"user": "ann", "country": country} for country in ("FR", "DE", "FR")],
+    ),
+    "ACCOUNT_PREFIXES": (
+        [{"user": "ann", "client_ip": f"203.0.{i}.9"} for i in range(8)],
+        [{"user": "ann", "client_ip": f"203.0.113.{i}"} for i in range(8)],
+    ),
+    "NEW_DEVICE_ABROAD": (
+        [{"user": "ann", "country": "FR"}, {"user": "ann", "country": "DE", "user_agent": CHROME}],
+        [{"user": "ann", "country": "FR"}, {"user": "ann", "country": "FR", "user_agent": CHROME}],
+    ),
+    "SESSION_HANDED_ON": (
+        [
+            {"session_token": "t"},
+            {"session_token": "t", "client_ip": "198.51.100.7", "user_agent": CHROME},
+        ],
+        [{"user": "ann"}, {"user": "ann", "client_ip": "198.51.100.7", "user_agent": CHROME}],
+    ),
+    # --- money, goods and counts
+    "CARDS_REFUSED": (series(PAYMENT, 4, status=402), series(PAYMENT, 3, status=402)),
+    "CARD_SERIES": (series(PAYMENT, 8), series(PAYMENT, 7)),
+    "PAYMENT_BURST": ([PAYMENT] * 8, series(PAYMENT, 8)),
+    "PAYMENT_WITHOUT_SHOP": ([PAYMENT] * 2, [{"path": "/cart"}, *[PAYMENT] * 2]),
+    "CODES_REFUSED": (series(CODE, 5, status=404), series(CODE, 4, status=404)),
+    "CODE_SERIES": (series(CODE, 12), series(CODE, 11)),
+    "CHECKOUT_TOO_QUICK": ([CART, PAYMENT], [CART, PAYMENT | {"at": 30}]),
+    "CART_BURST": ([CART] * 8, series(CART, 8)),
+    "CART_HOARDING": (series(CART, 12), [*series(CART, 12), PAYMENT]),
+    "CART_WITHOUT_SHOP": (series(CART, 4), [{}, *series(CART, 4)]),
+    "AD_CLICKS": (
+        [{}, ASSET, *series({"path": "/adclick"}, 8)],
+        [{}, ASSET, *series({"path": "/adclick"}, 7)],
+    ),
+    "AD_CLICKS_ALONE": (
+        series({"path": "/adclick"}, 3),
+        [ASSET, *series({"path": "/adclick"}, 3)],
+    ),
+    "VOTES_REPEATED": (series({"path": "/post/1/vote"}, 4), series({"path": "/post/{i}/vote"}, 4)),
+    "VOTES_ALONE": (series({"path": "/post/{i}/vote"}, 4), [ASSET, *series({"path": "/post/{i}/vote"}, 4)]),
+    "BLIND_POST": ([{"method": "POST", "path": "/comment"}], [{"method": "POST", "path": "/comment", **REFERRED}]),
+    "COMMENT_SERIES": (series(COMMENT, 6), series(COMMENT, 5)),
+    "FORM_FLOOD": ([COMMENT] * 6, [*[COMMENT] * 6, ASSET]),
+    # --- claims
+    "HEADLESS_AGENT": ([{"user_agent": "Mozilla/5.0 HeadlessChrome/120.0.0.0"}], [{}]),
+    "SCRIPT_AGENT": ([{"user_agent": SCRIPT}], [PARTNER]),
+    "AGENT_MISSING": ([{"user_agent": None}], [{}]),
     "CRAWLER_FAKE": (
         [{"user_agent": GOOGLE, "client_ip": "8.8.4.4"}],
         [{"user_agent": GOOGLE, "client_ip": "66.249.73.135"}],
     ),
     "CRAWLER_UNVERIFIED": ([{"user_agent": YANDEX}], [{"user_agent": "FeedBurner/1.0 (http://www.FeedBurner.com)"}]),
-    "BROWSER_READS_ROBOTS": ([{"path": "/robots.txt"}], [{"path": "/robots.txt", "user_agent": GOOGLE}]),
     "LANGUAGE_MISSING": ([{"language": None}], [{"language": "fr"}]),
+    "LANGUAGE_MALFORMED": ([{"language": "en-US;;q=9"}], [{"language": "en-US,en;q=0.9"}]),
+    "AGENT_IMPOSSIBLE": (
+        [{"user_agent": CHROME.replace("NT 10.0", "NT 7.5")}],
+        [{"user_agent": CHROME}],
+    ),
+    "HINTS_DISAGREE": ([HINTS | {"ch_platform": '"Linux"'}], [HINTS]),
+    "HINTS_MALFORMED": ([HINTS | {"ch_ua": '"Chromium'}], [HINTS]),
+    "HINTS_MISSING": ([HINTS | {"ch_ua": None}] * 2 + [HINTS], [HINTS] * 2),
+    "BROWSER_OUTDATED": ([{"browser_age": 60.0}], [{"browser_age": 3.0}]),
+    "AGENT_ROTATION": (
+        [{"session_token": "t", "user_agent": f"Mozilla/5.0 Firefox/{i}"} for i in range(5)],
+        [{"session_token": "t", "user_agent": f"Mozilla/5.0 Firefox/{i % 2}"} for i in range(5)],
+    ),
+    "LANGUAGE_SWITCHED": (
+        [{"user": "ann", "language": language} for language in ("en", "ru", "en", "zh")],
+        [{"user": "ann", "language": language} for language in ("en", "en", "ru", "ru")],
+    ),
+    "TLS_UNLIKE_AGENT": (
+        [{"tls_fingerprint": f"t{i}"} for i in range(3)],
+        [{"tls_fingerprint": "t1"} for i in range(3)],
+    ),
+    "BROWSER_IN_HOSTING": ([{"is_hosting": True}] * 3, [{"is_hosting": False}] * 3),
+    "TOR_AT_THE_DOOR": ([FAILED | {"is_tor": True}], [{"is_tor": True}]),
 }
 
 
+def enriched(rows) -> pd.DataFrame:
+    """Events with what a list of networks and the site's mix would add."""
+    events = make_events(*rows)
+    known = [name for name in ("browser_age", "is_hosting", "is_tor") if name in events]
+    return fl.enrich(events.drop(columns=known)).assign(**events[known]) if known else events
+
+
 def codes(rows) -> set[str]:
-    hits = fired(fl.build_sessions(make_events(*rows)))[0]
+    hits = fired(fl.build_sessions(enriched(rows))).any(axis=0)
     return {row.code for row, hit in zip(EVIDENCE, hits, strict=True) if hit}
 
 

@@ -40,6 +40,13 @@ def test_an_ipv6_client_is_its_64():
     assert networks({"client_ip": "2001:db8:0:1::5"})[0] == ["2001:db8:0:1::/64"]
 
 
+def test_an_address_inside_an_address_does_not_widen():
+    """A 6to4 client has the prefix of its IPv4 address, which a whole /24 shares: its own /64 is listed."""
+    decisions, sessions = tables({"client_ip": "2002:cb00:7109::1"})
+    found = block_list(decisions, sessions.assign(ip_prefix="203.0.113.0/24"), at=NOW)
+    assert [str(entry.network) for entry in found.entries] == ["2002:cb00:7109::/64"]
+
+
 def test_a_prefix_is_the_prefix():
     """If that is what was decided."""
     assert networks({"scope": "prefix"})[0] == ["203.0.113.0/24"]

@@ -31,7 +31,7 @@ def reidentifier(trail, key=KEY):
 def test_what_was_hidden_comes_back(addresses, length):
     """Addresses and networks of any length."""
     names = Pseudonyms(KEY)
-    plain = [str(address) for address in addresses]
+    plain = [str(getattr(address, "ipv4_mapped", None) or address) for address in addresses]
     networks = [str(ip_network(f"{text}/{min(length, 32)}", strict=False)) for text in plain]
     trail = []
     reveal = reidentifier(trail)

@@ -9,8 +9,6 @@
     ├── ConfigError               2   a parameter or key is out of range
     ├── NotFittedError            2   a detector is asked to score before it has learnt
     ├── PrivacyError              2   what was asked is against the privacy policy: purpose, version, retention, k
-
-
     ├── LockError                 4   another process writes to the same store
     ├── ModelError                5   a model file is damaged, hostile, or of another schema
     └── OutputError               6   a result can't be written; what stood there before still does

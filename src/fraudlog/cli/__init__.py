@@ -12,10 +12,12 @@ import typer
 
 import fraudlog as fl
 from fraudlog.cli.endpoints import suggest_endpoints
+from fraudlog.cli.evaluate import evaluate
 from fraudlog.cli.explain import explain
 from fraudlog.cli.export import export
 from fraudlog.cli.features import features
 from fraudlog.cli.fit import fit
+from fraudlog.cli.job import job
 from fraudlog.cli.report import report
 from fraudlog.cli.score import score
 from fraudlog.errors import FraudlogError
@@ -41,9 +43,10 @@ def _root(
         typer.echo(context.get_help())
 
 
-for _verb in (score, fit, report, explain, export, features):
+for _verb in (score, fit, report, explain, export, features, evaluate):
     app.command()(_verb)
 app.command("suggest-endpoints")(suggest_endpoints)
+app.add_typer(job, name="job")
 
 
 def main() -> None:

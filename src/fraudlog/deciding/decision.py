@@ -26,6 +26,8 @@ FALLBACKS: Final[dict[str, str]] = {
     "model_failed": "the model could not score this session",
     "no_state": "the shared state could not be reached, so the session is judged by what this worker saw",
     "bad_event": "the event lacks what a session is made of",
+    "scoring_failed": "something in scoring broke; the service counted and logged it",
+    "too_slow": "no decision came before the deadline",
 }
 """Why a decision is the policy's fallback, or rests on less than it should; code and sentence."""
 

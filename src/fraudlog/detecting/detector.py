@@ -6,20 +6,20 @@ import hashlib
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
 from fraudlog import __version__
 from fraudlog.detecting.entities import entity_token, entity_tokens, owner_tokens, secret
-from fraudlog.detecting.evidence import EVIDENCE, presumed_human, verified_crawler
-from fraudlog.detecting.fusion import Calibration, fuse, odds_of_risk
+from fraudlog.detecting.evidence import EVIDENCE
+from fraudlog.detecting.hearing import Hearing
 from fraudlog.detecting.inputs import transforms_of
 from fraudlog.detecting.learnt import kept, table_from_arrays, table_to_arrays
 from fraudlog.detecting.model_file import read_model, write_model
-from fraudlog.detecting.panel import PANEL
-from fraudlog.detecting.reasons import OTHER, Reason
-from fraudlog.detecting.voices import PLACES, Cause, Parameters, Row, Voice
+from fraudlog.detecting.panel import PANEL, scale_from, scale_of, settled
+from fraudlog.detecting.reference import capped
+from fraudlog.detecting.voices import PLACES, Parameters, Row, Voice
 from fraudlog.errors import ConfigError, ModelError, NotFittedError
 from fraudlog.schema import SCORES, require_columns
 from fraudlog.sessions import FEATURES
@@ -31,26 +31,16 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from fraudlog.detecting.hearing import RowScore
     from fraudlog.detecting.model_file import SigningKey, VerifyingKey
-    from fraudlog.detecting.voices import Judgement
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Detector", "RowScore"]
+__all__ = ["Detector"]
 
-_MIN_REFERENCE: Final = 50
 _GRID: Final = 1001
 _BLOCK: Final = 1 << 16
 """Sessions scored at a time: bounds the memory of the feature matrices."""
-
-
-class RowScore(NamedTuple):
-    """What `Detector.score_one` says of one session: a row of `fraudlog.schema.SCORES` without id and times."""
-
-    anomaly_score: float
-    risk: float
-    confidence: float
-    reasons: list[Reason]
 
 
 class Detector:
@@ -63,7 +53,7 @@ class Detector:
 
     Parameters
     ----------
-    n_estimators : int, default 200
+    n_estimators : int, default 100
         Trees.
     max_samples : int or "auto", default "auto"
         Sessions each tree is built on, as `fraudlog.detecting.SessionForest` takes it.
@@ -81,6 +71,8 @@ class Detector:
         Presumed-human sessions it learnt from.
     sessions_seen_ : int
         Sessions in the frame it was fitted on.
+    reference_warning_ : str or None
+        What a person should know where few of the sessions are presumed human.
     window_ : tuple of str
         Start of the first and end of the last of those, in ISO 8601.
 
@@ -96,7 +88,7 @@ class Detector:
     def __init__(
         self,
         *,
-        n_estimators: int = 200,
+        n_estimators: int = 100,
         max_samples: int | str = "auto",
         random_state: int = 0,
         key: bytes | None = None,
@@ -110,7 +102,7 @@ class Detector:
         self.max_samples = max_samples
         self.random_state = random_state
         self.key = key
-        self._voices: dict[str, Voice] = {}
+        self._hearing: Hearing | None = None
 
     def fit(self, sessions: pd.DataFrame) -> Self:
         """Learn what is usual.
@@ -127,36 +119,26 @@ class Detector:
             If fewer than 50 sessions are presumed human: no idea of usual can come of so few.
         """
         require_columns(sessions, ["session_id", "start", "end"], table="sessions")
-        self._voices = {}
+        self._hearing = None
         self._learn(kept(sessions), {name: seat.make(self._parameters) for name, seat in PANEL.items()})
         return self
 
     def _learn(self, sessions: pd.DataFrame, voices: dict[str, Voice]) -> None:
-        """Fit voices, calibrations and percentiles: a function of the rows and the parameters alone."""
-        human = presumed_human(sessions)
-        finished = _is_finished(sessions)
-        reference_size, n_sessions = int((human & finished).sum()), int(finished.sum())
-        if "checkpoint" in sessions.columns:  # what a session shows in the end speaks against its beginning too
-            human &= sessions["session_id"].isin(sessions.loc[human & finished, "session_id"]).to_numpy()
-        if reference_size < _MIN_REFERENCE:
-            raise ConfigError(
-                f"{reference_size} of {n_sessions} sessions are presumed human; fit on a longer period, "
-                f"with at least {_MIN_REFERENCE}",
-                parameter="sessions",
-            )
+        """Fit everything: a function of the rows and the parameters alone."""
+        reference = settled(sessions, self._parameters)
+        human = reference.human
+        for voice in voices.values():
+            voice.after(voices)
         for voice in voices.values():
             voice.fit(sessions, human)
-        self._calibrations = {
-            name: Calibration.of(voices[name].held_out(sessions, human), seat.belief, seat.ceiling)
-            for name, seat in PANEL.items()
-            if seat.belief is not None
-        }
-        self._population = _quantiles(sessions[finished])
-        self.reference_size_ = reference_size
-        self.sessions_seen_ = n_sessions
+        counted = capped(sessions, human, secret(self._parameters))[human]
+        scales = {name: scale_of(seat, voices[name].held_out(sessions, human)[counted]) for name, seat in PANEL.items()}
+        self.reference_size_ = reference.size
+        self.sessions_seen_ = reference.seen
+        self.reference_warning_ = reference.warning
         self.window_ = (sessions["start"].min().isoformat(), sessions["end"].max().isoformat())
         self._learnt: pd.DataFrame | None = sessions
-        self._hear(voices)
+        self._hear(Hearing(voices, scales, _quantiles(sessions[reference.finished])))
 
     def forget(self, *owners: object, session_ids: Iterable[str] = ()) -> int:
         """Take people out, as if the detector had never seen them.
@@ -181,7 +163,7 @@ class Detector:
         ConfigError
             If it was loaded without what it learnt from, or too few people would remain to learn from.
         """
-        self._fitted()
+        hearing = self._fitted()
         if self._learnt is None:
             raise ConfigError(
                 "this detector was saved without the sessions it learnt from, so it can't forget: save it with "
@@ -194,16 +176,16 @@ class Detector:
         gone = np.isin(owner_tokens(self._learnt, key), np.array(tokens, dtype=np.uint64))
         gone |= np.isin(entity_tokens(self._learnt, "session_id", key), np.array(ids, dtype=np.uint64))
         if gone.any():
-            self._learn(self._learnt[~gone], self._voices)
+            self._learn(self._learnt[~gone], hearing.voices)
         return int(gone.sum())
 
     @property
     def _parameters(self) -> Parameters:
         return Parameters(self.n_estimators, self.max_samples, self.random_state, self.key)
 
-    def _hear(self, voices: dict[str, Voice]) -> None:
-        self._voices = voices
-        self.features_: list[str] = list(getattr(voices["forest"], "features_", []))
+    def _hear(self, hearing: Hearing) -> None:
+        self._hearing = hearing
+        self.features_: list[str] = list(getattr(hearing.voices["forest"], "features_", []))
 
     def score(self, sessions: pd.DataFrame) -> pd.DataFrame:
         """Score sessions.
@@ -225,10 +207,10 @@ class Detector:
         SchemaError
             If a feature that it learnt from is missing.
         """
-        self._fitted()
+        hearing = self._fitted()
         require_columns(sessions, ["session_id", "start", "end", "requests"], table="sessions")
         starts = range(0, max(len(sessions), 1), _BLOCK)
-        blocks = [self._score_block(sessions.iloc[start : start + _BLOCK]) for start in starts]
+        blocks = [hearing.of_block(sessions.iloc[start : start + _BLOCK]) for start in starts]
         anomaly, risk, confidence = (np.concatenate([block[place] for block in blocks]) for place in range(3))
         return _frame(
             {
@@ -238,49 +220,9 @@ class Detector:
                 "anomaly_score": anomaly,
                 "risk": risk,
                 "confidence": confidence,
-                "reasons": [reasons for block in blocks for reasons in block[3]],
+                "reasons": [reasons for block in blocks for reasons in block.reasons],
             }
         )
-
-    def _score_block(self, sessions: pd.DataFrame) -> tuple[Floats, Floats, Floats, list[list[Reason]]]:
-        judgements = {name: voice.judge(sessions) for name, voice in self._voices.items()}
-        silenced = verified_crawler(sessions)
-        odds = {
-            name: np.where(silenced, 0.0, self._odds(name, judgement.strength))
-            for name, judgement in judgements.items()
-        }
-        risk = fuse(list(odds.values()))
-        certainty = [judgement.certainty for judgement in judgements.values() if judgement.certainty is not None]
-        confidence = _confidence(sessions)
-        for factor in certainty:
-            confidence = confidence * factor
-        return judgements["forest"].strength, risk, confidence, self._reasons_of_block(judgements, odds, risk)
-
-    def _odds(self, name: str, strength: Floats) -> Floats:
-        """Return the odds one voice gives each session."""
-        if name in self._calibrations:
-            return self._calibrations[name].odds(strength)
-        stated = np.minimum(np.where(np.isnan(strength), 0.0, strength), PANEL[name].ceiling)
-        return stated / (1.0 - stated)
-
-    def _reasons_of_block(
-        self, judgements: Mapping[str, Judgement], odds: Mapping[str, Floats], risk: Floats
-    ) -> list[list[Reason]]:
-        """Ask each voice only about the rows it is heard on."""
-        said: list[list[tuple[float, list[Cause]]]] = [[] for _ in risk]
-        for name, judgement in judgements.items():
-            rows = np.flatnonzero(odds[name] >= self._worth_naming(name)).tolist()
-            for row, causes in zip(rows, judgement.causes(rows), strict=True):
-                said[row].append((float(odds[name][row]), causes))
-        total = np.zeros(len(risk))
-        for part in odds.values():
-            total += part
-        return [self._reasons(*row) for row in zip(said, total.tolist(), risk.tolist(), strict=True)]
-
-    def _worth_naming(self, name: str) -> float:
-        """Return the odds from which on a voice's part of a risk is explained; what is below goes under other."""
-        calibration = self._calibrations.get(name)
-        return np.finfo(np.float64).tiny if calibration is None else calibration.worth_naming
 
     def score_one(
         self, row: Mapping[str, Any] | Sequence[float], entities: Mapping[str, Any] | None = None
@@ -312,63 +254,15 @@ class Detector:
         >>> 0 < detector.score_one(features).risk < 1
         True
         """
-        self._fitted()
-        asked = _row(row, entities)
-        opinions = {name: voice.judge_one(asked) for name, voice in self._voices.items()}
-        values = asked.features
-        requests = float(values[_REQUESTS])
-        odds = dict.fromkeys(opinions, 0.0)
-        if requests != values[_VERIFIED]:
-            odds = {name: self._odds_one(name, opinion.strength) for name, opinion in opinions.items()}
-        total = 0.0
-        for part in odds.values():
-            total += part
-        risk = total / (1.0 + total)
-        confidence = requests / (requests + 2) * ((len(values) - int(np.isnan(values).sum())) / len(FEATURES))
-        said = []
-        for name, opinion in opinions.items():
-            confidence *= opinion.certainty
-            if odds[name] >= self._worth_naming(name):
-                said.append((odds[name], opinion.causes()))
-        return RowScore(opinions["forest"].strength, risk, confidence, self._reasons(said, total, risk))
+        return self._fitted().of_one(_row(row, entities))
 
-    def _odds_one(self, name: str, strength: float) -> float:
-        """Do what `_odds` does for one, to the same bits."""
-        if name in self._calibrations:
-            return self._calibrations[name].odds_one(strength)
-        stated = min(0.0 if np.isnan(strength) else strength, PANEL[name].ceiling)
-        return odds_of_risk(stated)
+    def prepare(self) -> Self:
+        """Make `score_one` as fast as it can be, to the same bits: call it once when a service starts.
 
-    def _reasons(self, said: list[tuple[float, list[Cause]]], total: float, risk: float) -> list[Reason]:
-        """Share a risk out: each voice its part of the odds, each cause its part of the voice."""
-        if total <= 0.0:
-            return []
-        lumped, reasons = total, []
-        for part, causes in said:
-            lumped -= part
-            for cause in causes:
-                contribution = risk * (part / total) * cause.share
-                if cause.code == OTHER:
-                    lumped += part * cause.share
-                else:
-                    reasons.append(self._reason(cause, contribution))
-        reasons.sort(key=lambda reason: -reason["contribution"])
-        if lumped > total * 1e-9:
-            rest = Reason(code=OTHER, contribution=risk * (lumped / total), value=None, percentile=None, oat=None)
-            reasons.append(rest)
-        return reasons
-
-    def _reason(self, cause: Cause, contribution: float) -> Reason:
-        known = not np.isnan(cause.value)
-        grid = self._population.get(cause.feature or "") if known else None
-        percentile = None if grid is None else int(grid.searchsorted(cause.value, side="right")) / len(grid)
-        return Reason(
-            code=cause.code,
-            contribution=contribution,
-            value=cause.value if known else None,
-            percentile=percentile,
-            oat=cause.oat,
-        )
+        Where the extra ``fast`` is installed the forest's walk is compiled; that takes a second or so.
+        """
+        self._fitted().prepare()
+        return self
 
     def save(
         self,
@@ -396,11 +290,7 @@ class Detector:
         ConfigError
             If `training` is asked of a detector that was loaded without.
         """
-        self._fitted()
-        arrays = {f"population.{name}": array for name, array in self._population.items()}
-        arrays |= {f"calibration.{name}": one.ordered for name, one in self._calibrations.items()}
-        for name, voice in self._voices.items():
-            arrays |= {f"voice.{name}.{part}": array for part, array in voice.to_arrays().items()}
+        arrays = self._fitted().to_arrays()
         if training:
             if self._learnt is None:
                 raise ConfigError("this detector was loaded without the sessions it learnt from", parameter="training")
@@ -436,30 +326,28 @@ class Detector:
             detector = cls(**manifest["parameters"], key=secret)
             detector.reference_size_, detector.sessions_seen_ = manifest["reference_size"], manifest["sessions_seen"]
             detector.window_ = tuple(manifest["window"])
-            detector._population = _under("population.", arrays)
-            detector._calibrations = {
-                name: Calibration.of(_numbers(arrays[f"calibration.{name}"]), seat.belief, seat.ceiling)
-                for name, seat in PANEL.items()
-                if seat.belief is not None
-            }
-            voices = {
-                name: type(seat.make(detector._parameters)).from_arrays(
-                    _under(f"voice.{name}.", arrays), detector._parameters
-                )
-                for name, seat in PANEL.items()
-            }
+            detector.reference_warning_ = manifest["reference_warning"]
         except (KeyError, TypeError, ValueError):
             raise ModelError(f"{path}: the model's manifest is incomplete; save it again", path=path) from None
-        if not set(detector._population) <= PLACES.keys():
+        population = _under("population.", arrays)
+        if not population.keys() <= PLACES.keys() or any(grid.dtype != np.float64 for grid in population.values()):
             raise ModelError(f"{path}: the model's arrays do not fit its features; save it again", path=path)
+        voices: dict[str, Voice] = {}
+        for name, seat in PANEL.items():
+            fresh = seat.make(detector._parameters)
+            voices[name] = type(fresh).from_arrays(_under(f"voice.{name}.", arrays), detector._parameters)
+        for voice in voices.values():
+            voice.after(voices)
+        scales = {name: scale_from(seat, _under(f"calibration.{name}.", arrays)) for name, seat in PANEL.items()}
         learnt = _under("learnt.", arrays)
         detector._learnt = table_from_arrays(learnt) if learnt else None
-        detector._hear(voices)
+        detector._hear(Hearing(voices, scales, population))
         return detector
 
-    def _fitted(self) -> None:
-        if not self._voices:
+    def _fitted(self) -> Hearing:
+        if self._hearing is None:
             raise NotFittedError("the detector has not learnt yet: call fit(sessions), or Detector.load(path)")
+        return self._hearing
 
     def _manifest(self) -> dict[str, Any]:
         return {
@@ -469,15 +357,12 @@ class Detector:
             "purposes": ["essential.fraud_detection"],
             "parameters": {name: getattr(self, name) for name in ("n_estimators", "max_samples", "random_state")},
             "reference_size": self.reference_size_,
+            "reference_warning": self.reference_warning_,
             "sessions_seen": self.sessions_seen_,
             "window": list(self.window_),
             "versions": {"python": platform.python_version(), "fraudlog": __version__}
             | {name: version(name) for name in ("numpy", "scikit-learn")},
         }
-
-
-_REQUESTS: Final = PLACES["requests"]
-_VERIFIED: Final = PLACES["verified_crawler_requests"]
 
 
 def _row(row: Mapping[str, Any] | Sequence[float], entities: Mapping[str, Any] | None) -> Row:
@@ -491,30 +376,10 @@ def _row(row: Mapping[str, Any] | Sequence[float], entities: Mapping[str, Any] |
     return Row(values, entities or {})
 
 
-def _is_finished(sessions: pd.DataFrame) -> NDArray[np.bool_]:
-    """Say which rows are whole sessions, and not one as of an earlier event."""
-    if "is_last" not in sessions.columns:
-        return np.ones(len(sessions), bool)
-    finished: NDArray[np.bool_] = sessions["is_last"].to_numpy(bool)
-    return finished
-
-
-def _confidence(sessions: pd.DataFrame) -> Floats:
-    """Return how much there was to judge by: more requests and more known features, more confidence."""
-    requests = sessions["requests"].to_numpy(np.float64)
-    known = sessions[_known(sessions)].notna().to_numpy().sum(axis=1) / len(FEATURES)
-    confidence: Floats = requests / (requests + 2) * known
-    return confidence
-
-
-def _known(sessions: pd.DataFrame) -> list[str]:
-    return [name for name in sessions.columns if name in PLACES]
-
-
 def _quantiles(sessions: pd.DataFrame) -> dict[str, Floats]:
     """Return at most 1,001 quantiles of each feature over all sessions, abusive ones too."""
     grids = {}
-    for name in _known(sessions):
+    for name in (name for name in sessions.columns if name in PLACES):
         known = sessions[name].dropna().to_numpy(np.float64)
         if len(known):
             grids[name] = np.quantile(known, np.linspace(0, 1, min(_GRID, len(known))), method="inverted_cdf")
@@ -523,12 +388,6 @@ def _quantiles(sessions: pd.DataFrame) -> dict[str, Floats]:
 
 def _under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-
-
-def _numbers(array: NDArray[Any]) -> Floats:
-    if array.dtype != np.float64 or array.ndim != 1:
-        raise ValueError("a calibration is a row of numbers")
-    return array
 
 
 def _definitions() -> str:

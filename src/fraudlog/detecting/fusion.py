@@ -18,17 +18,22 @@ References
 from __future__ import annotations
 
 from bisect import bisect_left
+from dataclasses import dataclass
 from math import isnan, sqrt
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 
+from fraudlog.errors import ModelError
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Calibration", "fuse", "odds_of_risk"]
+__all__ = ["Calibration", "Stated", "odds_of_risk"]
 
 _RARE: Final = (1000.0**0.5 - 1.0) / 2.0
 """The bet at p = 1 / 1,000, where a voice's belief is stated."""
@@ -59,23 +64,21 @@ class Calibration(NamedTuple):
         Most odds.
     levels : list of float
         `ordered` for single look-ups.
+    worth_naming : float
+        The odds at p = 1 / 10: what is less striking is shared by too many to be a reason.
     """
 
     ordered: Floats
     belief: float
     ceiling: float
     levels: list[float]
+    worth_naming: float
 
     @classmethod
     def of(cls, held_out: Floats, belief: float, ceiling: float) -> Calibration:
         """Take what a voice said of held-out people; where it abstained it says nothing here either."""
         ordered = np.sort(held_out[~np.isnan(held_out)])
-        return cls(ordered, belief, odds_of_risk(ceiling), ordered.tolist())
-
-    @property
-    def worth_naming(self) -> float:
-        """The odds at p = 1 / 10: what is less striking is shared by too many to be a reason."""
-        return self.belief * _STRIKING / _RARE
+        return cls(ordered, belief, odds_of_risk(ceiling), ordered.tolist(), belief * _STRIKING / _RARE)
 
     def p_values(self, strength: Floats) -> Floats:
         """Return the share of people at least as suspicious, 1 where the voice abstains."""
@@ -93,15 +96,57 @@ class Calibration(NamedTuple):
         bet = (1.0 / np.sqrt(self.p_values(strength)) - 1.0) / 2.0
         return np.minimum(self.belief * bet / _RARE, self.ceiling)
 
+    def to_arrays(self) -> dict[str, NDArray[np.float64]]:
+        """Return the arrays that `from_arrays` takes."""
+        return {"ordered": self.ordered, "belief": np.array([self.belief])}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], ceiling: float) -> Calibration:
+        """Build from arrays that may come from anywhere.
+
+        Raises
+        ------
+        ModelError
+            If an array is missing, misshapen or not in order.
+        """
+        ordered, belief = arrays.get("ordered"), arrays.get("belief")
+        fits = ordered is not None and ordered.dtype == np.float64 and ordered.ndim == 1
+        if not fits or ordered is None or belief is None or belief.dtype != np.float64 or belief.shape != (1,):
+            raise ModelError("a calibration is missing or misshapen: the model is damaged")
+        if not (np.isfinite(belief) & (belief >= 0)).all() or not (np.diff(ordered) >= 0).all():
+            raise ModelError("a calibration is out of order: the model is damaged")
+        return cls.of(ordered, float(belief[0]), ceiling)
+
     def odds_one(self, strength: float) -> float:
         """Do what `odds` does for one, to the same bits."""
         bet = (1.0 / sqrt(self.p_value(strength)) - 1.0) / 2.0
         return min(self.belief * bet / _RARE, self.ceiling)
 
 
-def fuse(odds: list[Floats]) -> Floats:
-    """Return the risk of each session, given the odds each voice gives it."""
-    total = odds[0].copy()
-    for more in odds[1:]:
-        total += more
-    return total / (1.0 + total)
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """A voice whose strengths are risks already, by a table.
+
+    Parameters
+    ----------
+    most : float
+        Most risk it can give alone.
+    """
+
+    most: float
+
+    worth_naming: ClassVar[float] = 5e-324
+    """Whatever it says is a reason."""
+
+    def odds(self, strength: Floats) -> Floats:
+        """Return the odds of abuse that the voice gives each session."""
+        risk = np.minimum(np.where(np.isnan(strength), 0.0, strength), self.most)
+        return risk / (1.0 - risk)
+
+    def odds_one(self, strength: float) -> float:
+        """Do what `odds` does for one, to the same bits."""
+        return odds_of_risk(min(0.0 if isnan(strength) else strength, self.most))
+
+    def to_arrays(self) -> dict[str, NDArray[np.float64]]:
+        """Return nothing: its ceiling stands in the panel."""
+        return {}

@@ -24,7 +24,17 @@ if TYPE_CHECKING:
 __all__ = ["kept", "table_from_arrays", "table_to_arrays"]
 
 _IDENTIFIERS: Final = ("session_id", "client_ip", "ip_prefix", "user")
-_TEXTS: Final = ("profile", "user_agent")
+_TEXTS: Final = (
+    "profile",
+    "user_agent",
+    "browser",
+    "browser_version",
+    "os",
+    "device_class",
+    "language",
+    "language_primary",
+    "country",
+)
 _TIMES: Final = ("start", "end")
 _FLAGS: Final = ("checkpoint", "is_last")
 

@@ -9,12 +9,14 @@ in depends on the key and the owner alone.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+from weakref import ref
 
 import numpy as np
 
 from fraudlog.detecting.entities import entity_tokens, owner_tokens, secret
 from fraudlog.detecting.inputs import feature_matrix, transforms_of, usable_features
 from fraudlog.detecting.reasons import OTHER, UNUSUAL
+from fraudlog.detecting.reference import capped
 from fraudlog.detecting.scorer import ForestScorer
 from fraudlog.detecting.voices import PLACES, Cause, Judgement, Opinion, Parameters, Row
 from fraudlog.errors import ModelError
@@ -57,25 +59,37 @@ class Oddness:
         self._known: list[dict[tuple[int, bytes], Any]] = [{}, {}]
         self.features_: list[str] = []
 
-    def fit(self, sessions: pd.DataFrame, human: Bools) -> Self:
-        """Grow both halves from the presumed-human sessions."""
+    def after(self, earlier: Mapping[str, Any]) -> None:
+        """Need none."""
+
+    @property
+    def key(self) -> bytes:
+        """Secret under which rows are drawn."""
+        return secret(self.parameters)
+
+    def fit(self, sessions: pd.DataFrame, human: Bools, *, features: Sequence[str] | None = None) -> Self:
+        """Grow both halves from the presumed-human sessions, or any others, at most two of a source.
+
+        `features` are those to see; by default all of which something is known.
+        """
         from fraudlog.detecting.drawing import Pool, mix, source_codes  # noqa: PLC0415 -- scoring must not import pandas or scikit-learn
         from fraudlog.detecting.training import Training, joined  # noqa: PLC0415 -- as above
 
-        chosen = sessions[human]
-        features = usable_features(chosen)
-        if features != self.features_:
+        key = self.key
+        chosen = sessions[capped(sessions, human, key)]
+        seen = usable_features(chosen) if features is None else list(features)
+        if seen != self.features_:
             self._known = [{}, {}]
-        self.features_ = features
-        rows = feature_matrix(chosen, features).astype(np.float32)
-        key = secret(self.parameters)
+        self.features_ = seen
+        rows = feature_matrix(chosen, seen).astype(np.float32)
         tokens = owner_tokens(chosen, key)
         of_rows = mix(tokens ^ _row_ids(chosen, key), 0)
         sources = source_codes(chosen["ip_prefix"]) if "ip_prefix" in chosen.columns else None
-        self._half = _halves(tokens)
+        half_of = _halves(tokens)
+        self._is_split = bool(half_of.any())
         self._trainings = []
         for half in (0, 1):
-            own = np.flatnonzero(self._half == half) if self._half.any() else np.arange(len(rows))
+            own = np.flatnonzero(half_of == half) if self._is_split else np.arange(len(rows))
             held = Pool(
                 of_rows[own], None if sources is None else _renumbered(sources[own]), np.ones(len(own), np.bool_)
             )
@@ -103,39 +117,61 @@ class Oddness:
 
     def _take(self, scorer: ForestScorer) -> None:
         self._scorer = scorer
-        self._places = np.array([PLACES[name] for name in self.features_])
+        self._memo: tuple[ref[pd.DataFrame], Floats] | None = None
+        self.places = np.array([PLACES[name] for name in self.features_])
 
     def held_out(self, sessions: pd.DataFrame, human: Bools) -> Floats:
         """Return the scores of the presumed-human rows by the trees of the other half of the owners."""
         from fraudlog.detecting.training import joined  # noqa: PLC0415 -- as above
 
         rows = feature_matrix(sessions[human], self.features_)
-        half = _halves(owner_tokens(sessions[human], secret(self.parameters)))
+        half = owner_tokens(sessions[human], self.key) & np.uint64(1)
         scores = np.empty(len(rows))
         for own in (0, 1):
             of_half = half == own
-            scores[of_half] = joined(self._trainings[1 - own : 2 - own]).anomaly_score(rows[of_half])
+            if of_half.any():
+                scores[of_half] = joined(self._trainings[1 - own : 2 - own]).anomaly_score(rows[of_half])
         return scores
 
     def judge(self, sessions: pd.DataFrame) -> Judgement:
         """Return the anomaly scores."""
-        values = feature_matrix(sessions, self.features_)
+        values = self.values_of(sessions)
 
         def causes(rows: Sequence[int]) -> list[list[Cause]]:
             return self._causes(values[np.asarray(rows, dtype=np.intp)])
 
-        return Judgement(self._scorer.anomaly_score(values), causes)
+        if self._memo is None or self._memo[0]() is not sessions:
+            self._memo = ref(sessions), self._scorer.anomaly_score(values)
+        return Judgement(self._memo[1], causes)
+
+    def values_of(self, sessions: pd.DataFrame) -> Floats:
+        """Return what it sees of each session."""
+        return feature_matrix(sessions, self.features_)
+
+    def prepare(self) -> None:
+        """Compile the walk of single rows, where that is possible."""
+        self._scorer = self._scorer.compiled()
 
     def judge_one(self, row: Row) -> Opinion:
         """Judge one session as `judge` does."""
-        values = row.features.take(self._places)
-        return Opinion(self._scorer.score_row(values), lambda: self._causes(values[np.newaxis])[0])
+        values = row.features.take(self.places)
+        if self.name not in row.memo:
+            row.memo[self.name] = self.score_row(values)
+        return Opinion(row.memo[self.name], lambda: self._causes(values[np.newaxis])[0])
+
+    def score_row(self, values: Floats) -> float:
+        """Return the score of one row of the features it sees."""
+        return self._scorer.score_row(values)
+
+    def credit(self, values: Floats) -> Floats:
+        """Return what each feature adds to the score of each row, shape (n_rows, n_features)."""
+        return self._scorer.contributions(values)[1]
 
     def _causes(self, values: Floats) -> list[list[Cause]]:
         """Share the score out over the features that make a session odd: the few that stand out named, the rest not."""
         if not len(values):
             return []
-        credit = self._scorer.contributions(values)[1]
+        credit = self.credit(values)
         order = self._scorer.reason_order(values, credit)
         # What raises the score counts, whatever lowers it.
         return [self._named(*of_row) for of_row in zip(values, np.maximum(credit, 0.0), order, strict=True)]
@@ -156,7 +192,7 @@ class Oddness:
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the trees, the percentiles and which features they are about."""
-        return self._scorer.to_arrays() | {"features": self._places.astype(np.int64)}
+        return self._scorer.to_arrays() | {"features": self.places.astype(np.int64)}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], parameters: Parameters) -> Self:

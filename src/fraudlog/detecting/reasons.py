@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
+from fraudlog.detecting.accounts import ACCOUNT_CODES
+from fraudlog.detecting.coordination import DOORS
 from fraudlog.detecting.evidence import EVIDENCE
 from fraudlog.sessions import FEATURES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["OTHER", "UNUSUAL", "Reason", "describe_reasons"]
+__all__ = ["LIKE", "OTHER", "UNUSUAL", "Reason", "describe_reasons"]
 
 UNUSUAL: Final = "UNUSUAL_"
 """Prefix of the codes of features that the forest finds odd."""
@@ -18,8 +20,13 @@ UNUSUAL: Final = "UNUSUAL_"
 OTHER: Final = UNUSUAL + "OTHER"
 """Code of what is too small to be named."""
 
-_SENTENCES: Final = {row.code: row.sentence for row in EVIDENCE}
-_MEANINGS: Final = {UNUSUAL + row.name.upper(): row for row in FEATURES}
+LIKE: Final = "LIKE_SUSPECTS_"
+"""Prefix of the codes of features in which a session is more like those evidence speaks against than like people's."""
+
+_SENTENCES: Final[dict[str, str]] = (
+    {row.code: row.sentence for row in EVIDENCE} | {door.code: door.sentence for door in DOORS} | ACCOUNT_CODES
+)
+_MEANINGS: Final = {prefix + row.name.upper(): row for row in FEATURES for prefix in (UNUSUAL, LIKE)}
 _UNITS: Final = {"s", "bytes", "bit"}
 """Units that a number needs beside it; the meaning of the others names them already."""
 
@@ -58,7 +65,8 @@ def _sentence(reason: Mapping[str, Any]) -> str:
     shown = (
         _percent(value) if feature.unit == "share" else _number(value) + (" " + feature.unit) * (feature.unit in _UNITS)
     )
-    return f"unusual: {feature.meaning.partition(';')[0]} ({shown}){_rank(reason['percentile'])}"
+    lead = "like known programs" if code.startswith(LIKE) else "unusual"
+    return f"{lead}: {feature.meaning.partition(';')[0]} ({shown}){_rank(reason['percentile'])}"
 
 
 def _rank(percentile: float | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +14,7 @@ from fraudlog.detecting.scoring import as_rows, path_lengths, row_path_length, s
 from fraudlog.detecting.trees import FlatForest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -35,6 +35,8 @@ class ForestScorer:
     ----------
     forest : FlatForest
     population : Population
+    walk : callable, optional
+        Compiled walk of a single row; see `compiled`.
 
     Examples
     --------
@@ -48,6 +50,18 @@ class ForestScorer:
 
     forest: FlatForest
     population: Population
+    walk: Callable[[NDArray[np.float32]], float] | None = None
+
+    def compiled(self) -> ForestScorer:
+        """Return the same with a compiled walk for single rows, where the extra ``fast`` is installed; same bits.
+
+        It takes half a second to load, and some seconds the first time on a machine: for the start of a service.
+        """
+        if not find_spec("numba"):
+            return self
+        from fraudlog.detecting import kernel  # noqa: PLC0415 -- loads Numba, which a service must not need
+
+        return replace(self, walk=kernel.row_walker(self.forest))
 
     @property
     def n_features(self) -> int:
@@ -65,7 +79,8 @@ class ForestScorer:
             values = np.asarray(row, dtype=np.float32)
         if values.shape != (self.forest.n_features,):
             raise ValueError(f"the forest was fitted on {self.n_features} features; the row has shape {values.shape}")
-        return float(scores_of(self.forest, np.asarray([row_path_length(self.forest, values)]))[0])
+        length = row_path_length(self.forest, values) if self.walk is None else self.walk(values)
+        return float(scores_of(self.forest, np.asarray([length]))[0])
 
     def anomaly_score(self, X: Any, *, n_threads: int = 1) -> NDArray[np.float64]:  # noqa: ANN401, N803 -- scikit-learn's name
         """Return the anomaly score of each row, 0..1; high is odd.

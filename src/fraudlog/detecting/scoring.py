@@ -67,19 +67,19 @@ def _missing_row(forest: FlatForest, row: NDArray[np.float32], holes: NDArray[np
     node = np.arange(forest.n_trees)
     weight = np.ones(forest.n_trees)
     for level in forest.levels:
-        feature = level.feature[node]
-        split = holes[feature].nonzero()[0]
-        share = level.share[node[split]]
-        right = row[feature] > level.threshold[node]
+        feature = level.feature.take(node)
+        split = holes.take(feature).nonzero()[0]
+        right = row.take(feature) > level.threshold.take(node)
+        share = level.share.take(node.take(split))
         node += node
         node += right
         if len(split):
-            part = weight[split] * (1.0 - share)
+            part = weight.take(split) * (1.0 - share)
             both = (part > 0).nonzero()[0]  # a node that only fills its tree up sends nothing to the right
             weight[split] *= share
-            node = np.concatenate([node, node[split[both]] + 1])
-            weight = np.concatenate([weight, part[both]])
-    return float(np.rint(weight * forest.leaf[node]).sum())
+            node = np.concatenate((node, node.take(split.take(both)) + 1))
+            weight = np.concatenate((weight, part.take(both)))
+    return float(np.rint(weight * forest.leaf.take(node)).sum())
 
 
 def path_lengths(forest: FlatForest, values: NDArray[np.float32]) -> NDArray[np.float64]:

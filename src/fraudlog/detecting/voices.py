@@ -8,6 +8,7 @@ methods and one entry in `fraudlog.detecting.panel.PANEL`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Protocol, Self
 
 from fraudlog.sessions import FEATURES
@@ -28,7 +29,8 @@ PLACES: Final[dict[str, int]] = {row.name: place for place, row in enumerate(FEA
 """Where each feature of the catalogue stands in `Row.features`."""
 
 
-class Row(NamedTuple):
+@dataclass(slots=True)
+class Row:
     """One session, as a service has it.
 
     Parameters
@@ -37,10 +39,13 @@ class Row(NamedTuple):
         Features in the order of the catalogue, NaN where unknown; `PLACES` says which is where.
     entities : mapping of str to object
         What else is known, by the columns of `fraudlog.schema.SESSIONS`: user, ip_prefix, profile ... None is null.
+    memo : dict
+        What voices have found out of this row, for those after them.
     """
 
     features: Floats
     entities: Mapping[str, Any]
+    memo: dict[str, float] = field(default_factory=dict)
 
 
 class Cause(NamedTuple):
@@ -118,6 +123,10 @@ class Voice(Protocol):
     name: ClassVar[str]
     """Short, lower case: names its arrays in the model file."""
 
+    def after(self, earlier: Mapping[str, Any]) -> None:
+        """Take what it needs of the voices before it on the panel: called before `fit`, and after `from_arrays`."""
+        ...
+
     def fit(self, sessions: pd.DataFrame, human: Bools) -> Self:
         """Learn from all sessions, knowing which are presumed human; the same rows give the same bits.
 
@@ -143,6 +152,10 @@ class Voice(Protocol):
 
     def judge(self, sessions: pd.DataFrame) -> Judgement:
         """Judge every session of a frame."""
+        ...
+
+    def prepare(self) -> None:
+        """Make ready to judge single rows as fast as can be: called once when a service starts."""
         ...
 
     def judge_one(self, row: Row) -> Opinion:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from fraudlog.enriching.enricher import Enricher
-from fraudlog.privacy import Pseudonyms, shield
+from fraudlog.privacy import Keyring, Pseudonyms, Withheld, shield
 from fraudlog.schema import DERIVED, EVENTS, REJECTED, arrow_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from fraudlog.privacy import IpMode, Policies
 
 __all__ = ["Shield"]
@@ -31,8 +29,8 @@ class Shield:
 
     Parameters
     ----------
-    key : bytes or Pseudonyms
-        The secret of the pseudonyms, 32 bytes.
+    key : bytes, Keyring or Pseudonyms
+        The secret of the pseudonyms, 32 bytes; of a ring the newest.
     ip_mode : str, default "pfx"
         What becomes of addresses: ``pfx`` keeps who shares a /24 or /64 with whom, ``opaque`` only who shares the
         whole or the usual prefix, ``truncate`` keeps /24 and /48 in the clear, ``drop`` keeps nothing.
@@ -40,9 +38,11 @@ class Shield:
         Lists of networks, endpoint map and so on.
     policies : Policies, optional
         The privacy policies in force: each event is stamped with the one of its time.
-    withheld : mapping of str to collection of str, optional
-        Pseudonyms by column, as ``{"user": {...}}``, whose events are left out: who withdrew consent, objected, is
-        restricted or was barred. Such a line counts as rejected, with the reason ``withheld`` and nothing else of it.
+    withheld : Withheld, optional
+        Whose events are left out: who withdrew consent, objected, is restricted or was barred. Such a line counts as
+        rejected, with the reason ``withheld`` and nothing else of it.
+    now : datetime, optional
+        When the run is; entries of `withheld` may have ended. By default the time of the call.
 
     Examples
     --------
@@ -56,17 +56,22 @@ class Shield:
 
     def __init__(
         self,
-        key: bytes | Pseudonyms,
+        key: bytes | Keyring | Pseudonyms,
         *,
         ip_mode: IpMode = "pfx",
         enricher: Enricher | None = None,
         policies: Policies | None = None,
-        withheld: Mapping[str, frozenset[str]] | None = None,
+        withheld: Withheld | None = None,
+        now: datetime | None = None,
     ) -> None:
-        self.pseudonyms = key if isinstance(key, Pseudonyms) else Pseudonyms(key, ip_mode)
+        self.pseudonyms = (
+            key if isinstance(key, Pseudonyms) else Pseudonyms(key if isinstance(key, bytes) else key.key, ip_mode)
+        )
+        self._keys = tuple(key.keys.values()) if isinstance(key, Keyring) else (self.pseudonyms.key,)
         self.enricher = enricher or Enricher()
         self.policies = policies
-        self.withheld = dict(withheld or {})
+        self.withheld = withheld or Withheld()
+        self.now = now
 
     def __call__(self, events: pa.Table, rejected: pa.Table) -> tuple[pa.Table, pa.Table]:
         """Return both tables without identifiers.
@@ -76,10 +81,10 @@ class Shield:
         events, rejected : pyarrow.Table
             As the reader made them.
         """
-        hidden = shield(self.enricher.table(events), _COLUMNS, self.pseudonyms)
-        hidden = hidden.append_column("notice", self._notices(hidden["timestamp"]))
         refused = shield(rejected, REJECTED, self.pseudonyms)
-        return self._without_withheld(hidden, refused)
+        events, refused = self._without_withheld(events, refused)
+        hidden = shield(self.enricher.table(events), _COLUMNS, self.pseudonyms)
+        return hidden.append_column("notice", self._notices(hidden["timestamp"])), refused
 
     def _notices(self, times: pa.ChunkedArray) -> pa.Array:
         if self.policies is None:
@@ -87,14 +92,12 @@ class Shield:
         return self.policies.stamp(times)
 
     def _without_withheld(self, events: pa.Table, rejected: pa.Table) -> tuple[pa.Table, pa.Table]:
-        mask = None
-        for name, values in self.withheld.items():
-            if values and name in events.column_names:
-                found = pc.is_in(events[name].cast(pa.string()), value_set=pa.array(sorted(values), pa.string()))
-                mask = found if mask is None else pc.or_(mask, found)
-        if mask is None or not pc.any(mask).as_py():
+        if not len(self.withheld):
             return events, rejected
-        gone = events.filter(mask)
+        mask = self.withheld.mask(events, self._keys, self.now or datetime.now(UTC))
+        if not mask.any():
+            return events, rejected
+        gone = events.filter(pa.array(mask))
         rows = pa.table(
             [
                 gone["source"].cast(pa.string()).dictionary_encode(),
@@ -105,4 +108,4 @@ class Shield:
             schema=arrow_schema(REJECTED),
         )
         joined = pa.concat_tables([rejected.cast(arrow_schema(REJECTED)), rows]).unify_dictionaries()
-        return events.filter(pc.invert(mask)), joined
+        return events.filter(pa.array(~mask)), joined

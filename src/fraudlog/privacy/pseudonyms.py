@@ -95,18 +95,18 @@ class Pseudonyms:
     def __init__(self, key: bytes, ip_mode: IpMode = "pfx") -> None:
         if ip_mode not in IP_MODES:
             raise ConfigError(f"ip_mode knows {', '.join(IP_MODES)}", parameter="ip_mode")
-        self._key = key
+        self.key = key
         self.ip_mode = ip_mode
 
     @property
     def key_id(self) -> str:
         """Name of the key, which tells nothing of it: what a manifest holds."""
-        return derive_key(self._key, "key id", 8).hex()
+        return derive_key(self.key, "key id", 8).hex()
 
     @property
     def session_key(self) -> bytes:
         """Key of session ids, for `fraudlog.build_sessions`."""
-        return derive_key(self._key, "session_id")
+        return derive_key(self.key, "session_id")
 
     def addresses(self, values: Sequence[str], kind: str = "client_ip") -> list[str | None]:
         """Return the pseudonym of each address or network (``203.0.113.0/24``), as `ip_mode` says.
@@ -140,7 +140,7 @@ class Pseudonyms:
 
     def _hide(self, parsed: Addresses) -> Addresses:
         if self.ip_mode == "pfx":
-            return encrypt_pfx(parsed, derive_key(self._key, "ip"))
+            return encrypt_pfx(parsed, derive_key(self.key, "ip"))
         is_four = parsed.version == 4
         low = np.where(is_four, parsed.low & np.uint64(0xFFFFFF00), np.uint64(0))
         return Addresses(parsed.version, parsed.high & np.uint64(0xFFFF_FFFF_FFFF_0000), low)
@@ -166,21 +166,21 @@ class Pseudonyms:
         if self.ip_mode != "pfx":
             raise ConfigError(f"addresses of ip_mode {self.ip_mode} can't be turned back", parameter="ip_mode")
         parsed = parse_addresses(pa.array(pseudonyms, pa.string()))
-        plain: list[str] = format_addresses(decrypt_pfx(parsed, derive_key(self._key, "ip"))).to_pylist()
+        plain: list[str] = format_addresses(decrypt_pfx(parsed, derive_key(self.key, "ip"))).to_pylist()
         return plain
 
     def tokens(self, values: Sequence[str], kind: str) -> list[str]:
         """Return a token of 26 characters for each value; equal values of one kind have equal tokens."""
-        key = derive_key(self._key, kind)
+        key = derive_key(self.key, kind)
         return [_token(value, key, _TOKEN_BYTES) for value in values]
 
     def mark(self, value: str, kind: str = "text") -> str:
         """Return a short token that stands inside a text: a tilde and 13 characters."""
-        return "~" + _token(value, derive_key(self._key, kind), 8)
+        return "~" + _token(value, derive_key(self.key, kind), 8)
 
     def token_array(self, values: pa.Array, kind: str) -> pa.Array:
         """Do what `tokens` does for an array of string; null stays null."""
-        key = derive_key(self._key, kind)
+        key = derive_key(self.key, kind)
         plain = values.to_pylist()
         return pa.array([None if value is None else _token(value, key, _TOKEN_BYTES) for value in plain], pa.string())
 

@@ -9,7 +9,7 @@ from fraudlog.reading.fieldmaps import Field
 from fraudlog.reading.follow import Follower
 from fraudlog.reading.following import follow_log
 from fraudlog.reading.formats import FORMATS, Format, all_formats
-from fraudlog.reading.log import ParsedLog, Summary, iter_log, read_log
+from fraudlog.reading.log import ParsedLog, Summary, iter_log, read_log, with_named_values
 from fraudlog.reading.reasons import REASONS
 from fraudlog.reading.sources import read_lines
 
@@ -28,4 +28,5 @@ __all__ = [
     "iter_log",
     "read_lines",
     "read_log",
+    "with_named_values",
 ]

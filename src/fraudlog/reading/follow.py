@@ -12,6 +12,8 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from fnmatch import translate
+from glob import has_magic
 from hashlib import blake2b
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Follower", "Stream"]
 
 _HEAD: Final = 4096
+_NAME_DIGITS: Final = 12
 _PIECE: Final = 4 << 20
 _MOST_STREAMS: Final = 4096
 _PACKED: Final = (".gz", ".zst", ".xz", ".bz2")
@@ -43,21 +46,24 @@ class Stream:
         Bytes read: always the end of a line.
     line_number : int
         Lines read.
+    name : str
+        Hash of its first line: the same whatever the file is called, and however long it was when first seen.
     """
 
     head: str
     head_bytes: int
     offset: int = 0
     line_number: int = 0
+    name: str = ""
 
-    def is_head_of(self, content: bytes) -> bool:
+    def is_head_of(self, content: bytes, key: bytes = b"") -> bool:
         """Tell whether a file that begins with `content` is this stream."""
-        return len(content) >= self.head_bytes > 0 and _hash(content[: self.head_bytes]) == self.head
+        return len(content) >= self.head_bytes > 0 and _hash(content[: self.head_bytes], key) == self.head
 
-    def learn(self, content: bytes) -> None:
+    def learn(self, content: bytes, key: bytes = b"") -> None:
         """Remember as much of the beginning as there is."""
         if len(content) > self.head_bytes:
-            self.head, self.head_bytes = _hash(content), len(content)
+            self.head, self.head_bytes = _hash(content, key), len(content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +75,18 @@ class Gain:
     data : bytes
     first_line : int
         Number of the first of them in the stream, from 1.
+    stream : Stream
+        Where they come from.
+    offset : int
+        Where in the stream they begin.
     head : bytes
         What the stream begins with, up to 4 KiB: a header, for those who did not read it themselves.
     """
 
     data: bytes
     first_line: int
+    stream: Stream
+    offset: int
     head: bytes = b""
 
 
@@ -85,9 +97,11 @@ class Follower:
     ----------
     path : str or Path
         The log as the server calls it. Rotated files are those in its folder whose names begin with its name, or with
-        its stem and a date.
+        its stem and a date. A name with ``*``, ``?`` or ``[`` stands for all files of its folder that it fits.
     state : mapping, optional
         From `state`, to go on after a restart.
+    key : bytes, optional
+        Key of the hashes in `state`, at most 64 bytes: without one, who has the state can test guesses of the lines.
 
     Examples
     --------
@@ -103,8 +117,9 @@ class Follower:
     >>> follower.close()
     """
 
-    def __init__(self, path: str | Path, state: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, path: str | Path, state: Mapping[str, Any] | None = None, *, key: bytes = b"") -> None:
         self.path = Path(path)
+        self._key = key
         self.streams: list[Stream] = [Stream(**row) for row in (state or {}).get("streams", [])]
         self.done: set[str] = set((state or {}).get("done", []))
         self._held: IO[bytes] | None = None
@@ -156,7 +171,10 @@ class Follower:
         folder = self.path.parent
         if not folder.is_dir():
             return []
-        rotated = re.compile(rf"{re.escape(self.path.name)}[.-].+|{re.escape(self.path.stem)}[._-]\d.*")
+        name, stem = re.escape(self.path.name), re.escape(self.path.stem)
+        rotated = re.compile(
+            translate(self.path.name) if has_magic(self.path.name) else rf"{name}[.-].+|{stem}[._-]\d.*"
+        )
         aged, present = [], set()
         for file in folder.iterdir():
             if rotated.fullmatch(file.name) and file != self.path:
@@ -191,13 +209,19 @@ class Follower:
         whole = head[: head.rfind(b"\n") + 1]
         if not whole:
             return None
-        known = [stream for stream in self.streams if stream.is_head_of(head)]
+        known = [stream for stream in self.streams if stream.is_head_of(head, self._key)]
         if not known:
-            self.streams.append(Stream(_hash(whole), len(whole)))
+            self.streams.append(Stream(_hash(whole, self._key), len(whole), name=self._name(whole)))
             return self.streams[-1]
         stream = max(known, key=lambda stream: stream.head_bytes)
-        stream.learn(whole)
+        stream.learn(whole, self._key)
         return stream
+
+    def _name(self, whole: bytes) -> str:
+        """Name a new stream after its first line; files that begin alike are numbered."""
+        name = _hash(whole[: whole.index(b"\n")], self._key)[:_NAME_DIGITS]
+        n_alike = sum(stream.name.partition("-")[0] == name for stream in self.streams)
+        return f"{name}-{n_alike + 1}" if n_alike else name
 
     def _drain(self, raw: IO[bytes], stream: Stream, head: bytes, *, is_final: bool) -> Iterator[Gain]:
         """Read on to the last whole line."""
@@ -213,7 +237,7 @@ class Follower:
     def _take(data: bytes, stream: Stream, head: bytes, n_bytes: int | None = None) -> Iterator[Gain]:
         end = data.rfind(b"\n") + 1
         if end:
-            gain = Gain(data[:end], stream.line_number + 1, head)
+            gain = Gain(data[:end], stream.line_number + 1, stream, stream.offset, head)
             stream.offset += end if n_bytes is None else n_bytes
             stream.line_number += data.count(b"\n", 0, end)
             yield gain
@@ -245,8 +269,8 @@ class Follower:
             return False
 
 
-def _hash(data: bytes) -> str:
-    return blake2b(data, digest_size=16).hexdigest()
+def _hash(data: bytes, key: bytes) -> str:
+    return blake2b(data, digest_size=16, key=key).hexdigest()
 
 
 def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

@@ -1,6 +1,9 @@
 """Serving: the session behind a request, scored and decided on inside a service."""
 
+from fraudlog.serving.asgi import FraudlogASGI
+from fraudlog.serving.events import EventReader
 from fraudlog.serving.live import LiveSessions
 from fraudlog.serving.state import LocalState, State
+from fraudlog.serving.wsgi import FraudlogWSGI
 
-__all__ = ["LiveSessions", "LocalState", "State"]
+__all__ = ["EventReader", "FraudlogASGI", "FraudlogWSGI", "LiveSessions", "LocalState", "State"]

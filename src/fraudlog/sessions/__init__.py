@@ -6,7 +6,7 @@ from fraudlog.sessions.definition import CHECKPOINTS, Definition, Feature
 from fraudlog.sessions.document import features_as_dicts, features_page
 from fraudlog.sessions.live import LiveFeatures, LiveSession
 from fraudlog.sessions.population import Population
-from fraudlog.sessions.stream import Settings, State, finish, step
+from fraudlog.sessions.stream import Settings, State, Traced, finish, step, traced_step
 
 __all__ = [
     "CHECKPOINTS",
@@ -20,6 +20,7 @@ __all__ = [
     "SessionStream",
     "Settings",
     "State",
+    "Traced",
     "build_sessions",
     "build_sessions_table",
     "define",
@@ -29,5 +30,6 @@ __all__ = [
     "finish",
     "sessionize",
     "step",
+    "traced_step",
     "transforms",
 ]

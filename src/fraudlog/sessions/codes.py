@@ -9,11 +9,16 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-__all__ = ["Codes"]
+__all__ = ["Codes", "derived"]
 
 _PERSON: Final = b"fraudlog code"
 _MOST_ENTRIES: Final = 1 << 16
 _LONGEST_KEPT: Final = 1024
+
+
+def derived(key: bytes) -> bytes:
+    """Return the key of the codes that goes with a key of session ids; no code can be compared with such an id."""
+    return hashlib.blake2b(b"live codes", key=key, digest_size=32, person=_PERSON).digest()
 
 
 class Codes:

@@ -29,6 +29,7 @@ _FAMILIES: Final = {
     "population": "how rare that is among all; needs a fitted `Population`",
     "endpoints": "what the paths are for",
     "cross": "what other sessions did until then",
+    "threats": "what single automated threats show of themselves",
 }
 _RESOLUTIONS: Final = {0: "finer than 1 s", 1: "1 s", 60: "1 min"}
 

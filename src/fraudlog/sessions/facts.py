@@ -171,6 +171,8 @@ class Encoder:
             return text.mapped(derive(text.values))
         if name == "profile":
             return self._joined(("os", "browser", "language_primary"))
+        if name == "manner":
+            return self._joined(("user_agent", "language", "protocol", "tls_fingerprint"))
         if name == "device":
             return self._first_known("device_id", self._joined(("os", "browser", "device_class")))
         if name == "country_language":

@@ -61,20 +61,29 @@ def _columns(*names: str) -> tuple[Field, ...]:
     return tuple(Field(name, f"column {name}", (name,)) for name in names)
 
 
+def _flags(*names: str) -> tuple[Field, ...]:
+    return tuple(Field(name, f"column {name}: 1 or 0", (name,), 1) for name in names)
+
+
 _FIELDS: Final[tuple[Field, ...]] = (
     *_columns("client_ip", "user", "session_token", "host", "method", "path", "query", "protocol", "referrer"),
     *_columns(
         "user_agent", "language", "os", "browser", "device_id", "action", "outcome", "tls_fingerprint", "country"
     ),
     *_columns("ch_ua", "ch_platform", "browser_version", "os_version", "device_class", "bot_name", "bot_category"),
-    *_columns("crawler_state", "language_primary", "ip_prefix", "ip_class", "endpoint"),
+    *_columns("crawler_state", "language_primary", "language_shape", "ip_prefix", "ip_class", "endpoint"),
+    *_columns("agent_kind", "agent_conflict"),
     Field("section", "first part of the path", ("path",), origin="value"),
     Field("directory", "path up to its last slash", ("path",), origin="value"),
     Field("profile", "OS, browser and language", ("os", "browser", "language_primary"), origin="value"),
     Field("device", "device id, else OS, browser and class", ("device_id", "os", "browser"), origin="value"),
+    Field("manner", "agent, language, protocol and TLS fingerprint", ("user_agent",), origin="value"),
     Field("country_language", "country with language", ("country", "language_primary"), origin="value"),
     Field("status", "HTTP status", ("status",), 10),
     Field("is_automation", "1 if the agent names a program", ("is_automation",), 1),
+    *_flags("is_ch_malformed", "is_ch_missing", "is_ch_brand_same", "is_ch_version_same", "is_ch_platform_same"),
+    *_flags("is_ch_mobile_same", "is_language_malformed", "is_language_unknown", "is_hosting", "is_tor"),
+    Field("browser_age", "major versions behind this site's own users", ("browser_age",), 12),
     Field("asn", "autonomous system", ("asn",), 32),
     Field("bytes_sent", "size of the answer, clamped to 256 GB", ("bytes_sent",), 38),
     Field("bytes_log2", "bits of that size", ("bytes_sent",), 6, "value"),
@@ -98,6 +107,12 @@ _FIELDS: Final[tuple[Field, ...]] = (
     Field("profile_users_1d", "users of this profile in the last day", ("os", "browser", "user"), 24, "window"),
     Field("user_devices_30d", "devices of this user in 30 days", ("user", "os", "browser"), 24, "window"),
     Field("user_device_new", "1 if this device was not seen for this user in 30 days", ("user", "os"), 1, "window"),
+    Field("device_users_30d", "users of this device in 30 days", ("device_id", "user"), 24, "window"),
+    Field("manner_prefixes_1d", "prefixes of this manner in a day", ("user_agent", "ip_prefix"), 24, "window"),
+    Field("manner_logins_1d", "prefixes that log in in this manner", ("user_agent", "endpoint"), 24, "window"),
+    Field("manner_failures_1d", "prefixes that fail to, in this manner", ("user_agent", "status"), 24, "window"),
+    Field("manner_signups_1d", "prefixes that sign up in this manner", ("user_agent", "endpoint"), 24, "window"),
+    Field("manner_refusals_1d", "prefixes refused to pay in this manner", ("user_agent", "status"), 24, "window"),
     Field("user_speed_kmh", "least speed since this user's last place", ("user", "country"), 30, "window"),
     Field("prefix_failures_1h", "failed logins of this prefix in the last hour", ("ip_prefix", "status"), 30, "window"),
     Field("prefix_requests_10m", "requests of this prefix in the last 10 minutes", ("ip_prefix",), 30, "window"),

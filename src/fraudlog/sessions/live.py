@@ -16,7 +16,9 @@ from fraudlog.errors import ConfigError, SchemaError
 from fraudlog.schema import SESSIONS
 from fraudlog.sessions import scans
 from fraudlog.sessions.catalogue import DEFAULT
+from fraudlog.sessions.codes import Codes, derived
 from fraudlog.sessions.live_facts import ABSENT, Layout, Reader, lookup
+from fraudlog.sessions.live_sample import sample_of
 from fraudlog.sessions.live_source import CLIENT, HEAD, Slots, live_lanes, observe_source, values_source
 from fraudlog.sessions.segments import actor_text, session_id
 from fraudlog.sessions.window_live import window_for
@@ -146,6 +148,11 @@ class LiveFeatures:
         How rare values are.
     max_sessions : int, default 1,000,000
         Most open sessions; beyond, the one silent for longest is evicted.
+    max_bytes : int, optional
+        Most memory of the open sessions, likewise; see `fraudlog.sessions.live_size`.
+    exact_values : int, optional
+        Most distinct values of one field that a session keeps; with more it goes on with a sample of them, and what
+        is counted in it becomes an estimate (see `fraudlog.sessions.live_sample`). Without it all are kept.
     on_end : callable, optional
         Takes each `LiveSession` that ended; without one they wait in `ended`, from where the caller takes them.
 
@@ -178,6 +185,8 @@ class LiveFeatures:
         key: bytes = b"",
         population: Population | None = None,
         max_sessions: int = 1_000_000,
+        max_bytes: int | None = None,
+        exact_values: int | None = None,
         on_end: Callable[[LiveSession], None] | None = None,
     ) -> None:
         self.definition = definition or DEFAULT
@@ -187,8 +196,14 @@ class LiveFeatures:
                 "as expressions",
                 parameter="definition",
             )
+        if exact_values is not None and exact_values < 1:
+            raise ConfigError("exact_values is below 1; 1,024 is usual", parameter="exact_values")
         self.key = key
+        self.code = Codes(derived(key))
         self.max_sessions = max_sessions
+        self.max_bytes = max_bytes
+        self.exact_values = exact_values
+        self.n_bytes = 0
         self.ended: deque[LiveSession] = deque()
         self.n_clamped = 0
         self._on_end = on_end or self.ended.append
@@ -200,7 +215,7 @@ class LiveFeatures:
     def _prepare(self, population: Population | None) -> None:
         """Write and compile the two functions of this definition."""
         layout, slots = Layout.of(self.definition, live_lanes(self.definition)), Slots()
-        readers = [Reader(group, layout, population) for group in layout.groups]
+        readers = [Reader(group, layout, population, self.code) for group in layout.groups]
         masks: dict[int, tuple[int, int]] = {}
         rules: dict[int, int] = {}
         self._windows = {window.name: window_for(window) for window in self.definition.plan.windows}
@@ -209,12 +224,15 @@ class LiveFeatures:
             "absent": ABSENT,
             "size_of": _size,
             "milliseconds": _milliseconds,
+            "code": self.code,
+            "code_get": self.code.known.get,
             "find": self._open.get,
             "opened": self._opened,
             "ended": self._ended,
             "moved": self._open.move_to_end,
             "clamped": self._clamped,
             "weights": scans.weights(self.definition.max_events).tolist(),
+            "sampled": self._sampled,
             "lane_get": masks.get,
             "rule_get": rules.get,
             **lookup(layout, masks, rules),
@@ -224,13 +242,15 @@ class LiveFeatures:
             env |= {f"get{i}": reader.entries.get, f"miss{i}": reader}
         layout.environment = list(env)
         namespace: dict[str, Any] = {}
-        exec(compile(observe_source(self.definition, layout, slots), "<live>", "exec"), namespace)  # noqa: S102 -- text of our own making, see live_source
+        exec(compile(observe_source(self.definition, layout, slots, self.exact_values), "<live>", "exec"), namespace)  # noqa: S102 -- text of our own making, see live_source
         self._observe: Callable[[Mapping[str, Any]], list[Any]] = namespace["make"](env)
         unpack = struct.Struct(f"<{len(layout.lanes)}H").unpack
         scope = {"unpack": unpack, "nan": nan, "sqrt": sqrt, "weights": env["weights"]}
         exec(compile(values_source(self.definition, slots), "<values>", "exec"), scope)  # noqa: S102 -- as above
         self.values: Callable[[list[Any]], list[float]] = scope["values"]
         self._initial = slots.initial
+        self._weights = env["weights"]
+        self.slots = slots
 
     def __len__(self) -> int:
         return len(self._open)
@@ -286,11 +306,20 @@ class LiveFeatures:
         identity: str = state[6]
         return identity
 
-    def _opened(self, actor: tuple[Any, ...], time_us: int, piece: int) -> list[Any]:
+    def _sampled(self, state: list[Any], held: int, weights: int | None) -> None:
+        """Go on with a sample of a session's values, or keep the estimate that follows from it."""
+        values = state[held]
+        if isinstance(values, (set, dict)):
+            state[held] = values = sample_of(values, self.exact_values or 1, self._weights)
+            state[14] = True
+        if weights is not None:
+            state[weights] = min(values.weight, self._weights[state[2]])
+
+    def _opened(self, actor: tuple[Any, ...], named: tuple[Any, ...], time_us: int, piece: int) -> list[Any]:
         state = self._initial.copy()
         state[0] = state[1] = time_us
         state[3] = piece
-        state[5] = actor
+        state[5] = named
         self._open[actor] = state
         self._open.move_to_end(actor)
         if len(self._open) > self.max_sessions:

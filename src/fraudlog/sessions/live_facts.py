@@ -19,6 +19,7 @@ from fraudlog.sessions.values import LIVE, profile_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from fraudlog.sessions.codes import Codes
     from fraudlog.sessions.definition import Definition
     from fraudlog.sessions.language import Condition, Reference
     from fraudlog.sessions.plan import Atom, Lane
@@ -47,6 +48,20 @@ _TOGETHER: Final = (
         "tls_fingerprint",
         "protocol",
         "host",
+        "agent_kind",
+        "agent_conflict",
+        "browser_age",
+        "language_shape",
+        "is_ch_malformed",
+        "is_ch_missing",
+        "is_ch_brand_same",
+        "is_ch_version_same",
+        "is_ch_platform_same",
+        "is_ch_mobile_same",
+        "is_language_malformed",
+        "is_language_unknown",
+        "is_hosting",
+        "is_tor",
     ),
     ("method", "status", "endpoint", "action", "outcome"),
 )
@@ -54,6 +69,7 @@ _TOGETHER: Final = (
 
 _DERIVED: Final[dict[str, tuple[str, ...]]] = {
     "profile": ("os", "browser", "language_primary"),
+    "manner": ("user_agent", "language", "protocol", "tls_fingerprint"),
     "device": ("device_id", "os", "browser", "device_class"),
     "country_language": ("country", "language_primary"),
     "section": ("path",),
@@ -83,10 +99,11 @@ _MOST_ENTRIES: Final = 1 << 16
 
 @dataclass(frozen=True)
 class Group:
-    """Columns that are looked up together, and the fields that follow from them."""
+    """Columns that are looked up together, the fields that follow from them, and those of which codes are kept."""
 
     columns: tuple[str, ...]
     fields: tuple[str, ...]
+    coded: tuple[str, ...] = ()
 
 
 @dataclass
@@ -99,6 +116,8 @@ class Layout:
         Look-ups of an event.
     direct : tuple of str
         Columns read without a look-up.
+    coded : set of str
+        Fields of text that a session keeps values of: it keeps their codes.
     computed, of_time : dict of str to str
         Code of further fields.
     needed : set of str
@@ -121,6 +140,7 @@ class Layout:
     computed: dict[str, str] = field(default_factory=dict)
     of_time: dict[str, str] = field(default_factory=dict)
     needed: set[str] = field(default_factory=set)
+    coded: set[str] = field(default_factory=set)
     asked_missing: set[str] = field(default_factory=set)
     row_atoms: list[tuple[Atom, int]] = field(default_factory=list)
     steps: list[Reference] = field(default_factory=list)
@@ -139,6 +159,9 @@ class Layout:
         self.needed = {*text, *numbers, *ACTOR, "client_ip", "profile"} | set(plan.fields)
         self.needed |= {atom.reference.field.name for atom in atoms}
         self.needed.discard("source")
+        self.coded = {*ACTOR, *(scan.reference.field.name for scan in plan.scans if scan.is_grouped and scan.reference)}
+        self.coded |= {name for window in plan.windows for name in window.coded}
+        self.coded = {name for name in self.coded if not FIELDS[name].is_number}
         self.asked_missing = {atom.reference.field.name for atom in plan.early if isinstance(atom, Missing)}
         references = [scan.reference for scan in plan.scans if scan.reference] + [atom.reference for atom in atoms]
         self.steps = list(dict.fromkeys(reference for reference in references if reference.is_step))
@@ -180,7 +203,7 @@ class Layout:
             if "country" in group and "local_hour" in self.needed:
                 fields.append("offset")
             if group:
-                self.groups.append(Group(group, tuple(fields)))
+                self.groups.append(Group(group, tuple(fields), tuple(name for name in fields if name in self.coded)))
 
     def _add_code(self) -> None:
         if "bytes_log2" in self.needed:
@@ -227,8 +250,9 @@ def _compare(atom: Compare, value: Any) -> bool:  # noqa: ANN401 -- as above
 class Reader:
     """Works out one group's entry: the mask of its atoms, and the values of its fields."""
 
-    def __init__(self, group: Group, layout: Layout, population: Population | None) -> None:
+    def __init__(self, group: Group, layout: Layout, population: Population | None, code: Codes) -> None:
         self.group = group
+        self.code = code
         self.definition = layout.definition
         self.population = population
         names = set(group.fields) | set(group.columns)
@@ -246,7 +270,8 @@ class Reader:
         mask = sum(bit for bit, atom in self.atoms if answer(atom, self._asked(atom, values, given)))
         if len(self.entries) >= _MOST_ENTRIES:
             self.entries.clear()
-        entry = (mask, *values.values())
+        texts = [values[name] for name in self.group.coded]
+        entry = (mask, *values.values(), *(None if text is None else self.code(text) for text in texts))
         self.entries[key] = entry
         return entry
 

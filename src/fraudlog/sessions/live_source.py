@@ -10,7 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeGuard
 
 from fraudlog.sessions.language import Compare, Known, Number
-from fraudlog.sessions.plan import Fine, Guarded, Lane, Operation, Scan, Size, SquareRoot, Uncertainty, selection
+from fraudlog.sessions.plan import (
+    GROUPED,
+    Fine,
+    Guarded,
+    Lane,
+    Operation,
+    Scan,
+    Size,
+    SquareRoot,
+    Uncertainty,
+    selection,
+)
 
 if TYPE_CHECKING:
     from fraudlog.sessions.definition import Definition
@@ -36,6 +47,10 @@ HEAD: Final = (
     "AGENT",
     "SOURCE",
     "LINE",
+    "ESTIMATED",
+    "NOTES",
+    "WEIGHT",
+    "RESTORED",
     "BROWSER",
     "BROWSER_VERSION",
     "OS",
@@ -51,7 +66,6 @@ CLIENT: Final = HEAD[HEAD.index("BROWSER") :]
 """Those of them that say who the client of the first event is."""
 
 _COUNTED: Final = ("weights", "top")
-_GROUPED: Final = ("distinct", "switches", "weights", "top")
 _SQUARE_CLAMP: Final = (1 << 23) - 1
 _ALWAYS_KNOWN: Final = ("utc_hour", "coarseness")
 
@@ -61,10 +75,19 @@ class Slots:
 
     def __init__(self) -> None:
         self.initial: list[object] = [0] * 5 + [None] * (len(HEAD) - 5)
+        self.initial[14], self.initial[16], self.initial[17] = False, 0, False
         self._of: dict[object, int] = {}
 
     def __getitem__(self, key: object) -> int:
         return self._of[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._of
+
+    @property
+    def keys(self) -> tuple[object, ...]:
+        """What each slot behind the head holds, in order."""
+        return tuple(self._of)
 
     def add(self, key: object, initial: object) -> int:
         """Return the place of `key`, a new one if it has none."""
@@ -79,21 +102,31 @@ def _name(reference: Reference) -> str:
     return f"d_{reference.field.name}" if reference.is_step else f"v_{reference.field.name}"
 
 
+def _kept(reference: Reference) -> str:
+    """Name of the local variable that holds what a session keeps of a field's value: of a text, its code."""
+    name = reference.field.name
+    return _name(reference) if reference.field.is_number else f"h_{name}"
+
+
 class _Writer:
     """Lines of code at an indentation."""
 
-    def __init__(self, indent: int) -> None:
+    def __init__(self, indent: int, exact_values: int | None = None) -> None:
         self.lines: list[str] = []
         self.indent = indent
+        self.exact_values = exact_values
 
     def add(self, line: str, deeper: int = 0) -> None:
         self.lines.append("    " * (self.indent + deeper) + line)
 
 
-def observe_source(definition: Definition, layout: Layout, slots: Slots) -> str:
-    """Write the function that takes an event in and returns the session's state."""
+def observe_source(definition: Definition, layout: Layout, slots: Slots, exact_values: int | None = None) -> str:
+    """Write the function that takes an event in and returns the session's state.
+
+    With `exact_values`, a session that has more distinct values of a field keeps a sample of them.
+    """
     plan = definition.plan
-    out = _Writer(2)
+    out = _Writer(2, exact_values)
     _write_reads(out, layout)
     _write_session(out, definition)
     _write_sequence(out, layout, slots)
@@ -107,7 +140,7 @@ def observe_source(definition: Definition, layout: Layout, slots: Slots) -> str:
     out.add("s[4] += w[0]")
     out.add("w = w[1]")
     for scan in plan.scans:
-        if scan.kind not in (*_GROUPED, "burst") and scan.where is not None:
+        if scan.kind not in (*GROUPED, "burst") and scan.where is not None:
             out.add(f"if {_condition(scan.where, layout, _value(scan))}:")
             _write_number(out, scan, slots, 1)
     for key in _groups(definition):
@@ -139,14 +172,12 @@ def _value(scan: Scan) -> str:
 
 def _groups(definition: Definition) -> list[_Key]:
     """Return what distinct values are kept of: field and condition."""
-    scans = [scan for scan in definition.plan.scans if scan.kind in _GROUPED]
+    scans = [scan for scan in definition.plan.scans if scan.kind in GROUPED]
     return list(dict.fromkeys((scan.reference, scan.where) for scan in scans))
 
 
 def _kinds(key: _Key, definition: Definition) -> set[str]:
-    return {
-        scan.kind for scan in definition.plan.scans if (scan.reference, scan.where) == key and scan.kind in _GROUPED
-    }
+    return {scan.kind for scan in definition.plan.scans if (scan.reference, scan.where) == key and scan.kind in GROUPED}
 
 
 def _is_idempotent(key: _Key, definition: Definition) -> bool:
@@ -158,7 +189,7 @@ def _numbers_alone(definition: Definition) -> dict[Reference, list[Scan]]:
     """Return the scans of numbers without a condition, by field."""
     scans: dict[Reference, list[Scan]] = {}
     for scan in definition.plan.scans:
-        if scan.kind not in (*_GROUPED, "burst") and scan.where is None and scan.reference is not None:
+        if scan.kind not in (*GROUPED, "burst") and scan.where is None and scan.reference is not None:
             scans.setdefault(scan.reference, []).append(scan)
     return scans
 
@@ -195,7 +226,7 @@ def _write_repeated(out: _Writer, alone: dict[Reference, list[Scan]], slots: Slo
     """Write what changes only with the entry of a look-up: most events of a session repeat the client's."""
     definition = layout.definition
     for i, _ in enumerate(layout.groups):
-        body = _Writer(out.indent + 1)
+        body = _Writer(out.indent + 1, out.exact_values)
         for reference, scans in alone.items():
             for scan in scans:
                 if layout.group_of(reference) == i and _is_repeated(scan, layout):
@@ -220,11 +251,15 @@ def _write_reads(out: _Writer, layout: Layout) -> None:
         out.add(f"k = {columns[0] if len(columns) == 1 else '(' + ', '.join(columns) + ')'}")
         out.add(f"e{i} = get{i}(k)")
         out.add(f"if e{i} is None: e{i} = miss{i}(k)")
-        out.add(", ".join([f"m{i}", *(f"v_{name}" for name in group.fields)]) + f", = e{i}")
+        names = [f"m{i}", *(f"v_{name}" for name in group.fields), *(f"h_{name}" for name in group.coded)]
+        out.add(f"{', '.join(names)}, = e{i}")
     out.add(f"m = {' | '.join(f'm{i}' for i in range(len(layout.groups))) or '0'}")
     for name in layout.direct:
         out.add(f"v_{name} = get({name!r})")
     out.add("if v_ip_prefix is None: v_ip_prefix = v_client_ip")
+    for name in layout.direct:
+        if name in layout.coded:
+            out.add(f"h_{name} = None if v_{name} is None else code_get(v_{name}) or code(v_{name})")
     for name, code in layout.computed.items():
         out.add(f"v_{name} = {code}")
 
@@ -234,22 +269,26 @@ def _getter(column: str, layout: Layout) -> str:
 
 
 def _write_session(out: _Writer, definition: Definition) -> None:
-    out.add("if v_session_token is not None: actor = ('t', v_session_token)")
-    out.add("elif v_user is not None: actor = ('u', v_user)")
-    out.add("else: actor = (v_ip_prefix, v_user_agent, v_language)")
+    out.add("if v_session_token is not None: actor = ('t', h_session_token); named = ('t', v_session_token)")
+    out.add("elif v_user is not None: actor = ('u', h_user); named = ('u', v_user)")
+    out.add("else:")
+    out.add("actor = (h_ip_prefix, h_user_agent, h_language)", 1)
+    out.add("named = (v_ip_prefix, v_user_agent, v_language)", 1)
     out.add("s = find(actor)")
     out.add("if s is None:")
-    out.add("s = opened(actor, t, 0)", 1)
+    out.add("s = opened(actor, named, t, 0)", 1)
     out.add("else:")
     out.add("gap = t - s[1]", 1)
     out.add("if gap < 0: t = s[1]; gap = 0; clamped()", 1)
-    out.add(f"if gap > {definition.session_gap_us}: ended(s, 'gap'); s = opened(actor, t, 0)", 1)
+    out.add(f"if gap > {definition.session_gap_us}: ended(s, 'gap'); s = opened(actor, named, t, 0)", 1)
     out.add(f"elif t - s[0] > {definition.max_duration_us} or s[2] >= {definition.max_events}:", 1)
-    out.add("ended(s, 'limit'); s = opened(actor, t, s[3] + 1)", 2)
+    out.add("ended(s, 'limit'); s = opened(actor, named, t, s[3] + 1)", 2)
     out.add("else: moved(actor)", 1)
     out.add("n = s[2]")
     out.add("if n:")
     out.add("gap_us = t - s[1]", 1)
+    out.add("if s[17]: s[7] = v_client_ip; s[8] = v_ip_prefix; s[9] = v_user; s[10] = v_profile", 1)
+    out.add("if s[17]: s[11] = v_user_agent; s[17] = False", 1)
     out.add("else:")
     out.add("gap_us = None", 1)
     out.add("s[7] = v_client_ip; s[8] = v_ip_prefix; s[10] = v_profile; s[11] = v_user_agent", 1)
@@ -290,7 +329,8 @@ def _test(atom: Compare) -> str:
 
 def _write_window(out: _Writer, window: Window, layout: Layout) -> None:
     """Write the call of one window, if its key and value are known."""
-    name, see, key, value = window.name, f"see_{window.name}", f"v_{window.key}", f"v_{window.value}"
+    name, see, key = window.name, f"see_{window.name}", f"h_{window.key}"
+    value = f"v_{window.value}" if window.kind == "speed" else f"h_{window.value}"
     known = " and ".join(f"v_{field} is not None" for field in window.reads)
     if window.needs:
         needed, where = layout.rules[name]
@@ -298,7 +338,10 @@ def _write_window(out: _Writer, window: Window, layout: Layout) -> None:
         out.add(f"if {known}:")
         out.add("w = rule_get(m)", 1)
         out.add("if w is None: w = rule_miss(m)", 1)
-        out.add(f"if w & {needed}: v_{name} = {see}({key}, 1 if w & {where} else 0, t)", 1)
+        call = (
+            f"{see}({key}, {value}, t)[0]" if window.kind == "distinct" else f"{see}({key}, 1 if w & {where} else 0, t)"
+        )
+        out.add(f"if w & {needed}: v_{name} = {call}", 1)
     elif window.new:
         out.add(f"v_{name}, v_{window.new} = {see}({key}, {value}, t) if {known} else (None, None)")
     elif window.kind == "distinct":
@@ -344,7 +387,7 @@ def _write_group(out: _Writer, key: _Key, definition: Definition, slots: Slots, 
 
     A session's only value is kept by itself; a set or a table of counts comes with the second.
     """
-    kinds, value = _kinds(key, definition), _name(_reference(key))
+    kinds, value = _kinds(key, definition), _kept(_reference(key))
     last = slots.add(("last", key), None)
     if kinds & set(_COUNTED):
         _write_counts(out, key, value, kinds, slots, deeper)
@@ -357,7 +400,10 @@ def _write_group(out: _Writer, key: _Key, definition: Definition, slots: Slots, 
         out.add(f"s[{slots.add(('switches', key), 0)}] += 1", deeper + 2)
     if held is not None:
         out.add(f"if s[{held}] is None: s[{held}] = {{b, {value}}}", deeper + 2)
-        out.add(f"else: s[{held}].add({value})", deeper + 2)
+        out.add("else:", deeper + 2)
+        out.add(f"d = s[{held}]; d.add({value})", deeper + 3)
+        if out.exact_values is not None:
+            out.add(f"if len(d) > {out.exact_values}: sampled(s, {held}, None)", deeper + 3)
     out.add(f"s[{last}] = {value}", deeper + 1)
 
 
@@ -375,6 +421,8 @@ def _write_counts(out: _Writer, key: _Key, value: str, kinds: set[str], slots: S
     out.add("else:", deeper)
     out.add(f"c = d.get({value}, 0) + 1; d[{value}] = c; s[{weights}] += weights[c] - weights[c - 1]", deeper + 1)
     out.add(f"if c > s[{top}]: s[{top}] = c", deeper + 1)
+    if out.exact_values is not None:
+        out.add(f"if len(d) > {out.exact_values}: sampled(s, {held}, {weights})", deeper + 1)
     out.add(f"if b != {value}: s[{last}] = {value}{switch}", deeper + 1)
 
 
@@ -477,7 +525,7 @@ class _Values:
         if not _tells_itself(value, support):
             return f"({self.write(value)} if c{self.lanes[support]} else nan)"
         name, key = self.fresh(), (value.reference, value.where)
-        if value.kind not in _GROUPED:
+        if value.kind not in GROUPED:
             return f"({name} if ({name} := s[{self.slots[value]}]) is not None else nan)"
         return f"({self.scan(value)} if s[{self.slots['last', key]}] is not None else nan)"
 

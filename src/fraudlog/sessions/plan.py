@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 __all__ = [
+    "GROUPED",
     "Atom",
     "Fine",
     "Guarded",
@@ -53,6 +54,9 @@ __all__ = [
 
 Atom = Compare | Known | Missing
 _WIDEST_SUM: Final = 46
+
+GROUPED: Final = ("distinct", "switches", "weights", "top")
+"""Reducers over distinct values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,11 @@ class Scan:
     reference: Reference | None
     where: Condition | None = None
     window_s: int = 0
+
+    @property
+    def is_grouped(self) -> bool:
+        """Whether it compares values with one another, so that a session keeps values."""
+        return self.kind in GROUPED
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,12 @@ _IDENTITY: Final = (
         )
         for state in ("verified", "fake", "unverifiable")
     ),
-    _claim("browser_requests", "count(is_automation == 0)", "requests", "requests whose agent names a browser"),
+    _claim(
+        "browser_requests",
+        "count(is_automation == 0 and not (known(agent_kind) and agent_kind == 'app'))",
+        "requests",
+        "requests whose agent names a browser, not an app",
+    ),
 )
 
 
@@ -256,6 +261,26 @@ _CROSS: Final = (
     _cross("user_countries_1d", "countries", "most countries of this account in a day", "VPNs", _STUFFING, _FREEMAN),
     _cross("profile_users_1d", "accounts", "most accounts of this profile in a day", "common profiles", _STUFFING),
     _cross("user_devices_30d", "devices", "most devices of this account in 30 days", "", _STUFFING, _WIEFLING),
+    _cross("device_users_30d", "accounts", "most accounts of this device in 30 days", "shared tablets", _ACCOUNTS),
+    *(
+        Feature(
+            f"manner_{what}_1d",
+            f"max(manner_{what}_1d)",
+            "prefixes",
+            "cross",
+            meaning,
+            "campaigns in which no two networks behave alike",
+            oat,
+            in_forest=False,
+        )
+        for what, meaning, oat in (
+            ("prefixes", "most prefixes with the same agent, language, protocol and TLS within a day", ()),
+            ("logins", "most of those that log in", _STUFFING),
+            ("failures", "most of those whose login was refused", _STUFFING),
+            ("signups", "most of those that ask for an account", _ACCOUNTS),
+            ("refusals", "most of those whose card or code was refused", ("OAT-001", "OAT-002")),
+        )
+    ),
     Feature(
         "new_devices",
         "count(user_device_new == 1 and user_devices_30d > 1)",

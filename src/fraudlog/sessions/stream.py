@@ -33,13 +33,15 @@ if TYPE_CHECKING:
     from fraudlog.sessions.segments import Segments
     from fraudlog.sessions.window_batch import WindowState
 
-__all__ = ["NEEDED", "Settings", "State", "checked", "enriched", "finish", "moments", "step"]
+__all__ = ["NEEDED", "Settings", "State", "Traced", "checked", "enriched", "finish", "moments", "step", "traced_step"]
 
 NEEDED: Final = ("timestamp", "client_ip")
 _FOREVER: Final = 1 << 62
 _WORTH_A_THREAD: Final = 20_000
 _PART_EVENTS: Final = 100_000
 """Events that are worked on at once: what is worked out on the way fits the cache, and memory stays small."""
+ROW: Final = "_row"
+"""Carried beside the numbers in a traced step: the event's row among those carried and those that came."""
 
 
 @dataclass(frozen=True)
@@ -159,18 +161,89 @@ def step(
     SchemaError
         If the batch lacks a time or an address.
     """
+    return _step(state, batch, settings, enricher)[:3]
+
+
+def _step(
+    state: State, batch: pa.Table, settings: Settings, enricher: Enricher | None, first_row: int | None = None
+) -> tuple[State, pa.Table, pa.Table, tuple[NDArray[np.int64], list[str]]]:
+    """Do what `step` does; with a first row, number the events from there on and tell those of closed sessions."""
     table = enriched(batch, enricher)
     time = moments(table)
-    newest = np.maximum.accumulate(np.append(state.newest_us, time))
-    is_late = time < newest[:-1] - settings.lateness_us
+    is_late, newest_us = _is_late(state, time, settings)
     late = batch.filter(pa.array(is_late)) if is_late.any() else batch.slice(0, 0)
     if len(late):
         table = table.filter(pa.array(~is_late))
-    state = replace(state, newest_us=int(newest[-1]), n_late=state.n_late + len(late))
-    pending = _joined(state.pending, encode(table, settings.definition, settings.population)).sorted()
-    del table, time, newest, is_late  # a third of the memory of a batch, not needed below
-    state, sessions = _settle(state, pending, state.newest_us - settings.lateness_us, settings)
-    return state, sessions, late
+    arrived = encode(table, settings.definition, settings.population)
+    if first_row is not None:
+        arrived.numbers[ROW] = np.arange(first_row, first_row + len(arrived))
+    state = replace(state, newest_us=newest_us, n_late=state.n_late + len(late))
+    pending = _joined(state.pending, arrived).sorted()
+    del table, arrived, is_late  # a third of the memory of a batch, not needed below
+    state, sessions, members = _settle(state, pending, state.newest_us - settings.lateness_us, settings)
+    return state, sessions, late, members
+
+
+@dataclass(frozen=True)
+class Traced:
+    """What a step gave, and which events went where.
+
+    Attributes
+    ----------
+    state, sessions, late
+        As `step` returns them.
+    is_late : ndarray of bool, shape (n_events,)
+        Which events of the batch came too late.
+    closed : ndarray of int64, shape (n_closed_events,)
+        Rows of the events of `sessions`: of the events carried before, one below the other with those of the batch that
+        were not late.
+    session_ids : list of str, length n_closed_events
+        The session of each.
+    carried : ndarray of int64, shape (n_carried_events,)
+        Rows that the state still holds, in its order: to be carried to the next step.
+    """
+
+    state: State
+    sessions: pa.Table
+    late: pa.Table
+    is_late: NDArray[np.bool_]
+    closed: NDArray[np.int64]
+    session_ids: list[str]
+    carried: NDArray[np.int64]
+
+
+def traced_step(state: State, batch: pa.Table, settings: Settings, enricher: Enricher | None = None) -> Traced:
+    """Do what `step` does, and say which session each event went to.
+
+    For those who keep events beside their sessions: rows are numbered from 0 over the events of the state (as `carried`
+    of the step before put them) and those of the batch that are not late.
+    """
+    numbered = _numbered(state)
+    after, sessions, late, members = _step(numbered, batch, settings, enricher, first_row=_n_events(state))
+    carried = np.concatenate([facts.numbers[ROW] for facts in (after.opened, after.pending) if facts is not None])
+    return Traced(after, sessions, late, _is_late(state, moments(batch), settings)[0], *members, carried)
+
+
+def _is_late(state: State, time: NDArray[np.int64], settings: Settings) -> tuple[NDArray[np.bool_], int]:
+    """Say which events come too late after those before them, and the newest time of all."""
+    newest = np.maximum.accumulate(np.append(state.newest_us, time))
+    return time < newest[:-1] - settings.lateness_us, int(newest[-1])
+
+
+def _n_events(state: State) -> int:
+    return sum(len(facts) for facts in (state.opened, state.pending) if facts is not None)
+
+
+def _numbered(state: State) -> State:
+    """Return a state whose events are numbered as they stand."""
+    n_opened = 0 if state.opened is None else len(state.opened)
+    return replace(state, opened=_with_rows(state.opened, 0), pending=_with_rows(state.pending, n_opened))
+
+
+def _with_rows(facts: Facts | None, first: int) -> Facts | None:
+    if facts is None:
+        return None
+    return replace(facts, numbers=facts.numbers | {ROW: np.arange(first, first + len(facts))})
 
 
 def finish(state: State, settings: Settings) -> pa.Table:
@@ -184,7 +257,9 @@ def _joined(before: Facts | None, after: Facts) -> Facts:
     return after if before is None else Facts.concatenate([before, after])
 
 
-def _settle(state: State, pending: Facts, watermark_us: int, settings: Settings) -> tuple[State, pa.Table]:
+def _settle(
+    state: State, pending: Facts, watermark_us: int, settings: Settings
+) -> tuple[State, pa.Table, tuple[NDArray[np.int64], list[str]]]:
     """Cut settled events into sessions, and give out those that the watermark closes."""
     n_settled = int(np.searchsorted(pending.time, watermark_us))
     settled, waiting = pending.part(0, n_settled), pending.take(np.arange(n_settled, len(pending)))
@@ -195,9 +270,25 @@ def _settle(state: State, pending: Facts, watermark_us: int, settings: Settings)
     segments = segment(facts, settings.definition)
     ends_us = facts.time[segments.order[segments.ends - 1]] if len(facts) else facts.time
     is_closed = ~segments.is_last | (ends_us + settings.definition.session_gap_us < watermark_us)
-    sessions = _evaluate(facts, segments, np.flatnonzero(is_closed), settings)
+    closed = np.flatnonzero(is_closed)
+    sessions = _evaluate(facts, segments, closed, settings)
     opened = _still_open(facts, segments, ~is_closed)
-    return replace(state, opened=opened, pending=waiting, windows=windows), sessions
+    after = replace(state, opened=opened, pending=waiting, windows=windows)
+    return after, sessions, _members(facts, segments, closed, settings.key)
+
+
+def _members(
+    facts: Facts, segments: Segments, closed: NDArray[np.int64], key: bytes
+) -> tuple[NDArray[np.int64], list[str]]:
+    """Return the numbers of the events of closed sessions, and their sessions' ids; nothing where none are numbered."""
+    if ROW not in facts.numbers:
+        return np.zeros(0, np.int64), []
+    lengths = segments.ends - segments.starts
+    is_member = np.zeros(len(lengths), bool)
+    is_member[closed] = True
+    rows = facts.numbers[ROW][segments.order[np.repeat(is_member, lengths)]]
+    ids = np.repeat(np.array(segments.ids(facts, closed, key), dtype=object), lengths[closed])
+    return rows, ids.tolist()
 
 
 def _still_open(facts: Facts, segments: Segments, is_open: NDArray[np.bool_]) -> Facts:

@@ -82,8 +82,10 @@ def _spread(rows: NDArray[np.int64], values: NDArray[np.int64], n_rows: int, nam
 def _distinct(
     window: Window, facts: Facts, plan: Plan, hashed: dict[str, NDArray[np.uint64]], state: WindowState | None
 ) -> tuple[dict[str, NDArray[np.int64]], WindowState]:
-    del plan
-    rows = np.flatnonzero(_known(facts, window))
+    known = _known(facts, window)
+    if window.needs_condition is not None:
+        known &= _holds(facts, plan, window.needs_condition)
+    rows = np.flatnonzero(known)
     fresh: WindowState = {
         "key": hashed[window.key][rows],
         "value": hashed[window.value][rows],

@@ -27,12 +27,14 @@ class Generations(Generic[Record]):
     """A dictionary that forgets what was not touched for one to two lengths of a window.
 
     Keys touched in this length stand in `young`, those of the length before in `old`; what is older is dropped two
-    entries at a time, so that no event pays for a million.
+    entries at a time, so that no event pays for a million. With more than `most` young ones the next length begins
+    early.
     """
 
-    __slots__ = ("dying", "old", "turn_us", "until_us", "young")
+    __slots__ = ("dying", "most", "old", "turn_us", "until_us", "young")
 
-    def __init__(self, turn_us: int) -> None:
+    def __init__(self, turn_us: int, most: int | None) -> None:
+        self.most = most
         self.young: dict[Any, Record] = {}
         self.old: dict[Any, Record] = {}
         self.dying: dict[Any, Record] = {}
@@ -44,13 +46,26 @@ class Generations(Generic[Record]):
 
     def find(self, key: object, time_us: int) -> Record | None:
         """Return the record of a key, or None; the caller puts the new one into `young`."""
-        if self.until_us is None or time_us >= self.until_us:
+        if (
+            self.until_us is None
+            or time_us >= self.until_us
+            or (self.most is not None and len(self.young) >= self.most)
+        ):
             self._turn(time_us)
         for _ in range(_DROPPED_AT_ONCE if self.dying else 0):
             if self.dying:
                 self.dying.popitem()
         record = self.young.get(key)
         return record if record is not None or not self.old else self.old.pop(key, None)
+
+    def newest(self) -> list[Any]:
+        """Return all keys that are not forgotten."""
+        return [*self.old, *self.young]
+
+    def record(self, key: object) -> Record | None:
+        """Return the record of a key without touching it."""
+        found = self.young.get(key)
+        return self.old.get(key) if found is None else found
 
     def _turn(self, time_us: int) -> None:
         """Begin the next length; after a long silence even what is young has gone."""
@@ -64,11 +79,12 @@ class Generations(Generic[Record]):
 class DistinctWindow:
     """Distinct values of a key in a window. A key's only value is kept as a pair, which is most of them."""
 
-    __slots__ = ("keys", "window_us")
+    __slots__ = ("keys", "most_values", "window_us")
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: Window, most: int | None = None, most_values: int | None = None) -> None:
         self.window_us = window.window_us
-        self.keys: Generations[tuple[Any, int] | OrderedDict[Any, int]] = Generations(window.window_us)
+        self.most_values = most_values
+        self.keys: Generations[tuple[Any, int] | OrderedDict[Any, int]] = Generations(window.window_us, most)
 
     def see(self, key: object, value: object, time_us: int) -> tuple[int, int]:
         """Take one event in; returns the number of values, and whether this one is new (1 or 0)."""
@@ -92,8 +108,25 @@ class DistinctWindow:
         is_new = value not in seen
         seen[value] = time_us
         seen.move_to_end(value)
+        if self.most_values is not None and len(seen) > self.most_values:
+            seen.popitem(last=False)
         self.keys.young[key] = seen if len(seen) > 1 else (value, time_us)
         return len(seen), int(is_new)
+
+    def dump(self, key: object) -> list[list[Any]]:
+        """Return the values of a key with their times, as JSON holds them."""
+        record = self.keys.record(key)
+        pairs = () if record is None else (record,) if type(record) is tuple else record.items()  # type: ignore[union-attr] # told apart
+        return [[value, time_us] for value, time_us in pairs]
+
+    def join(self, key: object, pairs: list[list[Any]]) -> None:
+        """Add values with their times, as if they had been seen here."""
+        times = dict(sorted(self.dump(key) + pairs, key=lambda pair: pair[1]))
+        kept = OrderedDict(sorted(times.items(), key=lambda pair: pair[1]))
+        while self.most_values is not None and len(kept) > self.most_values:
+            kept.popitem(last=False)
+        if kept:
+            self.keys.young[key] = kept if len(kept) > 1 else next(iter(kept.items()))
 
 
 class CountWindow:
@@ -101,9 +134,9 @@ class CountWindow:
 
     __slots__ = ("keys", "length")
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: Window, most: int | None = None, most_values: int | None = None) -> None:  # noqa: ARG002 -- as the others; its minutes are few
         self.length = window.window_us // BUCKET_US
-        self.keys: Generations[tuple[int, int] | list[Any]] = Generations(window.window_us)
+        self.keys: Generations[tuple[int, int] | list[Any]] = Generations(window.window_us, most)
 
     def see(self, key: object, weight: int, time_us: int) -> int:
         """Take one event in, which counts `weight`; returns the number of events."""
@@ -136,15 +169,30 @@ class CountWindow:
         self.keys.young[key] = record
         return int(total)
 
+    def dump(self, key: object) -> list[list[Any]]:
+        """Return the minutes of a key with their counts, as JSON holds them."""
+        record = self.keys.record(key)
+        return [] if record is None else [list(pair) for pair in ((record,) if type(record) is tuple else record[1])]
+
+    def join(self, key: object, pairs: list[list[Any]]) -> None:
+        """Add minutes with their counts, as if they had been seen here."""
+        counts: dict[int, int] = {}
+        for bucket, weight in self.dump(key) + pairs:
+            counts[bucket] = counts.get(bucket, 0) + weight
+        buckets = sorted(counts.items())
+        if buckets:
+            several = [sum(counts.values()), deque(buckets)]
+            self.keys.young[key] = several if len(buckets) > 1 else buckets[0]
+
 
 class SpeedWindow:
     """Speed between this place of a key and its last."""
 
     __slots__ = ("keys", "window_us")
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: Window, most: int | None = None, most_values: int | None = None) -> None:  # noqa: ARG002 -- as the others; it keeps one place
         self.window_us = window.window_us
-        self.keys: Generations[tuple[str, int]] = Generations(window.window_us)
+        self.keys: Generations[tuple[str, int]] = Generations(window.window_us, most)
 
     def see(self, key: object, country: str, time_us: int) -> int | None:
         """Take one event in; returns km/h, or None for the first place or one that is not known."""
@@ -157,15 +205,33 @@ class SpeedWindow:
         way = distance_km(record[0], country)
         return int((way or 0.0) * _HOUR_US / max(time_us - record[1], LEAST_TRAVEL_US))
 
+    def dump(self, key: object) -> list[list[Any]]:
+        """Return the last place of a key with its time, as JSON holds them."""
+        record = self.keys.record(key)
+        return [] if record is None else [list(record)]
 
-_KINDS: Final[dict[str, Callable[[Window], Any]]] = {
+    def join(self, key: object, pairs: list[list[Any]]) -> None:
+        """Add a place with its time, as if it had been seen here."""
+        known = [pair for pair in self.dump(key) + pairs if pair[0] in places()]
+        if known:
+            country, time_us = max(known, key=lambda pair: pair[1])
+            self.keys.young[key] = (country, time_us)
+
+
+_KINDS: Final[dict[str, Callable[..., Any]]] = {
     "distinct": DistinctWindow,
     "count": CountWindow,
     "speed": SpeedWindow,
 }
 
 
-def window_for(window: Window) -> DistinctWindow | CountWindow | SpeedWindow:
-    """Return an empty window of the kind that a row of the table asks for."""
-    made: DistinctWindow | CountWindow | SpeedWindow = _KINDS[window.kind](window)
+def window_for(
+    window: Window, most: int | None = None, most_values: int | None = None
+) -> DistinctWindow | CountWindow | SpeedWindow:
+    """Return an empty window of the kind that a row of the table asks for.
+
+    With `most`, it forgets early what was not touched for longest rather than keep twice as many keys; with
+    `most_values`, a key's count of distinct values goes no higher.
+    """
+    made: DistinctWindow | CountWindow | SpeedWindow = _KINDS[window.kind](window, most, most_values)
     return made

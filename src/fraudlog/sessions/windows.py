@@ -39,6 +39,15 @@ _FAILED: Final = (
 )
 
 
+_DOORS: Final = {
+    "logins": "(endpoint == 'login' and method == 'POST') or (known(action) and action == 'login')",
+    "failures": _FAILED,
+    "signups": "endpoint == 'signup' and method == 'POST'",
+    "refusals": "endpoint in ('checkout', 'coupon') and 400 <= status <= 499",
+}
+"""What many networks may do in one manner: log in, fail at it, open accounts, have cards and codes refused."""
+
+
 @dataclass(frozen=True)
 class Window:
     """One window.
@@ -56,7 +65,8 @@ class Window:
     new : str
         A second field it fills: 1 if the value was not in the key's window yet.
     where, needs : str
-        Of ``count``: which events count, and without what the field is null.
+        Of ``count``: which events count, and without what the field is null. Of ``distinct``, `needs` says which events
+        take part: at all others the field is null.
     """
 
     name: str
@@ -78,6 +88,11 @@ class Window:
         """Fields of text it reads."""
         return (self.key, self.value) if self.value else (self.key,)
 
+    @property
+    def coded(self) -> tuple[str, ...]:
+        """Fields of which it keeps codes: all it reads, but the place that a speed is worked out from."""
+        return (self.key,) if self.kind == "speed" or not self.value else (self.key, self.value)
+
     @cached_property
     def where_condition(self) -> Condition | None:
         """Which events count."""
@@ -97,6 +112,12 @@ WINDOWS: Final[tuple[Window, ...]] = (
     Window("user_countries_1d", "distinct", "user", "country", _DAY),
     Window("profile_users_1d", "distinct", "profile", "user", _DAY),
     Window("user_devices_30d", "distinct", "user", "device", 30 * _DAY, new="user_device_new"),
+    Window("device_users_30d", "distinct", "device_id", "user", 30 * _DAY),
+    Window("manner_prefixes_1d", "distinct", "manner", "ip_prefix", _DAY),
+    *(
+        Window(f"manner_{door}_1d", "distinct", "manner", "ip_prefix", _DAY, needs=needs)
+        for door, needs in _DOORS.items()
+    ),
     Window("user_speed_kmh", "speed", "user", "country", 30 * _DAY),
     Window(
         "prefix_failures_1h",

@@ -196,9 +196,23 @@ class Store:
             raise InputError(f"{part.path}: is damaged; restore it from a copy", source=path) from None
 
     def document(self, name: str) -> bytes | None:
-        """Return the content of a document, or None if there is none of that name."""
+        """Return the content of a document, or None if there is none of that name.
+
+        Raises
+        ------
+        InputError
+            If it is gone, or not what the manifest says.
+        """
         found = self.manifest.documents.get(name)
-        return None if found is None else (self.path / found.path).read_bytes()
+        if found is None:
+            return None
+        try:
+            data = (self.path / found.path).read_bytes()
+        except OSError as error:
+            raise InputError(f"{found.path}: can't be read ({error.strerror})", source=found.path) from None
+        if sha256(data).hexdigest() != found.sha256:
+            raise InputError(f"{found.path}: is damaged; restore it from a copy", source=found.path)
+        return data
 
     @property
     def position(self) -> dict[str, Any]:

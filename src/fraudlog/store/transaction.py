@@ -68,7 +68,7 @@ class Transaction:
             if kind is None:
                 self.commit()
         finally:
-            shutil.rmtree(self._staging, ignore_errors=True)
+            self.drop()
 
     @property
     def _staging(self) -> Path:
@@ -80,9 +80,19 @@ class Transaction:
         return self.store.manifest
 
     @property
+    def after(self) -> Manifest:
+        """The manifest as this change leaves it so far."""
+        return self.before.changed(self._parts.values(), self._documents)
+
+    @property
     def touched(self) -> list[Part]:
         """The parts that this change writes or empties."""
         return sorted(self._parts.values())
+
+    def read(self, table: str, *, days: Iterable[date] | None = None) -> pa.Table:
+        """Return rows of a table as this change leaves them so far, in the order of the parts."""
+        tables = [self._rows(part) for part in self.after.of(table, days)]
+        return pa.concat_tables([_nothing(table), *tables], promote_options="default")
 
     def append(self, table: str, rows: pa.Table, at: pa.Array | pa.ChunkedArray | NDArray[np.int64]) -> None:
         """Add rows; each goes to the part of its own time.
@@ -157,9 +167,13 @@ class Transaction:
         """Take a document away."""
         self._documents[name] = None
 
+    def drop(self) -> None:
+        """Forget the change; what was written for it is removed."""
+        shutil.rmtree(self._staging, ignore_errors=True)
+
     def commit(self) -> None:
         """Make the change visible; called by the end of the ``with`` block."""
-        after = self.before.changed(self._parts.values(), self._documents)
+        after = self.after
         with as_output_error(self.store.path):
             fresh = sorted(after.paths - self.before.paths)
             for path in fresh:
@@ -208,6 +222,8 @@ def _by_part(
     if isinstance(at, (pa.Array, pa.ChunkedArray)):
         kind = at.type
         at = (at.cast(pa.timestamp("us", "UTC")).cast(pa.int64()) if pa.types.is_timestamp(kind) else at).to_numpy()
+    if not len(at):
+        return
     slices = np.asarray(at, np.int64) // (slice_hours * _HOUR_US)
     order = np.argsort(slices, kind="stable")
     found, firsts = np.unique(slices[order], return_index=True)

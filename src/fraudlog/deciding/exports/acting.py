@@ -175,8 +175,9 @@ def _placed(decisions: pd.DataFrame, sessions: pd.DataFrame) -> pd.DataFrame:
     )
     where = sessions[["session_id", "client_ip", "ip_prefix"]].astype("str").drop_duplicates("session_id")
     table = table.merge(where, "left", "session_id", indicator="known", validate="many_to_one")
-    # One device has a whole /64 of IPv6.
-    address = table["client_ip"].mask(table["client_ip"].str.contains(":", na=False), table["ip_prefix"])
+    # One device has a whole /64 of IPv6. An IPv4 address inside an IPv6 one has an IPv4 prefix, which is others' too.
+    is_ipv6 = table["client_ip"].str.contains(":", na=False) & table["ip_prefix"].str.contains(":", na=False)
+    address = table["client_ip"].mask(is_ipv6, table["ip_prefix"])
     is_prefix, is_allowed = table["scope"] == "prefix", table["level"] == 0
     share = is_allowed.groupby(address).transform("mean")
     share_of_prefix = is_allowed.groupby(table["ip_prefix"]).transform("mean")

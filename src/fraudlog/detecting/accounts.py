@@ -1,0 +1,176 @@
+"""The voice of the accounts: how unlike its account's earlier logins a session is.
+
+It learns from sessions of an account that are presumed human and were not refused, and judges every session of an
+account by what others of it were like. An account with fewer than three of them is learning: the voice abstains.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import log10
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+
+import numpy as np
+
+from fraudlog.detecting.entities import entity_token, entity_tokens, secret
+from fraudlog.detecting.histories import COLUMNS, LADDERS, AccountHistory, LoginRisk
+from fraudlog.detecting.voices import Cause, Judgement, Opinion, Parameters, Row
+from fraudlog.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Bools = NDArray[np.bool_]
+    Tokens = NDArray[np.uint64]
+
+__all__ = ["ACCOUNT_CODES", "Accounts"]
+
+ACCOUNT_CODES: Final = {
+    "ACCOUNT_NETWORK": "a network its account has not been seen in, or seldom",
+    "ACCOUNT_AGENT": "a browser or device its account has not used, or seldom",
+    "ACCOUNT_LANGUAGE": "a language its account has not used, or seldom",
+    "ACCOUNT_QUIET": "an account that seldom logs in",
+}
+"""Codes of this voice's causes, with a sentence each: one a ladder, and one for the account itself."""
+
+_OAT: Final = "OAT-008"
+_REMEMBERED: Final = 1 << 16
+_PROBE: Final = "fraudlog accounts"
+
+
+class Accounts:
+    """Histories of accounts as a voice.
+
+    Attributes
+    ----------
+    history : AccountHistory
+        The counts; a service may go on learning with them.
+    """
+
+    name: ClassVar[str] = "accounts"
+
+    def __init__(self, parameters: Parameters | None = None) -> None:
+        self.parameters = parameters or Parameters()
+        self.history = AccountHistory()
+        self._learnt: frozenset[int] = frozenset()
+        self._key = secret(self.parameters)
+        self._token = lru_cache(_REMEMBERED)(self._one_token)
+
+    def after(self, earlier: Mapping[str, Any]) -> None:
+        """Need none."""
+
+    def fit(self, sessions: pd.DataFrame, human: Bools) -> Self:
+        """Count the logins of accounts."""
+        wanted = human & _is_login(sessions)
+        users = entity_tokens(sessions[wanted], "user", self._key)
+        self.history = AccountHistory(self.history.enough)
+        self.history.learn(users.tolist(), self._values(sessions[wanted]))
+        self._learnt = frozenset(entity_tokens(sessions[wanted], "session_id", self._key).tolist())
+        return self
+
+    def held_out(self, sessions: pd.DataFrame, human: Bools) -> Floats:
+        """Return the strengths of the presumed-human rows, each as if its own session had not been learnt."""
+        return self.judge(sessions[human]).strength
+
+    def judge(self, sessions: pd.DataFrame) -> Judgement:
+        """Return the decimal logarithm of each session's likelihood ratio; NaN without an account that is known."""
+        strength = np.full(len(sessions), np.nan)
+        if "user" not in sessions.columns or not len(self.history):
+            return Judgement(strength, lambda rows: [[] for _ in rows])
+        users = entity_tokens(sessions, "user", self._key)
+        rows = np.flatnonzero(users)
+        chosen = sessions.iloc[rows]
+        ids = entity_tokens(chosen, "session_id", self._key).tolist()
+        asked = zip(rows.tolist(), users[rows].tolist(), self._values(chosen).tolist(), ids, strict=True)
+        found: dict[int, LoginRisk] = {}
+        for row, user, values, session in asked:
+            risk = self.history.risk(user, values, is_learnt=session in self._learnt)
+            if risk is not None:
+                found[row] = risk
+                strength[row] = log10(risk.ratio)
+
+        def causes(wanted: Sequence[int]) -> list[list[Cause]]:
+            return [_causes(found[row]) for row in wanted]
+
+        return Judgement(strength, causes)
+
+    def prepare(self) -> None:
+        """Have nothing to prepare."""
+
+    def judge_one(self, row: Row) -> Opinion:
+        """Judge one session as `judge` does."""
+        known = row.entities
+        user = entity_token(known.get("user"), self._key)
+        if not user:
+            return Opinion(float("nan"), list)
+        values = [self._token(place, known.get(column)) for place, column in enumerate(COLUMNS)]
+        session = entity_token(known.get("session_id"), self._key) if self._learnt else 0
+        risk = self.history.risk(user, values, is_learnt=session in self._learnt)
+        if risk is None:
+            return Opinion(float("nan"), list)
+        return Opinion(log10(risk.ratio), lambda: _causes(risk))
+
+    def _values(self, sessions: pd.DataFrame) -> Tokens:
+        """Return the tokens of what a login is told by; one value in two columns has two tokens."""
+        columns = [entity_tokens(sessions, column, self._key) for column in COLUMNS]
+        return np.stack([_of_column(tokens, place) for place, tokens in enumerate(columns)], axis=1)
+
+    def _one_token(self, place: int, value: Any) -> int:  # noqa: ANN401 -- any cell of a table
+        token = np.array([entity_token(value, self._key)], np.uint64)
+        return int(_of_column(token, place)[0])
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the counts, under keyed tokens, and which sessions they are of."""
+        return self.history.to_arrays() | {
+            "learnt": np.array(sorted(self._learnt), np.uint64),
+            "key": np.array([entity_token(_PROBE, self._key)], np.uint64),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], parameters: Parameters) -> Self:
+        """Build from arrays that may come from anywhere.
+
+        Raises
+        ------
+        ModelError
+            If an array is missing, misshapen or out of range, or the accounts were learnt under another key.
+        """
+        voice, learnt, probe = cls(parameters), arrays.get("learnt"), arrays.get("key")
+        if learnt is None or probe is None or learnt.dtype.str[1:] != "u8" or probe.dtype.str[1:] != "u8":
+            raise ModelError("the model's histories of accounts lack an array: save it again")
+        voice.history = AccountHistory.from_arrays(arrays)
+        voice._learnt = frozenset(learnt.tolist())
+        if len(voice.history) and probe.tolist() != [entity_token(_PROBE, voice._key)]:
+            raise ModelError("the model knows accounts under a key: load it with the secret it learnt with")
+        return voice
+
+
+def _of_column(tokens: Tokens, place: int) -> Tokens:
+    from fraudlog.detecting.drawing import mix  # noqa: PLC0415 -- as in entities
+
+    return np.where(tokens == 0, np.uint64(0), mix(tokens, place + 1))
+
+
+def _is_login(sessions: pd.DataFrame) -> Bools:
+    """Say which rows are whole sessions of an account that got in."""
+    if "user" not in sessions.columns:
+        return np.zeros(len(sessions), bool)
+    login = sessions["user"].notna().to_numpy()
+    if "is_last" in sessions.columns:
+        login = login & sessions["is_last"].to_numpy(bool)
+    if "login_failures" in sessions.columns:
+        login = login & ~(sessions["login_failures"].to_numpy(np.float64) > 0)
+    return np.asarray(login, np.bool_)
+
+
+def _causes(risk: LoginRisk) -> list[Cause]:
+    """Share the strength out over what made the login unlike the account."""
+    logs = [max(log10(part), 0.0) for part in risk.parts]
+    total = sum(logs) or 1.0
+    codes = [f"ACCOUNT_{ladder.name.upper()}" for ladder in LADDERS] + ["ACCOUNT_QUIET"]
+    causes = [Cause(code, part / total, None, oat=_OAT) for code, part in zip(codes, logs, strict=True) if part > 0]
+    return sorted(causes, key=lambda cause: -cause.share) or [Cause("ACCOUNT_QUIET", 1.0, None, oat=_OAT)]

@@ -1,0 +1,335 @@
+"""The voice of coordination: many networks that do the same thing in the same manner, each of them too little to be seen.
+
+A manner is agent, language, protocol and TLS fingerprint together. Windows over other sessions count, as of each event,
+the networks (/24, /64) of its manner within a day, and those of them that stood at a door: failed to log in, logged in,
+asked for an account, had a card or code refused. Of people's networks a usual share q stands at a door on a day. That
+k - 1 of n - 1 others do is as surprising as the Chernoff bound of that binomial says: (n - 1) KL(k' || q) / ln 10 digits.
+
+People of a busy manner stand at doors too. So what a session did besides counts: few of those who fail to log in
+come for nothing else and never get in. How few is learnt from people at the same door, and the digits are added.
+
+The inverse stands beside it: many agents or accounts behind one prefix are an office, a carrier, a school, unless they
+fail together. There one session says less about another, which lowers the confidence and narrows what a verdict
+should hold for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Self
+
+import numpy as np
+
+from fraudlog.detecting.voices import PLACES, Cause, Judgement, Opinion, Parameters, Row
+from fraudlog.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Bools = NDArray[np.bool_]
+
+__all__ = ["DOORS", "Coordination", "Door", "clients_behind", "narrowest_scope"]
+
+
+class Door(NamedTuple):
+    """Where many networks may act in one manner.
+
+    Parameters
+    ----------
+    code : str
+        Code of the cause.
+    sentence : str
+        For a person; ``{value}`` is the number of networks.
+    networks : str
+        Feature: networks of the session's manner that stood here within a day.
+    own : str
+        Feature: requests of the session itself that went here.
+    through : str
+        Feature: requests that got through; with one, the session is no longer like those that only try.
+    oat : str
+        OWASP Automated Threat.
+    slack : float
+        How many times the usual share is still a busy day.
+    """
+
+    code: str
+    sentence: str
+    networks: str
+    own: str
+    through: str
+    oat: str
+    slack: float = 2.0
+
+
+DOORS: Final = (
+    Door(
+        "COORDINATED_FAILURES",
+        "one of {value} networks that failed to log in in the same manner within a day",
+        "manner_failures_1d",
+        "login_requests",
+        "login_successes",
+        "OAT-008",
+    ),
+    Door(
+        "COORDINATED_LOGINS",
+        "one of {value} networks that logged in in the same manner within a day",
+        "manner_logins_1d",
+        "login_requests",
+        "account_requests",
+        "OAT-008",
+        slack=3.0,
+    ),
+    Door(
+        "COORDINATED_SIGNUPS",
+        "one of {value} networks that asked for accounts in the same manner within a day",
+        "manner_signups_1d",
+        "signup_requests",
+        "account_requests",
+        "OAT-019",
+    ),
+    Door(
+        "COORDINATED_REFUSALS",
+        "one of {value} networks whose cards or codes were refused in the same manner within a day",
+        "manner_refusals_1d",
+        "payment_requests",
+        "account_requests",
+        "OAT-001",
+    ),
+)
+"""All doors."""
+
+_ALL: Final = "manner_prefixes_1d"
+_NAT: Final = ("prefix_users_1d", "prefix_agents_1h", "prefix_failures_1h")
+_FEATURES: Final = (
+    _ALL,
+    "requests",
+    *(door.networks for door in DOORS),
+    *(door.own for door in DOORS),
+    *(door.through for door in DOORS),
+)
+_PLACES: Final = np.array([PLACES[name] for name in _FEATURES])
+_NAT_PLACES: Final = np.array([PLACES[name] for name in _NAT])
+_N: Final = len(DOORS)
+_SLACK: Final = np.array([door.slack for door in DOORS])
+_FEWEST: Final = 20
+"""Sessions a manner, or a door, must have before a share or an order is learnt from it."""
+
+_HEARD_FROM: Final = 1.0
+"""Digits of surprise below which the others of a manner are as many as they should be."""
+
+_MOST_DIGITS: Final = 6.0
+_THROUGH: Final = 1e6
+"""Who got through comes after all who did not, however many requests these made."""
+
+
+class Coordination:
+    """Campaigns as a voice.
+
+    Attributes
+    ----------
+    shares_ : float64 array of shape (len(DOORS),)
+        Share of people's networks that stand at each door on a day.
+    company_ : list of float64 arrays
+        Of people at each door: what else they did, rising.
+    """
+
+    name: ClassVar[str] = "coordination"
+
+    def __init__(self, parameters: Parameters | None = None) -> None:
+        self.parameters = parameters or Parameters()
+        self.shares_: Floats = np.full(_N, 0.5)
+        self.company_: list[Floats] = [np.zeros(0)] * _N
+
+    def after(self, earlier: Mapping[str, Any]) -> None:
+        """Need none."""
+
+    def fit(self, sessions: pd.DataFrame, human: Bools) -> Self:
+        """Learn how many people's networks stand at each door, and what they do besides."""
+        people = sessions[human & _is_whole(sessions)]
+        values = _matrix(people, _FEATURES)
+        at_door = values[:, 2 : 2 + _N] >= 1
+        self.shares_ = _usual_shares(at_door, _manners(people))
+        calm = self._surprise(values) < _HEARD_FROM
+        company = _company(values)
+        self.company_ = [np.sort(company[calm[:, door] & at_door[:, door], door]) for door in range(_N)]
+        return self
+
+    def held_out(self, sessions: pd.DataFrame, human: Bools) -> Floats:
+        """Return the strengths of the presumed-human rows."""
+        return self.judge(sessions[human]).strength
+
+    def judge(self, sessions: pd.DataFrame) -> Judgement:
+        """Return the digits of surprise; 0 for who stands at no door, NaN where the log tells no manner."""
+        values = _matrix(sessions, _FEATURES)
+        strength, door = self._strength(values)
+        certainty = _certainty(_matrix(sessions, _NAT))
+        if "user" in sessions.columns:
+            certainty = np.where(sessions["user"].notna(), 1.0, certainty)
+
+        def causes(rows: Sequence[int]) -> list[list[Cause]]:
+            return [_causes(int(door[row]), values[row]) for row in rows]
+
+        return Judgement(strength, causes, certainty)
+
+    def prepare(self) -> None:
+        """Have nothing to prepare."""
+
+    def judge_one(self, row: Row) -> Opinion:
+        """Judge one session as `judge` does."""
+        values = row.features.take(_PLACES)
+        user = row.entities.get("user")
+        is_known = user is not None and user == user  # noqa: PLR0124 -- NaN is not itself
+        certainty = 1.0 if is_known else float(_certainty(row.features.take(_NAT_PLACES)[np.newaxis])[0])
+        if not (values[2 : 2 + _N] >= 1).any():
+            return Opinion(float("nan") if np.isnan(values[0]) else 0.0, list, certainty)
+        strength, door = self._strength(values[np.newaxis])
+        return Opinion(float(strength[0]), lambda: _causes(int(door[0]), values), certainty)
+
+    def _strength(self, values: Floats) -> tuple[Floats, NDArray[np.intp]]:
+        surprise = self._surprise(values)
+        company, alone = _company(values), np.zeros_like(surprise)
+        for door, people in enumerate(self.company_):
+            if len(people) >= _FEWEST:
+                no_more = np.searchsorted(people, company[:, door], side="right")
+                alone[:, door] = -np.log10((no_more + 1.0) / (len(people) + 1.0))
+        heard = np.where(surprise >= _HEARD_FROM, np.minimum(surprise, _MOST_DIGITS) + alone, 0.0)
+        door = heard.argmax(axis=1)
+        strength = heard[np.arange(len(values)), door]
+        return np.where(np.isnan(values[:, 0]), np.nan, strength), door
+
+    def _surprise(self, values: Floats) -> Floats:
+        """Return the digits of the Chernoff bound, at each door; 0 where the others are as many as usual or fewer."""
+        others = np.maximum(values[:, :1] - 1.0, 1.0)
+        here = np.minimum(np.nan_to_num(values[:, 2 : 2 + _N], nan=0.0) - 1.0, others)
+        share, usual = np.clip(here / others, 0.0, 1.0), np.minimum(self.shares_ * _SLACK, 0.95)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            more = np.where(share > 0, share * np.log(share / usual), 0.0)
+            less = np.where(share < 1, (1.0 - share) * np.log((1.0 - share) / (1.0 - usual)), 0.0)
+        digits = others * (more + less) / np.log(10.0)
+        found: Floats = np.where((here >= 2) & (share > usual), digits, 0.0)
+        return found
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what people do at each door."""
+        return {"shares": self.shares_} | {f"company.{door}": people for door, people in enumerate(self.company_)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], parameters: Parameters) -> Self:
+        """Build from arrays that may come from anywhere.
+
+        Raises
+        ------
+        ModelError
+            If an array is missing, misshapen or out of range.
+        """
+        voice, shares = cls(parameters), arrays.get("shares")
+        company = [arrays.get(f"company.{door}") for door in range(_N)]
+        if shares is None or shares.dtype != np.float64 or shares.shape != (_N,):
+            raise ModelError("the model's shares of doors are missing or misshapen: save it again")
+        if not ((shares > 0) & (shares < 1)).all():
+            raise ModelError("the model's shares of doors are out of range: save it again")
+        for people in company:
+            if people is None or people.dtype != np.float64 or people.ndim != 1 or not (np.diff(people) >= 0).all():
+                raise ModelError("the model's people at doors are missing or out of order: save it again")
+        voice.shares_ = shares
+        voice.company_ = [people for people in company if people is not None]
+        return voice
+
+
+def clients_behind(sessions: pd.DataFrame) -> Floats:
+    """Estimate how many clients stand behind each session's prefix.
+
+    The accounts of a day or the agents of an hour, whichever are more; 1 where their logins fail together, for then
+    they are one who tries many.
+
+    Returns
+    -------
+    float64 array of shape (n_sessions,)
+        At least 1.
+    """
+    return _clients(_matrix(sessions, _NAT))
+
+
+def narrowest_scope(sessions: pd.DataFrame) -> NDArray[np.str_]:
+    """Say what a verdict on each session should hold for, at most: never for a prefix that people share.
+
+    Returns
+    -------
+    str array of shape (n_sessions,)
+        ``user`` where the account is known, else ``session`` where several clients stand behind the prefix, else
+        ``prefix``.
+    """
+    shared = np.where(clients_behind(sessions) >= 2, "session", "prefix")
+    has_user = sessions["user"].notna().to_numpy() if "user" in sessions.columns else np.zeros(len(sessions), bool)
+    scopes: NDArray[np.str_] = np.where(has_user, "user", shared)
+    return scopes
+
+
+def _clients(values: Floats) -> Floats:
+    known = np.nan_to_num(values, nan=0.0)
+    clients = np.maximum(np.maximum(known[:, 0], known[:, 1]), 1.0)
+    return np.where(2.0 * known[:, 2] >= clients, 1.0, clients)
+
+
+def _certainty(values: Floats) -> Floats:
+    """Return the factor on the confidence: 1 for one client, 0.67 for four, 0.5 for sixteen."""
+    return 1.0 / (1.0 + np.log2(_clients(values)) / 4.0)
+
+
+def _matrix(sessions: pd.DataFrame, names: Sequence[str]) -> Floats:
+    """Return features as numbers, NaN where the table lacks one."""
+    columns = [
+        sessions[name].to_numpy(np.float64, na_value=np.nan)
+        if name in sessions.columns
+        else np.full(len(sessions), np.nan)
+        for name in names
+    ]
+    return np.stack(columns, axis=1)
+
+
+def _is_whole(sessions: pd.DataFrame) -> Bools:
+    is_last = sessions["is_last"].to_numpy(bool) if "is_last" in sessions.columns else np.ones(len(sessions), bool)
+    return np.asarray(is_last, np.bool_)
+
+
+def _manners(sessions: pd.DataFrame) -> NDArray[np.int64]:
+    """Number the manners of sessions, as far as the table tells them: by agent and language."""
+    from fraudlog.detecting.drawing import numbered  # noqa: PLC0415 -- scoring one row must not import pandas
+
+    codes = [numbered(sessions[name])[0] for name in ("user_agent", "language") if name in sessions.columns]
+    if not codes:
+        return np.zeros(len(sessions), np.int64)
+    return np.unique(np.stack(codes, axis=1), axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def _usual_shares(at_door: Bools, manners: NDArray[np.int64]) -> Floats:
+    """Return the share of sessions at each door: the median manner's, so that a campaign in a few can't set it.
+
+    The median is weighted by sessions, over manners that have twenty; at most the share over all.
+    """
+    n = np.bincount(manners, minlength=1)
+    big = n >= _FEWEST
+    shares = (at_door.sum(axis=0) + 1.0) / (len(at_door) + 2.0)
+    if not big.any():
+        return shares
+    for door in range(_N):
+        of_manner = (np.bincount(manners, weights=at_door[:, door], minlength=len(n))[big] + 0.5) / (n[big] + 1.0)
+        order = np.argsort(of_manner)
+        half = np.searchsorted(np.cumsum(n[big][order]), n[big].sum() / 2.0)
+        shares[door] = min(shares[door], of_manner[order][half])
+    return shares
+
+
+def _company(values: Floats) -> Floats:
+    """Return how much a session did besides standing at each door; who got through comes last."""
+    through = np.nan_to_num(values[:, 2 + 2 * _N :], nan=0.0) >= 1
+    beside = np.maximum(values[:, 1:2] - np.nan_to_num(values[:, 2 + _N : 2 + 2 * _N], nan=0.0), 0.0)
+    return beside + np.where(through, _THROUGH, 0.0)
+
+
+def _causes(door: int, values: Floats) -> list[Cause]:
+    row = DOORS[door]
+    return [Cause(row.code, 1.0, row.networks, float(values[2 + door]), row.oat)]

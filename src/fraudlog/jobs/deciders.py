@@ -1,0 +1,92 @@
+"""Verdicts of whole days: worked out anew from all sessions of a day whenever some come to it, or to one before."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Final
+
+import pandas as pd
+import pyarrow as pa
+
+from fraudlog.deciding import VERDICTS, Policy
+from fraudlog.errors import ConfigError
+from fraudlog.schema import DECISIONS, to_arrow, to_pandas
+
+if TYPE_CHECKING:
+    from fraudlog.jobs.config import JobConfig
+    from fraudlog.store import Transaction
+
+__all__ = ["Decider", "policy_of"]
+
+_SIMPLE: Final = ("daily_reviews", "observe_at", "challenge_at", "deny_at", "ttl")
+
+
+def policy_of(config: JobConfig) -> Policy:
+    """Return the policy of a configuration: its own few keys, or those of the file that it names."""
+    if config["policy.file"] is None:
+        return Policy(**{name: config[f"policy.{name}"] for name in _SIMPLE})
+    try:
+        return Policy.from_toml(config["policy.file"])
+    except ConfigError as error:
+        raise ConfigError(f"policy.file: {error}", parameter="policy.file") from None
+
+
+class Decider:
+    """Decides on sessions by the day they started on, as the policy's budget counts them.
+
+    A verdict depends on the sessions of its day and of some days before, so that the same sessions get the same
+    verdicts however many runs they came in.
+
+    Parameters
+    ----------
+    config : JobConfig
+    """
+
+    def __init__(self, config: JobConfig) -> None:
+        self.policy = policy_of(config)
+        self.history = timedelta(days=config["policy.history_days"])
+        self.longest = pd.Timedelta(config["sessions.max_duration"]).ceil("D").to_pytimedelta()
+
+    def decide(self, first: date, change: Transaction) -> dict[str, int]:
+        """Decide on all sessions that started on a day or after it.
+
+        Parameters
+        ----------
+        first : date
+        change : Transaction
+            Has the sessions and their scores; gets the decisions.
+
+        Returns
+        -------
+        dict of str to int
+            Those sessions by verdict.
+        """
+        days = [day for day in change.after.days("scores") if day >= first - self.history]
+        sessions, scores, before = (
+            _frame(change.read(table, days=days)) for table in ("sessions", "scores", "decisions")
+        )
+        started = scores["start"].dt.date
+        parts = []
+        for day in sorted(set(started[started >= first])):
+            rows = (started >= day - self.history) & (started <= day)
+            decided = self.policy.decide(scores[rows].reset_index(drop=True), sessions[rows].reset_index(drop=True))
+            parts.append(decided[(started[rows] == day).to_numpy()])
+        fresh = pd.concat(parts, ignore_index=True)
+        self._put(change, before[~before["session_id"].isin(fresh["session_id"])], fresh, scores)
+        counts = fresh["verdict"].value_counts()
+        return {verdict: int(counts.get(verdict, 0)) for verdict in VERDICTS}
+
+    def _put(self, change: Transaction, kept: pd.DataFrame, fresh: pd.DataFrame, scores: pd.DataFrame) -> None:
+        """Put decisions into the parts of their sessions' ends, beside those that stay as they were."""
+        tables = [to_arrow(frame, DECISIONS) for frame in (kept, fresh)]
+        rows = pa.concat_tables([table.cast(tables[1].schema) for table in tables]).unify_dictionaries()
+        ends = scores.set_index("session_id")["end"].loc[[*kept["session_id"], *fresh["session_id"]]]
+        change.replace("decisions", rows, pa.array(ends.astype("datetime64[us, UTC]")))
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    """Return a table as a frame whose reasons are lists, as a detector gives them."""
+    frame = to_pandas(table)
+    if "reasons" in table.column_names:
+        frame["reasons"] = pd.Series(table.column("reasons").to_pylist(), dtype=object)
+    return frame

@@ -1,0 +1,212 @@
+"""Which model speaks for which sessions, and when another learns."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from fraudlog.detecting import Detector
+from fraudlog.errors import ConfigError, ModelError
+from fraudlog.schema import to_pandas
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fraudlog.jobs.config import JobConfig
+    from fraudlog.store import Store, Transaction
+
+__all__ = ["Models", "flag_rate_gate"]
+
+_INDEX: Final = "models/index.json"
+_DAY_US: Final = 86_400_000_000
+_FIRST: Final = -(1 << 62)
+_FLAGGED: Final = 0.5
+_LEAST_FLAGGED: Final = 10
+
+
+def flag_rate_gate(max_ratio: float) -> Callable[[Detector, Detector, pd.DataFrame], str]:
+    """Return a gate that refuses a model which flags many times more, or fewer, sessions than the one before.
+
+    A gate takes the old and the new detector and the sessions that the new one learnt from; it returns why the new one
+    is refused, or nothing.
+
+    Parameters
+    ----------
+    max_ratio : float
+        How many times. Below ten flagged sessions nothing is said about a rate.
+    """
+
+    def gate(old: Detector, new: Detector, sessions: pd.DataFrame) -> str:
+        before, after = (
+            max(int((detector.score(sessions)["risk"] >= _FLAGGED).sum()), _LEAST_FLAGGED) for detector in (old, new)
+        )
+        is_far = max(before, after) > max_ratio * min(before, after)
+        return f"flags {after} of {len(sessions)} sessions, the old model {before}" if is_far else ""
+
+    return gate
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A model and the end of a session from which on it speaks; one that was refused has no name."""
+
+    since_us: int
+    name: str | None
+    sha256: str
+    why: str
+
+
+class Models:
+    """The models of a store.
+
+    Parameters
+    ----------
+    config : JobConfig
+    store : Store
+    seal : bytes
+        Key that models made here are sealed with.
+    """
+
+    def __init__(self, config: JobConfig, store: Store, seal: bytes) -> None:
+        self.store = store
+        self.seal = seal
+        self.keep = config["retrain.keep"]
+        self.every_us = config["retrain.every_days"] * _DAY_US
+        self.window_days = config["retrain.window_days"]
+        self.gate = flag_rate_gate(config["retrain.max_flag_ratio"])
+        self.news: list[str] = []
+        given = _bytes_of(config["model.path"])
+        self._given, self._given_digest = _loaded(given, config["model.path"]), sha256(given).hexdigest()
+        index = store.document(_INDEX)
+        self.entries = [_Entry(**row) for row in json.loads(index)] if index else []
+        self._detectors: dict[str, Detector] = {}
+        self._data: dict[str, bytes] = {}
+        self._fresh = given
+
+    def score(self, sessions: pa.Table, change: Transaction) -> pd.DataFrame:
+        """Score sessions in the order of their ends, each by the model of its period; learn at each new period.
+
+        Parameters
+        ----------
+        sessions : pyarrow.Table
+            In the order of their ends; in the store of `change` already, with all that ended before them.
+        change : Transaction
+            Gets models that were made on the way.
+        """
+        ends = sessions.column("end").cast(pa.int64()).to_numpy()
+        self._adopt_given(int(ends[0]), change)
+        periods = ends // self.every_us if self.every_us else np.zeros(len(ends), np.int64)
+        parts = []
+        for period in np.unique(periods).tolist():
+            if self.every_us:
+                self._learn(period * self.every_us, change)
+            rows = np.flatnonzero(periods == period)
+            frame = to_pandas(sessions.slice(int(rows[0]), len(rows)))
+            parts.append(self._current().score(frame))
+        return pd.concat(parts, ignore_index=True)
+
+    def _current(self) -> Detector:
+        name = next(entry.name for entry in reversed(self.entries) if entry.name is not None)
+        if name not in self._detectors:
+            data = self._data.get(name) or self.store.document(name)
+            if data is None:
+                raise ModelError(f"{name}: is gone from the store; restore it from a copy", path=name)
+            self._detectors[name] = _loaded(data, Path(name), None if name.startswith("models/given") else self.seal)
+        return self._detectors[name]
+
+    def _adopt_given(self, since_us: int, change: Transaction) -> None:
+        """Take the configuration's model in if it is another than those taken in before."""
+        if any(entry.sha256 == self._given_digest for entry in self.entries):
+            return
+        n_given = sum(entry.why == "given" for entry in self.entries)
+        name = f"models/given-{n_given + 1}.fraudlog"
+        self._detectors[name] = self._given
+        self._note(_Entry(since_us, name, self._given_digest, "given"), self._fresh, change)
+
+    def _learn(self, since_us: int, change: Transaction) -> None:
+        """Learn from the sessions that ended in the window before, unless this was done or tried already."""
+        last = max((entry.since_us for entry in self.entries if entry.why != "given"), default=_FIRST)
+        first_end = self.entries[0].since_us
+        if since_us <= last or since_us <= first_end:
+            return
+        start, end = (datetime.fromtimestamp(us / 1e6, UTC) for us in (since_us, since_us))
+        start -= timedelta(days=self.window_days)
+        days = [start.date() + timedelta(days=n) for n in range((end - start).days + 1)]
+        sessions = to_pandas(change.read("sessions", days=days))
+        sessions = sessions[(sessions["end"] >= start) & (sessions["end"] < end)].reset_index(drop=True)
+        name = f"models/{end:%Y-%m-%d}.fraudlog"
+        try:
+            made = Detector().fit(sessions)
+        except ConfigError as error:
+            self._note(_Entry(since_us, None, "", f"not learnt: {error}"), b"", change)
+            return
+        refused = self.gate(self._current(), made, sessions)
+        if refused:
+            self._note(_Entry(since_us, None, "", f"refused: {refused}"), b"", change)
+            return
+        data = _saved(made, self.seal)
+        self._detectors[name] = made
+        self._note(
+            _Entry(since_us, name, sha256(data).hexdigest(), f"learnt from {len(sessions)} sessions"), data, change
+        )
+
+    def description(self) -> dict[str, Any]:
+        """Return what a report says of the model that speaks now."""
+        detector = self._current() if self.entries else self._given
+        last = self.entries[-1] if self.entries else None
+        origin = "the configuration's" if last is None or last.why == "given" else f"of the store: {last.why}"
+        return {
+            "origin": origin,
+            "reference_size": detector.reference_size_,
+            "sessions_seen": detector.sessions_seen_,
+            "window": list(detector.window_),
+        }
+
+    def _note(self, entry: _Entry, data: bytes, change: Transaction) -> None:
+        self.entries.append(entry)
+        self.news.append(f"{entry.name or 'none'}: {entry.why}")
+        if entry.name is not None:
+            self._data[entry.name] = data
+            change.put(entry.name, data)
+        named = [one.name for one in self.entries if one.name is not None]
+        for name in named[: -self.keep]:
+            change.remove(name)
+        self.entries = [one for one in self.entries if one.name not in named[: -self.keep]]
+        rows: list[dict[str, Any]] = [asdict(one) for one in self.entries]
+        change.put(_INDEX, (json.dumps(rows, indent=1) + "\n").encode())
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"{path}: can't be read ({error.strerror}); make one with `fraudlog fit LOG --model {path}`", path=path
+        ) from None
+
+
+def _loaded(data: bytes, path: Path, seal: bytes | None = None) -> Detector:
+    """Read a detector from bytes; the error names the file that they came from."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / path.name
+        copy.write_bytes(data)
+        try:
+            return Detector.load(copy, key=seal)
+        except ModelError as error:
+            raise ModelError(str(error).replace(str(copy), str(path)), path=path) from None
+
+
+def _saved(detector: Detector, seal: bytes) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.fraudlog"
+        detector.save(path, key=seal)
+        return path.read_bytes()

@@ -1,0 +1,251 @@
+"""One run of the job, from the lock to the report."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final
+
+from fraudlog import __version__
+from fraudlog.errors import ConfigError, FormatError, OutputError
+from fraudlog.jobs.line import COUNTS, Line, Tally
+from fraudlog.jobs.metrics import write_metrics
+from fraudlog.jobs.models import Models
+from fraudlog.jobs.publish import publish
+from fraudlog.jobs.sinks import write_sql
+from fraudlog.jobs.takes import Taker
+from fraudlog.privacy import Pseudonyms, derive_key, load_key
+from fraudlog.store import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from fraudlog.jobs.config import JobConfig
+    from fraudlog.jobs.takes import Take
+    from fraudlog.store import Store, Transaction
+
+__all__ = ["PURPOSE", "RunReport", "job_status", "run_job"]
+
+PURPOSE: Final = "essential.fraud_detection"
+_RUNS: Final = "ledger/runs.jsonl"
+_PUBLISHED: Final = "ledger/published"
+
+
+@dataclass
+class RunReport:
+    """What a run did.
+
+    Attributes
+    ----------
+    started, seconds : str, float
+        Wall clock.
+    dry_run : bool
+    takes : int
+        Changes of the store.
+    tally : Tally
+        What became of the lines.
+    carried_events, held_sessions : int
+        Events of open sessions, and sessions that wait for their turn: carried to the next run.
+    newest : str or None
+        Time of the newest event so far.
+    models : list of str
+        What was said of models that were taken in, made or refused.
+    model : dict
+        Of the model that speaks now.
+    manifest : str
+        Digest of the store's manifest after it.
+    """
+
+    started: str
+    seconds: float = 0.0
+    dry_run: bool = False
+    takes: int = 0
+    tally: Tally = field(default_factory=Tally)
+    carried_events: int = 0
+    held_sessions: int = 0
+    newest: str | None = None
+    models: list[str] = field(default_factory=list)
+    model: dict[str, Any] = field(default_factory=dict)
+    manifest: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        plain: dict[str, Any] = asdict(self)
+        tally: dict[str, Any] = plain.pop("tally")
+        return {"fraudlog": __version__} | tally | plain
+
+
+def run_job(
+    config: JobConfig,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    dry_run: bool = False,
+    step: Callable[[str], None] = lambda _: None,
+) -> RunReport:
+    """Take in what the log gained, and all that follows from it.
+
+    Parameters
+    ----------
+    config : JobConfig
+    since : datetime, optional
+        Leave events before this time out, for good.
+    until : datetime, optional
+        Leave events of this time or later to another run, and all lines behind the first of them.
+    dry_run : bool, default False
+        Do everything, and then leave the store as it stands.
+    step : callable, optional
+        Told what is being done.
+
+    Raises
+    ------
+    LockError, InputError, OutputError, ModelError, ConfigError
+        As their exit codes say. Takes that were whole before stay; the next run goes on behind them.
+    """
+    began = time.monotonic()
+    report = RunReport(datetime.now(UTC).isoformat(timespec="seconds"), dry_run=dry_run)
+    key = load_key(config["privacy.key_file"], outside=config["store.path"])
+    with _opened(config, dry_run=dry_run) as store:
+        _take_in(config, store, key, report, (_us(since, "since"), _us(until, "until")), step)
+        report.seconds = round(time.monotonic() - began, 3)
+        if not dry_run:
+            step("publishing")
+            _hand_out(config, store, report)
+    return report
+
+
+@contextmanager
+def _opened(config: JobConfig, *, dry_run: bool) -> Iterator[Store]:
+    """Open the store to write; for a dry run where there is none, one that is thrown away."""
+    options: dict[str, Any] = {"slice_hours": config["store.slice_hours"], "timeout_s": config["run.lock_timeout_s"]}
+    path: Path = config["store.path"]
+    if dry_run and not (path / "manifest.json").exists():
+        with TemporaryDirectory() as folder, open_store(folder, purpose=PURPOSE, mode="write", **options) as store:
+            yield store
+        return
+    with open_store(path, purpose=PURPOSE, mode="write", **options) as store:
+        yield store
+
+
+def _us(moment: datetime | None, name: str) -> int | None:
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        raise ConfigError(f"--{name} has no time zone; write it as 2015-05-17T00:00:00Z", parameter=name)
+    return int(moment.timestamp() * 1_000_000)
+
+
+def _take_in(
+    config: JobConfig,
+    store: Store,
+    key: bytes,
+    report: RunReport,
+    bounds: tuple[int | None, int | None],
+    step: Callable[[str], None],
+) -> None:
+    """Do take after take, each one change of the store; a dry run is one change that is dropped."""
+    line = Line(config, Pseudonyms(key), store, Models(config, store, derive_key(key, "models")), since_us=bounds[0])
+    before = store.position.get("counts", {})
+    dropped = store.transaction("dry run") if report.dry_run else None
+    try:
+        with closing(Taker(config, key, store.position, bounds[1])) as taker:
+            for take in taker:
+                step(f"take {report.takes + 1}")
+                change = dropped or store.transaction("run")
+                with change if dropped is None else nullcontext():
+                    report.takes += _one_take(line, take, change, before)
+                    _check_rejects(line.tally, config)
+    finally:
+        if dropped is not None:
+            dropped.drop()
+    report.tally = line.tally
+    report.carried_events, report.held_sessions = len(line.carried.events), len(line.carried.held_sessions)
+    report.newest = line.carried.newest
+    report.models = line.models.news
+    report.model = line.models.description()
+    report.manifest = store.manifest.sha256
+
+
+def _one_take(line: Line, take: Take, change: Transaction, before: Mapping[str, int]) -> bool:
+    """Put one take into a change, with where the reading stands behind it; returns whether there was a line."""
+    has_lines = take.counts["lines"] > 0
+    if has_lines:
+        line.add(take, change)
+    counts = {name: before.get(name, 0) + getattr(line.tally, name) for name in COUNTS}
+    change.position = {**take.position, "counts": counts}
+    return has_lines
+
+
+def _check_rejects(tally: Tally, config: JobConfig) -> None:
+    """Stop where too many lines are no events: the format is not this log's."""
+    share = tally.rejected / max(tally.events + tally.rejected, 1)
+    if share > config["log.max_reject_share"]:
+        raise FormatError(
+            f"log.path: {share:.2%} of the lines were rejected, more than log.max_reject_share; is log.format right?",
+            source=str(config["log.path"]),
+        )
+
+
+def _hand_out(config: JobConfig, store: Store, report: RunReport) -> None:
+    """Publish what the store holds, unless the last run did so already; then note the run."""
+    marker = store.path / _PUBLISHED
+    done = marker.read_text("ascii") if marker.exists() else ""
+    if done != report.manifest:
+        if config["publish.folder"] is not None:
+            publish(store, config["publish.folder"], config["publish.days"], _summary(config, store, report))
+        if config["sql.url"] is not None:
+            write_sql(store, config["sql.url"])
+    try:
+        marker.write_text(report.manifest, "ascii")
+        with (store.path / _RUNS).open("a", encoding="utf-8") as out:
+            out.write(json.dumps(report.to_dict()) + "\n")
+        if config["metrics.file"] is not None:
+            write_metrics(config["metrics.file"], report, store)
+    except OSError as error:
+        why = error.strerror or "input/output error"
+        raise OutputError(
+            f"the run is in the store, but its report can't be written ({why})", path=store.path
+        ) from None
+
+
+def _summary(config: JobConfig, store: Store, report: RunReport) -> dict[str, Any]:
+    """Return what the report says beside its tables: of all that the store took in, not of this run."""
+    counts = store.position.get("counts", {})
+    log = {name: counts.get(name, 0) for name in ("lines", "events", "rejected", "blank")}
+    log |= {"sources": [config["log.path"].name], "format": config["log.format"], "reasons": {}, "problems": {}}
+    return {"fraudlog": __version__, "log": log, "model": report.model, "manifest": report.manifest}
+
+
+def job_status(config: JobConfig) -> dict[str, Any]:
+    """Return what the store holds and what the last run said, as JSON can hold it.
+
+    Raises
+    ------
+    InputError
+        If there is no store yet.
+    """
+    store = open_store(config["store.path"], purpose=PURPOSE)
+    runs = store.path / _RUNS
+    last = runs.read_text("utf-8").splitlines()[-1] if runs.exists() else "null"
+    tables: dict[str, Any] = {}
+    for table in ("events", "late", "rejected", "sessions", "scores", "decisions"):
+        parts = store.manifest.of(table)
+        tables[table] = {
+            "rows": sum(part.rows for part in parts),
+            "bytes": sum(part.bytes for part in parts),
+            "first": parts[0].day if parts else None,
+            "last": parts[-1].day if parts else None,
+        }
+    return {
+        "store": str(store.path),
+        "manifest": store.manifest.sha256,
+        "tables": tables,
+        "counts": store.position.get("counts", {}),
+        "models": sorted(name for name in store.manifest.documents if name.endswith(".fraudlog")),
+        "last_run": json.loads(last),
+    }

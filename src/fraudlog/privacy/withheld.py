@@ -1,0 +1,171 @@
+"""Who is not to be taken in: consent withdrawn, objection, restriction, a child's data removed.
+
+The list holds keyed marks, no pseudonym: it can be asked whether somebody is on it, not who is. A mark can have an end.
+Every epoch's key is asked, so an entry outlives a rotation; it ends with the key it was made with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, Literal, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fraudlog.errors import ConfigError, InputError
+from fraudlog.privacy.pseudonyms import derive_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["IDENTITIES", "Entry", "Withheld", "identity_mark"]
+
+IDENTITIES: Final = ("user", "device_id", "session_token", "client_ip")
+"""Columns that can say who somebody is."""
+
+Why = Literal["consent withdrawn", "objection", "restriction", "minor"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One person that is not to be taken in.
+
+    Parameters
+    ----------
+    column : str
+        One of `IDENTITIES`.
+    mark : str
+        `identity_mark` of the value.
+    why : str
+    since : str
+        ISO 8601.
+    until : str or None
+        End of it; None for as long as it is not lifted.
+    """
+
+    column: str
+    mark: str
+    why: Why
+    since: str
+    until: str | None = None
+
+
+def identity_mark(value: str, column: str, key: bytes) -> str:
+    """Return the keyed mark of a raw identifier."""
+    made = derive_key(key, f"withheld {column}")
+    return hashlib.blake2b(value.encode("utf-8", "surrogateescape"), key=made, digest_size=16).hexdigest()
+
+
+class Withheld:
+    """All entries.
+
+    Parameters
+    ----------
+    entries : iterable of Entry
+
+    Examples
+    --------
+    >>> key, since = bytes(range(32)), datetime(2026, 1, 1).astimezone()
+    >>> list_ = Withheld().adding("alice", "user", key, "objection", since)
+    >>> list_.mask(pa.table({"user": ["alice", "bob", None]}), [key], since).tolist()
+    [True, False, False]
+    """
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self.entries = tuple(entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read the list at `path`; one that is not there is empty.
+
+        Raises
+        ------
+        InputError
+            If it is damaged: then nobody knows who objected, and nothing may be taken in.
+        """
+        try:
+            return cls(Entry(**row) for row in json.loads(path.read_bytes())) if path.exists() else cls()
+        except (ValueError, TypeError):
+            raise InputError(f"{path}: the list of who objected is damaged; restore it from a copy") from None
+
+    def save(self, path: Path) -> None:
+        """Write the list in one step, readable by its owner alone."""
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft = path.with_name(f".{path.name}.new")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as out:
+            json.dump([asdict(entry) for entry in self.entries], out, indent=1)
+            out.flush()
+            os.fsync(out.fileno())
+        draft.replace(path)
+
+    def adding(
+        self, value: str, column: str, key: bytes, why: Why, since: datetime, until: datetime | None = None
+    ) -> Withheld:
+        """Return the list with one more person.
+
+        Raises
+        ------
+        ConfigError
+            If `column` says nothing of who somebody is.
+        """
+        if column not in IDENTITIES:
+            raise ConfigError(f"a person is named by {', '.join(IDENTITIES)}", parameter="column")
+        entry = Entry(
+            column,
+            identity_mark(value, column, key),
+            why,
+            since.isoformat(),
+            None if until is None else until.isoformat(),
+        )
+        return Withheld(dict.fromkeys((*self.entries, entry)))
+
+    def lifting(self, value: str, column: str, keys: Iterable[bytes], why: Why) -> Withheld:
+        """Return the list without the entries of a person for this reason: consent given again, a restriction over."""
+        marks = {identity_mark(value, column, key) for key in keys}
+        return Withheld(
+            entry for entry in self.entries if not (entry.mark in marks and entry.column == column and entry.why == why)
+        )
+
+    def current(self, now: datetime) -> Withheld:
+        """Return the entries that hold at `now`."""
+        return Withheld(
+            entry for entry in self.entries if entry.until is None or datetime.fromisoformat(entry.until) > now
+        )
+
+    def mask(self, events: pa.Table, keys: Iterable[bytes], now: datetime) -> NDArray[np.bool_]:
+        """Say which raw events are not to be taken in.
+
+        Parameters
+        ----------
+        events : pyarrow.Table of shape (n_events, n_columns)
+            As the reader made them, identifiers still in them.
+        keys : iterable of bytes
+            Of every epoch.
+        now : datetime
+            Entries that ended before are passed over.
+        """
+        found = np.zeros(len(events), bool)
+        marks: dict[str, set[str]] = {}
+        for entry in self.current(now).entries:
+            marks.setdefault(entry.column, set()).add(entry.mark)
+        keys = tuple(keys)
+        for column in marks.keys() & set(events.column_names):
+            values = events[column].cast(pa.string())
+            distinct = [value for value in values.unique().to_pylist() if value is not None]
+            hits = [
+                value for value in distinct if any(identity_mark(value, column, key) in marks[column] for key in keys)
+            ]
+            if hits:
+                found |= pc.is_in(values, value_set=pa.array(hits, pa.string())).to_numpy()
+        return found

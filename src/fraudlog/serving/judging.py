@@ -1,0 +1,190 @@
+"""`RequestJudge`: a decision when a request arrives, the whole event when it is answered; both middlewares share it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter, OrderedDict
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from fraudlog.deciding import VERDICTS, Decision
+from fraudlog.enriching.networks import read_address
+from fraudlog.errors import ConfigError, FraudlogError
+from fraudlog.serving.live import LiveSessions
+from fraudlog.serving.memory import LocalMemory
+from fraudlog.serving.state import LocalState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from fraudlog.deciding.decision import Verdict
+
+__all__ = ["BREAKS", "RequestJudge"]
+
+BREAKS: Final = (
+    FraudlogError, ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError,
+)  # fmt: skip
+"""What scoring may raise, an error in it included, without a request being lost for it."""
+
+_log = logging.getLogger("fraudlog.serving")
+_Actor = tuple[str | None, ...]
+
+
+class RequestJudge:
+    """Decides on requests as they arrive, and takes them in once they are answered.
+
+    A request is judged by the verdict that its session has earned so far, with the answers it got; the first one of a
+    session by what it shows itself. Each is counted once, when it is answered, so that a service and a batch over its
+    log see the same events.
+
+    Parameters
+    ----------
+    live : LiveSessions
+    on_decision : callable, optional
+        Takes each `Decision` made on an answered request, as for a log of them.
+    max_remembered : int, default 100,000
+        Most sessions whose verdict is kept for their next request; beyond, the one silent for longest goes.
+
+    Attributes
+    ----------
+    failures : Counter of str
+        Requests that were served without a score, by the kind of error; each is also logged.
+    """
+
+    def __init__(
+        self,
+        live: LiveSessions,
+        *,
+        on_decision: Callable[[Decision], object] | None = None,
+        max_remembered: int = 100_000,
+    ) -> None:
+        if max_remembered < 1:
+            raise ConfigError("max_remembered is below 1", parameter="max_remembered")
+        self.live = live
+        self.failures: Counter[str] = Counter()
+        self._on_decision = on_decision
+        self._most = max_remembered
+        self._standing: OrderedDict[_Actor, Decision] = OrderedDict()
+        self._lock = threading.Lock()
+        self._alone_lock = threading.Lock()
+        self._alone = LiveSessions(None, live.policy, enricher=live.enricher, state=LocalState(max_sessions=1))
+
+    def arrive(self, event: Mapping[str, Any]) -> Decision:
+        """Return what to do about a request that has not been answered yet; never raises for a broken score.
+
+        Parameters
+        ----------
+        event : Mapping
+            As from `EventReader.read`.
+        """
+        try:
+            standing = self._remembered(_actor(event))
+            return standing if standing is not None else self._by_itself(event)
+        except BREAKS as error:
+            return self.failed(error)
+
+    def leave(self, event: Mapping[str, Any]) -> Decision:
+        """Take an answered request into its session, and remember what it earned; never raises for a broken score.
+
+        Parameters
+        ----------
+        event : Mapping
+            The same with ``status``, ``bytes_sent``, ``duration_s``, and what the service added, as ``user``.
+        """
+        try:
+            decision = self.live.observe(event)
+            if decision.fallback != "no_model":
+                self._remember(_actor(event), decision)
+            if self._on_decision is not None:
+                self._on_decision(decision)
+        except BREAKS as error:
+            return self.failed(error)
+        return decision
+
+    def failed(self, error: Exception) -> Decision:
+        """Count and log a failure, and return the policy's fallback."""
+        kind = type(error).__name__
+        self.failures[kind] += 1
+        _log.warning("a request was served without a score: %s", kind)
+        return self.fallback("scoring_failed")
+
+    def too_slow(self) -> Decision:
+        """Count a decision that came too late, and return the policy's fallback."""
+        self.failures["TooSlow"] += 1
+        return self.fallback("too_slow")
+
+    def fallback(self, why: str) -> Decision:
+        """Return the decision that stands where none could be made.
+
+        Parameters
+        ----------
+        why : str
+            A code of `fraudlog.deciding.FALLBACKS`.
+        """
+        policy = self.live.policy
+        verdict: Verdict = policy.fallback
+        if policy.dry_run and VERDICTS.index(verdict) > 1:
+            verdict = "observe"
+        expires = datetime.now(UTC) + timedelta(microseconds=policy.ttls_us[0])
+        return Decision(
+            "",
+            verdict,
+            "session",
+            expires,
+            None,
+            None,
+            (),
+            policy.version,
+            intended=policy.fallback,
+            fallback=why,
+            is_dry_run=policy.dry_run,
+        )
+
+    def _remembered(self, actor: _Actor) -> Decision | None:
+        with self._lock:
+            decision = self._standing.get(actor)
+            if decision is None:
+                return None
+            if decision.expires.timestamp() <= time.time():
+                del self._standing[actor]
+                return None
+            self._standing.move_to_end(actor)
+            return decision
+
+    def _remember(self, actor: _Actor, decision: Decision) -> None:
+        with self._lock:
+            self._standing[actor] = decision
+            self._standing.move_to_end(actor)
+            if len(self._standing) > self._most:
+                self._standing.popitem(last=False)
+
+    def _by_itself(self, event: Mapping[str, Any]) -> Decision:
+        """Judge a request as a session of its own, and forget it again: it is counted when it is answered."""
+        alone, state = self._alone, self._alone.state
+        with self._alone_lock:
+            alone.detector, alone.policy, alone.enricher = self.live.detector, self.live.policy, self.live.enricher
+            try:
+                return alone.observe(event)
+            finally:
+                if isinstance(state, LocalState):
+                    state.close()
+                    state.memory = LocalMemory(2)
+
+
+@lru_cache(maxsize=65_536)
+def _prefix_of(address: str | None) -> str | None:
+    prefix = read_address(address)[1]
+    return prefix if isinstance(prefix, str) else None
+
+
+def _actor(event: Mapping[str, Any]) -> _Actor:
+    """Return whose session an event belongs to: the first of token, account and (prefix, agent, language) known."""
+    token, user = event.get("session_token"), event.get("user")
+    if token is not None:
+        return ("token", token)
+    if user is not None:
+        return ("user", user)
+    return (_prefix_of(event.get("client_ip")), event.get("user_agent"), event.get("language"))

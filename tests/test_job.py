@@ -1,0 +1,200 @@
+"""The job: exactly once, the same bytes however a log was cut into runs."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from datetime import UTC, datetime
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fraudlog.errors import ConfigError, FormatError, InputError, LockError, ModelError
+from fraudlog.jobs import job_status
+from fraudlog.jobs.carried import Carried
+from fraudlog.jobs.line import settings_of
+from fraudlog.privacy import Pseudonyms, load_key
+from fraudlog.store import open_store
+from job_support import Site, sample_lines, saved
+
+PURPOSE = "essential.fraud_detection"
+LINES = sample_lines(1500)
+BAD = [
+    b"\n",
+    b"\x16\x03\x01 no request\n",
+    b'203.0.113.9 - - [99/May/2015:10:05:00 +0000] "GET / HTTP/1.1" 200 1 "-" "-"\n',
+]
+LOG = b"".join([*LINES[:700], *BAD, LINES[20], *LINES[700:]])
+
+
+@pytest.fixture(scope="module")
+def model(sample_detector, tmp_path_factory):
+    return saved(sample_detector, tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(model, tmp_path_factory):
+    """One run over the whole log."""
+    site = Site(tmp_path_factory.mktemp("whole") / "site", model)
+    site.append(LOG)
+    site.report = site.run()
+    return site
+
+
+def events_of(site):
+    """Where every event stands that the store knows: those of closed and of open sessions, and those too late."""
+    store = open_store(site.store, purpose=PURPOSE)
+    names = Pseudonyms(load_key(site.key))
+    carried = Carried.load(store, settings_of(site.config, names).definition)
+    tables = [store.read("events"), store.read("late"), carried.events, carried.held_events]
+    return [
+        (row["source"], row["line_number"])
+        for table in tables
+        for row in table.select(["source", "line_number"]).to_pylist()
+    ]
+
+
+def test_every_line_is_accounted_for(undisturbed):
+    """Lines are events, rejected or blank; every event is in the store once."""
+    tally = undisturbed.report.tally
+    assert tally.lines == 1504 == tally.events + tally.rejected + tally.blank
+    assert (tally.rejected, tally.blank, tally.late) == (2, 1, 1)
+    found = events_of(undisturbed)
+    assert len(found) == len(set(found)) == tally.events
+    with open_store(undisturbed.store, purpose=PURPOSE) as store:
+        assert store.verify() == []
+        assert len(store.read("scores")) == len(store.read("decisions")) == tally.sessions > 200
+        assert store.read("rejected")["line_number"].to_pylist() == [702, 703]
+
+
+@settings(max_examples=6)
+@given(cuts=st.sets(st.integers(1, len(LOG) - 1), min_size=1, max_size=5))
+def test_runs_may_be_cut_anywhere(model, undisturbed, tmp_path_factory, cuts):
+    """In the middle of a line too: the store is the same, byte for byte."""
+    site = Site(tmp_path_factory.mktemp("cut") / "site", model)
+    bounds = [0, *sorted(cuts), len(LOG)]
+    n_lines = 0
+    for first, end in pairwise(bounds):
+        site.append(LOG[first:end])
+        n_lines += site.run().tally.lines
+    assert n_lines == 1504
+    assert site.tree() == undisturbed.tree()
+
+
+def test_takes_do_not_show(model, undisturbed, tmp_path, monkeypatch):
+    """A run of many takes leaves what a run of one leaves."""
+    site = Site(tmp_path / "site", model)
+    site.append(LOG)
+    monkeypatch.setattr("fraudlog.reading.follow._PIECE", 20_000)
+    monkeypatch.setattr("fraudlog.jobs.takes._TAKE_UNIT", 30_000)
+    report = site.run()
+    assert report.takes > 5
+    assert site.tree() == undisturbed.tree()
+
+
+def test_a_second_run_finds_nothing(undisturbed):
+    """And changes nothing."""
+    before = undisturbed.tree()
+    assert undisturbed.run().tally.lines == 0
+    assert undisturbed.tree() == before
+
+
+@pytest.mark.parametrize("kind", ["rename", "rename and pack", "copytruncate"])
+def test_rotation_between_runs(model, undisturbed, tmp_path, kind):
+    """Whatever rotates the log, nothing is lost and nothing taken twice."""
+    site = Site(tmp_path / "site", model)
+    bounds = [0, 50_000, 120_000, 180_000, len(LOG)]
+    for turn, (first, end) in enumerate(pairwise(bounds)):
+        half = first + (end - first) // 2
+        site.append(LOG[first:half])
+        site.run()
+        site.append(LOG[half : LOG.index(b"\n", end - 1) + 1 if turn < 3 else None])
+        bounds[turn + 1] = LOG.index(b"\n", end - 1) + 1
+        old = site.log.with_name(f"access.log.{9 - turn}")
+        if kind == "copytruncate":
+            shutil.copy(site.log, old)
+            site.log.write_bytes(b"")
+        else:
+            site.log.rename(old)
+        if kind == "rename and pack":
+            with gzip.open(f"{old}.gz", "wb") as packed:
+                packed.write(old.read_bytes())
+            old.unlink()
+        site.run()
+    found = events_of(site)
+    assert len(found) == len(set(found)) == undisturbed.report.tally.events
+    status = job_status(site.config)
+    assert status["counts"]["lines"] == 1504
+    assert status["counts"]["events"] == len(found)
+
+
+def test_a_dry_run_leaves_all_as_it_stands(model, tmp_path):
+    """It says what a run would do; a store that was not there is not made."""
+    site = Site(tmp_path / "site", model)
+    site.append(LOG)
+    assert site.run(dry_run=True).tally.sessions > 200
+    assert not site.store.exists()
+    site.run()
+    site.append(b"".join(LINES[-3:]))
+    before = site.tree(), (site.store / "ledger" / "commits.jsonl").read_bytes()
+    assert site.run(dry_run=True).tally.lines == 3
+    assert (site.tree(), (site.store / "ledger" / "commits.jsonl").read_bytes()) == before
+    assert site.run().tally.lines == 3
+
+
+def test_since_and_until_bound_a_run(model, undisturbed, tmp_path):
+    """Runs to a time and from there on leave what one run leaves; what is before `since` is counted and left out."""
+    site = Site(tmp_path / "site", model)
+    site.append(LOG)
+    moments = [datetime(2015, 5, 17, hour, tzinfo=UTC) for hour in (11, 13)]
+    counts = [site.run(until=until).tally.lines for until in moments]
+    assert 0 < counts[0] < sum(counts) < 1504
+    assert sum(counts) + site.run().tally.lines == 1504
+    assert site.tree() == undisturbed.tree()
+
+    later = Site(tmp_path / "later", model)
+    later.append(LOG)
+    tally = later.run(since=moments[0]).tally
+    assert 0 < tally.skipped < tally.events
+    assert len(events_of(later)) == tally.events - tally.skipped
+    with pytest.raises(ConfigError, match="time zone"):
+        later.run(until=datetime(2015, 5, 17))  # noqa: DTZ001 -- the point
+
+
+def test_one_job_at_a_time(undisturbed):
+    """The lock is the store's: exit code 4 for whoever comes second."""
+    with open_store(undisturbed.store, purpose=PURPOSE, mode="write"), pytest.raises(LockError):
+        undisturbed.run()
+
+
+def test_what_can_not_be_read_leaves_the_store_alone(model, undisturbed, tmp_path):
+    """A missing model, a wrong format, a key of another store, a missing log."""
+    site = Site(tmp_path / "site", model)
+    site.append(LOG)
+    site.write_config(site.values | {"model.path": str(tmp_path / "none")})
+    with pytest.raises(ModelError, match="fraudlog fit"):
+        site.run()
+    site.write_config(site.values | {"model.path": str(model), "log.format": "caddy"})
+    with pytest.raises(FormatError, match=r"log.format"):
+        site.run()
+    site.write_config(site.values | {"log.format": "auto"})
+    with pytest.raises(ConfigError, match="init"):
+        site.run()
+    shutil.copytree(undisturbed.store, tmp_path / "copy")
+    site.write_config(
+        site.values | {"log.format": "combined", "store.path": str(tmp_path / "copy"), "sessions.gap": "10min"}
+    )
+    with pytest.raises(InputError, match="another definition"):
+        site.run()
+
+
+def test_status_says_what_is_there(undisturbed):
+    """Rows and days of each table, and the last run."""
+    status = job_status(undisturbed.config)
+    assert status["tables"]["sessions"]["rows"] == undisturbed.report.tally.sessions
+    assert status["tables"]["events"]["first"] == "2015-05-17"
+    assert status["models"] == ["models/given-1.fraudlog"]
+    assert json.dumps(status)
