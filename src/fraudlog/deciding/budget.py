@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import floor
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -256,7 +256,7 @@ def _left_of_day(scores: pd.DataFrame) -> Floats:
     hours = _hours_of(scores)
     days = np.arange(int(hours.min()) // 24, int(hours.max()) // 24 + 1, dtype=np.int64)
     counts = np.bincount(hours - days[0] * 24, minlength=24 * len(days)).reshape(-1, 24).astype(np.float64)
-    weekdays = (days + 3) % 7
+    weekdays: Any = (days + 3) % 7
     mean = counts.mean(axis=0)
     profile = np.stack([counts[weekdays == one].mean(axis=0) if (weekdays == one).any() else mean for one in range(7)])
     return np.concatenate([np.cumsum(profile[:, ::-1], axis=1)[:, ::-1], np.zeros((7, 1))], axis=1)

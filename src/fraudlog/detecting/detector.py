@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Mapping
-from importlib.metadata import version
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
 import numpy as np
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from fraudlog.detecting.hearing import RowScore
     from fraudlog.detecting.labels import Label
     from fraudlog.detecting.model_file import SigningKey, VerifyingKey
+    from fraudlog.sessions import Population
 
     Floats = NDArray[np.float64]
 
@@ -255,6 +256,12 @@ class Detector:
     def _hear(self, hearing: Hearing) -> None:
         self._hearing = hearing
         self.features_: list[str] = list(getattr(hearing.voices["forest"], "features_", []))
+
+    @property
+    def population_(self) -> Population:
+        """How rare agents, languages and profiles were when it learnt: for `build_sessions` and for services."""
+        counts: Population = self._fitted().voices["population"].counts  # type: ignore[attr-defined] # this one has
+        return counts
 
     def score(self, sessions: pd.DataFrame) -> pd.DataFrame:
         """Score sessions.

@@ -40,11 +40,11 @@ class Examples(NamedTuple):
 
     Parameters
     ----------
-    values : float64 array of shape (n, len(FEATURES))
+    rows : float64 array of shape (n, len(FEATURES))
     is_abusive : bool array of shape (n,)
     """
 
-    values: Floats
+    rows: Floats
     is_abusive: Bools
 
     @property
@@ -84,8 +84,8 @@ class Feedback:
         useful = spread > 1e-9
         self._places = np.array([PLACES[name] for name in names], dtype=np.int64)[useful]
         self._centre, self._scale = centre[useful], spread[useful]
-        standard = np.where(known, (values - centre) / np.where(useful, spread, 1.0), 0.0)[:, useful]
-        covariance = standard.T @ standard / max(1, len(standard))
+        standard: Floats = np.where(known, (values - centre) / np.where(useful, spread, 1.0), 0.0)[:, useful]
+        covariance: Floats = standard.T @ standard / max(1, len(standard))
         self._inverse = np.linalg.inv((1 - _SHRINK) * covariance + _SHRINK * np.eye(len(covariance)))
         self._weights, self._threshold = np.zeros(len(self._places)), 0.0
         return self
@@ -97,18 +97,18 @@ class Feedback:
     def _discriminant(self, examples: Examples) -> tuple[Floats, float]:
         if not examples.are_enough:
             return np.zeros(len(self._places)), 0.0
-        standard = self._standard(examples.values[:, self._places])
+        standard = self._standard(examples.rows[:, self._places])
         bad, good = (standard[examples.is_abusive == one].mean(axis=0) for one in (True, False))
         weights: Floats = self._inverse @ (bad - good)
         return weights, float(weights @ (bad + good) / 2.0)
 
     def cross_validated(self, examples: Examples) -> Floats:
         """Return the strength of each example by the labels of the other folds."""
-        strength = np.full(len(examples.values), np.nan)
+        strength = np.full(len(examples.rows), np.nan)
         for fold in range(_FOLDS):
             out = np.arange(len(strength)) % _FOLDS == fold
-            weights, threshold = self._discriminant(Examples(examples.values[~out], examples.is_abusive[~out]))
-            strength[out] = self._standard(examples.values[out][:, self._places]) @ weights - threshold
+            weights, threshold = self._discriminant(Examples(examples.rows[~out], examples.is_abusive[~out]))
+            strength[out] = self._standard(examples.rows[out][:, self._places]) @ weights - threshold
         return strength
 
     def _standard(self, values: Floats) -> Floats:

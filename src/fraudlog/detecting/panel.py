@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from fraudlog.detecting.accounts import Accounts
+from fraudlog.detecting.baselines import Baselines
 from fraudlog.detecting.coordination import Coordination
 from fraudlog.detecting.facts import Facts
 from fraudlog.detecting.feedback import Examples, Feedback
@@ -53,11 +54,13 @@ class Seat(NamedTuple):
     is_oddness: bool = False
 
 
+# Rare is not abusive: oddness alone stays below the 0.5 of a challenge, and a session among its own kind far below.
 PANEL: Final[dict[str, Seat]] = {
     Labelled.name: Seat(Labelled, belief=None, ceiling=0.95),
     Facts.name: Seat(Facts, belief=None, ceiling=0.999),
     Oddness.name: Seat(Oddness, belief=odds_of_risk(ODDNESS), ceiling=ODDNESS, is_oddness=True),
     Accounts.name: Seat(Accounts, belief=1.0, ceiling=0.9),
+    Baselines.name: Seat(Baselines, belief=odds_of_risk(0.1), ceiling=0.1, is_oddness=True),
     Coordination.name: Seat(Coordination, belief=1.0, ceiling=0.9),
     Likeness.name: Seat(Likeness, belief=odds_of_risk(ODDNESS), ceiling=ODDNESS, is_oddness=True),
     Feedback.name: Seat(Feedback, belief=3.0, ceiling=0.9),
@@ -112,7 +115,7 @@ def _trust_by_labels(voice: Voice, examples: Examples) -> float:
     if isinstance(voice, Feedback):
         said = voice.cross_validated(examples)
     else:
-        said = np.array([voice.judge_one(Row(values, {})).strength for values in examples.values])
+        said = np.array([voice.judge_one(Row(values, {})).strength for values in examples.rows])
     fine = np.nan_to_num(said[~examples.is_abusive], nan=-np.inf)
     return Calibration.of(fine, 1.0, 0.0).trust(said[examples.is_abusive])
 

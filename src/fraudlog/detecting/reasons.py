@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from fraudlog.detecting.accounts import ACCOUNT_CODES
+from fraudlog.detecting.baselines import PEER_SENTENCES
 from fraudlog.detecting.coordination import DOORS
 from fraudlog.detecting.evidence import EVIDENCE
 from fraudlog.sessions import FEATURES
@@ -29,7 +30,10 @@ LABELLED: Final = "LIKE_LABELLED_"
 _LEADS: Final = {UNUSUAL: "unusual", LIKE: "like known programs", LABELLED: "like what was labelled abusive"}
 
 _SENTENCES: Final[dict[str, str]] = (
-    {row.code: row.sentence for row in EVIDENCE} | {door.code: door.sentence for door in DOORS} | ACCOUNT_CODES
+    {row.code: row.sentence for row in EVIDENCE}
+    | {door.code: door.sentence for door in DOORS}
+    | ACCOUNT_CODES
+    | PEER_SENTENCES
     | {"LABELLED_ABUSIVE": "was labelled abusive"}
 )
 _MEANINGS: Final = {prefix + row.name.upper(): row for row in FEATURES for prefix in _LEADS}
