@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fraudlog.detecting.hearing import RowScore
     from fraudlog.detecting.labels import Label
     from fraudlog.detecting.model_file import read_model, write_model
-    from fraudlog.detecting.reasons import Reason, describe_reasons
+    from fraudlog.detecting.reasons import Reason, describe_reasons, feature_of
     from fraudlog.detecting.scorer import ForestScorer
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "RowScore",
     "SessionForest",
     "describe_reasons",
+    "feature_of",
     "presumed_human",
     "read_model",
     "write_model",
@@ -41,7 +42,7 @@ _HOMES = {
     "hearing": ("RowScore",),
     "labels": ("Label",),
     "model_file": ("read_model", "write_model"),
-    "reasons": ("Reason", "describe_reasons"),
+    "reasons": ("Reason", "describe_reasons", "feature_of"),
     "scorer": ("ForestScorer",),
 }
 _MODULES = {name: f"{__name__}.{module}" for module, names in _HOMES.items() for name in names}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 import numpy as np
 
 from fraudlog import __version__
+from fraudlog.detecting.drift import drift_of
 from fraudlog.detecting.entities import entity_token, entity_tokens, owner_tokens, secret
 from fraudlog.detecting.evidence import EVIDENCE
 from fraudlog.detecting.feedback import Examples, Feedback
@@ -20,6 +21,7 @@ from fraudlog.detecting.inputs import transforms_of
 from fraudlog.detecting.labels import LabelBook, Labelled
 from fraudlog.detecting.learnt import kept, table_from_arrays, table_to_arrays
 from fraudlog.detecting.model_file import read_model, write_model
+from fraudlog.detecting.oddness import Oddness
 from fraudlog.detecting.panel import PANEL, RARITIES, scale_from, scales_of, settled
 from fraudlog.detecting.voices import PLACES, Parameters, Row, Voice
 from fraudlog.errors import ConfigError, ModelError, NotFittedError
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from fraudlog.detecting.drift import Drift
     from fraudlog.detecting.hearing import RowScore
     from fraudlog.detecting.labels import Label
     from fraudlog.detecting.model_file import SigningKey, VerifyingKey
@@ -157,6 +160,9 @@ class Detector:
         self._learnt: pd.DataFrame | None = sessions
         hearing = Hearing(voices, scales, _quantiles(sessions[reference.finished]), RARITIES)
         self.human_risk_ = np.sort(hearing.risk(held_out))
+        unseen = {name: voice.held_out(sessions, reference.finished) for name, voice in voices.items()}
+        scores = {"anomaly_score": unseen[Oddness.name], "risk": hearing.risk(unseen)}
+        self._score_grids = {name: _grid(values) for name, values in scores.items()}
         self._hear(hearing)
 
     def forget(self, *owners: object, session_ids: Iterable[str] = ()) -> int:
@@ -332,6 +338,25 @@ class Detector:
         """
         return self._fitted().of_one(_row(row, entities))
 
+    def drift(self, sessions: pd.DataFrame) -> Drift:
+        """Say how far a window of sessions has moved from those it learnt from, and whether to fit anew.
+
+        Parameters
+        ----------
+        sessions : DataFrame of shape (n_sessions, n_columns)
+            As from `fraudlog.build_sessions`, built as those it learnt from were; a day's worth will do.
+
+        Returns
+        -------
+        Drift
+            Of every feature, of the anomaly score and of the risk.
+        """
+        hearing = self._fitted()
+        window = {name: sessions[name].to_numpy(np.float64) for name in hearing.population if name in sessions.columns}
+        strengths = {name: voice.judge(sessions).strength for name, voice in hearing.voices.items()}
+        window |= {"anomaly_score": strengths[Oddness.name], "risk": hearing.risk(strengths)}
+        return drift_of(hearing.population | self._score_grids, self.sessions_seen_, window)
+
     def prepare(self) -> Self:
         """Make `score_one` as fast as it can be, to the same bits: call it once when a service starts.
 
@@ -367,6 +392,7 @@ class Detector:
             If `training` is asked of a detector that was loaded without.
         """
         arrays = self._fitted().to_arrays() | {"human_risk": self.human_risk_}
+        arrays |= {f"scores.{name}": grid for name, grid in self._score_grids.items()}
         if training:
             table = table_to_arrays(self._training("training"), secret(self._parameters))
             arrays |= {f"learnt.{name}": array for name, array in table.items()} | {"flagged": self._flagged}
@@ -419,6 +445,7 @@ class Detector:
         detector.human_risk_ = arrays.get("human_risk", np.zeros(0))
         if detector.human_risk_.dtype != np.float64 or detector.human_risk_.ndim != 1:
             raise ModelError(f"{path}: the risks of people are misshapen; save it again", path=path)
+        detector._score_grids = _under("scores.", arrays)
         learnt = _under("learnt.", arrays)
         detector._learnt = table_from_arrays(learnt) if learnt else None
         examples = _under("examples.", arrays)
@@ -486,8 +513,14 @@ def _quantiles(sessions: pd.DataFrame) -> dict[str, Floats]:
     for name in (name for name in sessions.columns if name in PLACES):
         known = sessions[name].dropna().to_numpy(np.float64)
         if len(known):
-            grids[name] = np.quantile(known, np.linspace(0, 1, min(_GRID, len(known))), method="inverted_cdf")
+            grids[name] = _grid(known)
     return grids
+
+
+def _grid(values: Floats) -> Floats:
+    ranks = np.linspace(0, 1, min(_GRID, len(values)))
+    grid: Floats = np.quantile(values, ranks, method="inverted_cdf")
+    return grid
 
 
 def _under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

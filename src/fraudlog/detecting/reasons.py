@@ -13,7 +13,7 @@ from fraudlog.sessions import FEATURES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["LABELLED", "LIKE", "OTHER", "UNUSUAL", "Reason", "describe_reasons"]
+__all__ = ["LABELLED", "LIKE", "OTHER", "UNUSUAL", "Reason", "describe_reasons", "feature_of"]
 
 UNUSUAL: Final = "UNUSUAL_"
 """Prefix of the codes of features that the forest finds odd."""
@@ -37,6 +37,7 @@ _SENTENCES: Final[dict[str, str]] = (
     | {"LABELLED_ABUSIVE": "was labelled abusive"}
 )
 _MEANINGS: Final = {prefix + row.name.upper(): row for row in FEATURES for prefix in _LEADS}
+_FEATURES: Final = {row.code: row.conditions[0].feature for row in EVIDENCE} | {door.code: door.own for door in DOORS}
 _UNITS: Final = {"s", "bytes", "bit"}
 """Units that a number needs beside it; the meaning of the others names them already."""
 
@@ -54,6 +55,17 @@ class Reason(TypedDict):
     value: float | None
     percentile: float | None
     oat: str | None
+
+
+def feature_of(code: str) -> str | None:
+    """Return the feature behind a code, if there is one.
+
+    >>> feature_of("PROBE_PATHS"), feature_of("UNUSUAL_NOT_FOUND"), feature_of("UNUSUAL_OTHER")
+    ('probe_requests', 'not_found', None)
+    """
+    if code in _MEANINGS:
+        return _MEANINGS[code].name
+    return _FEATURES.get(code)
 
 
 def describe_reasons(reasons: Iterable[Mapping[str, Any]]) -> list[str]:
