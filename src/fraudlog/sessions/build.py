@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from fraudlog.enriching import Enricher
+from fraudlog.privacy import marks
 from fraudlog.schema import DERIVED, EVENTS, to_arrow, to_pandas
 from fraudlog.sessions.catalogue import DEFAULT
 from fraudlog.sessions.definition import CHECKPOINTS, Definition, microseconds
@@ -146,7 +147,10 @@ def build_sessions(  # noqa: PLR0913 -- each limit of a session is a parameter o
         table = enriched(table)
         population = Population.of_sessions(build_sessions_table(table, Settings(defined.only(()))))
     settings = Settings(defined, key=key or b"", population=population, checkpoints=checkpoints)
-    return to_pandas(build_sessions_table(table, settings))
+    sessions = to_pandas(build_sessions_table(table, settings))
+    # Pseudonyms look like addresses: what says that the events hold them must be said of their sessions too.
+    sessions.attrs |= marks(events)
+    return sessions
 
 
 def build_sessions_table(events: pa.Table, settings: Settings, *, batch: int = _BATCH) -> pa.Table:
