@@ -25,6 +25,7 @@ LINE = re.compile(r"(Accepted|Failed) (?:password|publickey) for (?:invalid user
 
 
 def home(rng, user):
+    """Return place, device and language of an account's owner."""
     country = rng.choice(["US", "DE", "FR", "JP", "BR"], p=[0.4, 0.2, 0.2, 0.1, 0.1])
     place = {"client_ip": f"a{user}", "ip_prefix": f"p{user}", "asn": f"{country}{rng.integers(6)}", "country": country}
     version, system = rng.integers(3), rng.choice(["Windows", "Mac", "Android", "iOS"])
@@ -57,10 +58,12 @@ def logins(rng, n_users):
 
 
 def frame(rows):
+    """Return logins as a table of sessions."""
     return pd.DataFrame(rows).assign(session_id=[f"s{i}" for i in range(len(rows))], login_failures=0.0)
 
 
 def quality(rng):
+    """Print what is told apart."""
     past, own, stolen, homes = logins(rng, 2_000)
     voice = Accounts(Parameters(key=b"benchmark of accounts")).fit(frame(past), np.ones(len(past), bool))
     people = voice.judge(frame(own).assign(session_id="new")).strength
@@ -82,6 +85,7 @@ def quality(rng):
 
 
 def cost(rng):
+    """Print what a login costs."""
     values = rng.integers(1000, 1 << 60, (200_000, len(COLUMNS)), dtype=np.uint64)
     history = AccountHistory()
     start = time.process_time()
@@ -108,6 +112,7 @@ def cost(rng):
 
 
 def real():
+    """Judge a real log of sshd."""
     if not AUTH.exists():
         print("elastic_auth.log is absent")
         return

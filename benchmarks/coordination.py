@@ -12,11 +12,11 @@ import argparse
 import time
 
 import numpy as np
-from generated_traffic import site, stuffing
 
 import fraudlog as fl
 from fraudlog.detecting.coordination import Coordination
 from fraudlog.detecting.evidence import EVIDENCE, fired, presumed_human
+from generated_traffic import site, stuffing
 
 CAMPAIGNS = {
     "four common browsers": {"agent": "few"},
@@ -27,6 +27,7 @@ CAMPAIGNS = {
 
 
 def built(traffic):
+    """Return sessions, which are the campaign's, the number of requests and the campaign's share of them."""
     events = traffic.table()
     attacks = events.pop("is_attack").to_numpy()
     ids = fl.sessionize(events)["session_id"]
@@ -35,12 +36,14 @@ def built(traffic):
 
 
 def recall(strength, attacks):
+    """Return the share of the campaign above what one in a thousand others reach."""
     said = np.nan_to_num(strength)
     return (said[attacks] > np.quantile(said[~attacks], 0.999, method="higher")).mean()
 
 
 def main():
-    arguments = argparse.ArgumentParser(description=__doc__)
+    """Print the table."""
+    arguments = argparse.ArgumentParser()
     arguments.add_argument("--visits", type=int, default=16_500)
     arguments.add_argument("--addresses", type=int, default=500)
     given = arguments.parse_args()
