@@ -6,6 +6,7 @@ import asyncio
 import functools
 import io
 import threading
+import time
 from wsgiref.util import FileWrapper
 from wsgiref.validate import validator
 
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 import fraudlog as fl
 from fraudlog.deciding import Decision
 from fraudlog.errors import ConfigError, FraudlogError, ModelError
-from fraudlog.serving import EventReader, FraudlogASGI, FraudlogWSGI, LiveSessions
+from fraudlog.serving import EventReader, FraudlogASGI, FraudlogWSGI, LiveSessions, LocalState
+from fraudlog.serving.memory import Mark
 
 CURL = [(b"user-agent", b"curl/8.5.0"), (b"host", b"example.org")]
 
@@ -281,6 +283,29 @@ def test_the_first_request_is_judged_by_itself(sample_detector):
     assert told[0].reasons
     assert len(live.events) == 1
     assert not middleware.judge.failures
+
+
+def test_a_verdict_on_a_network_holds_for_its_next_session(sample_detector):
+    """A new agent does not shake it off; looking at it changes nothing of it."""
+    live = LiveSessions(sample_detector, key=b"k" * 32)
+    target = ("prefix", live.state.live.code("203.0.113.0/24"))
+    now_us = int(time.time() * 1e6)
+    live.state.memory.put_mark(target, Mark(3, now_us + 3_600_000_000, now_us, 1))
+    judge = FraudlogASGI(hello, live).judge
+    browser = {"user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0", "language": "en"}
+    told = judge.arrive({"client_ip": "203.0.113.77", "path": "/", "method": "GET", **browser})
+    assert (told.verdict, told.inherited) == ("deny", "prefix")
+    elsewhere = judge.arrive({"client_ip": "198.51.100.77", "path": "/", "method": "GET", **browser})
+    assert (elsewhere.verdict, elsewhere.inherited) == ("allow", None)
+    assert list(live.state.memory.marks) == [target]
+    assert not live.state.memory.counts
+    assert len(live.state) == 0
+
+
+def test_a_state_that_is_given_is_used():
+    """An empty one too, though it has a length of 0."""
+    state = LocalState(key=b"k" * 32)
+    assert LiveSessions(None, state=state).state is state
 
 
 def test_a_session_is_told_what_it_earned(sample_detector):

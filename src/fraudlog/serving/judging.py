@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from fraudlog.deciding.decision import Verdict
+    from fraudlog.serving.memory import Mark, Target
 
 __all__ = ["BREAKS", "RequestJudge"]
 
@@ -70,7 +71,9 @@ class RequestJudge:
         self._standing: OrderedDict[_Actor, Decision] = OrderedDict()
         self._lock = threading.Lock()
         self._alone_lock = threading.Lock()
-        self._alone = LiveSessions(None, live.policy, enricher=live.enricher, state=LocalState(max_sessions=1))
+        key = live.state.live.key if isinstance(live.state, LocalState) else b""
+        self._alone_state = LocalState(key=key, max_sessions=1)
+        self._alone = LiveSessions(None, live.policy, enricher=live.enricher, state=self._alone_state)
 
     def arrive(self, event: Mapping[str, Any]) -> Decision:
         """Return what to do about a request that has not been answered yet; never raises for a broken score.
@@ -161,16 +164,33 @@ class RequestJudge:
                 self._standing.popitem(last=False)
 
     def _by_itself(self, event: Mapping[str, Any]) -> Decision:
-        """Judge a request as a session of its own, and forget it again: it is counted when it is answered."""
-        alone, state = self._alone, self._alone.state
+        """Judge a request as a session of its own, and forget it again: it is counted when it is answered.
+
+        A verdict that stands for its account, network or profile holds for it too.
+        """
+        alone, live = self._alone, self.live
         with self._alone_lock:
-            alone.detector, alone.policy, alone.enricher = self.live.detector, self.live.policy, self.live.enricher
+            alone.detector, alone.policy, alone.enricher = live.detector, live.policy, live.enricher
+            self._alone_state.memory = _Onlooker(live.state.memory if isinstance(live.state, LocalState) else None)
             try:
                 return alone.observe(event)
             finally:
-                if isinstance(state, LocalState):
-                    state.close()
-                    state.memory = LocalMemory(2)
+                self._alone_state.close()
+
+
+class _Onlooker(LocalMemory):
+    """The memory of another state, to look at."""
+
+    def __init__(self, other: LocalMemory | None) -> None:
+        super().__init__(1)
+        if other is not None:
+            self.marks, self.counts = other.marks, other.counts
+
+    def put_mark(self, target: Target, mark: Mark) -> None:
+        """Leave it as it is."""
+
+    def add_people(self, target: Target, start_us: int, count: int) -> None:
+        """Leave it as it is."""
 
 
 @lru_cache(maxsize=65_536)
