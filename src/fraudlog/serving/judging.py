@@ -72,7 +72,8 @@ class RequestJudge:
         self._lock = threading.Lock()
         self._alone_lock = threading.Lock()
         key = live.state.live.key if isinstance(live.state, LocalState) else b""
-        self._alone_state = LocalState(key=key, max_sessions=1)
+        population = None if live.detector is None else live.detector.population_
+        self._alone_state = LocalState(key=key, max_sessions=1, population=population)
         self._alone = LiveSessions(None, live.policy, enricher=live.enricher, state=self._alone_state)
 
     def arrive(self, event: Mapping[str, Any]) -> Decision:

@@ -83,9 +83,10 @@ class LiveSessions:
         self.pseudonyms = pseudonyms
         if pseudonyms is not None and not key:
             key = pseudonyms.session_key
-        self.state: State = (
-            LocalState(key=key, max_sessions=max_sessions, max_bytes=max_bytes) if state is None else state
-        )
+        if state is None:
+            population = None if detector is None else detector.population_
+            state = LocalState(key=key, max_sessions=max_sessions, max_bytes=max_bytes, population=population)
+        self.state: State = state
         self._clock = clock
 
     def swap(self, detector: Detector | None) -> None:
