@@ -121,7 +121,7 @@ def test_asgi_takes_in_the_whole_event():
     sent = serve(FraudlogASGI(hello, live), scope_of())
     assert [message.get("body") for message in sent] == [None, b"hello ", b"world"]
     (event,) = live.events
-    assert 0 <= event.pop("duration_s") < 1
+    assert 0 <= event.pop("duration_s") < 10
     assert event == {
         "client_ip": "203.0.113.9", "method": "GET", "path": "/a%20b", "query": "q=1", "protocol": "HTTP/1.1",
         "host": "example.org", "referrer": None, "user_agent": "curl/8.5.0", "language": None, "ch_ua": None,

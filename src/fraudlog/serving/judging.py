@@ -30,6 +30,7 @@ BREAKS: Final = (
 )  # fmt: skip
 """What scoring may raise, an error in it included, without a request being lost for it."""
 
+_FIRST: Final = {"client_ip": "192.0.2.1", "path": "/", "user_agent": "Mozilla/5.0", "language": "en"}
 _log = logging.getLogger("fraudlog.serving")
 _Actor = tuple[str | None, ...]
 
@@ -75,6 +76,8 @@ class RequestJudge:
         population = None if live.detector is None else live.detector.population_
         self._alone_state = LocalState(key=key, max_sessions=1, population=population)
         self._alone = LiveSessions(None, live.policy, enricher=live.enricher, state=self._alone_state)
+        self.arrive(_FIRST)  # loads what is loaded on first use, so that no request has to wait for it
+        self.failures.clear()
 
     def arrive(self, event: Mapping[str, Any]) -> Decision:
         """Return what to do about a request that has not been answered yet; never raises for a broken score.
