@@ -112,11 +112,15 @@ def test_a_client_that_goes_away_is_taken_in():
             await asyncio.sleep(0.001)
 
     async def cancelled():
+        sent, enough = [], asyncio.Event()
+
         async def send(message):
-            pass
+            sent.append(message)
+            if len(sent) > 3:
+                enough.set()
 
         task = asyncio.ensure_future(FraudlogASGI(endless, live)(scope_of(), None, send))
-        await asyncio.sleep(0.05)
+        await enough.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
