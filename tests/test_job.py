@@ -180,18 +180,18 @@ def test_what_can_not_be_read_leaves_the_store_alone(model, undisturbed, tmp_pat
     """A missing model, a wrong format, a key of another store, a missing log."""
     site = Site(tmp_path / "site", model)
     site.append(LOG)
-    site.write_config(site.values | {"model.path": str(tmp_path / "none")})
+    site.write_config(site.settings | {"model.path": str(tmp_path / "none")})
     with pytest.raises(ModelError, match="fraudlog fit"):
         site.run()
-    site.write_config(site.values | {"model.path": str(model), "log.format": "caddy"})
+    site.write_config(site.settings | {"model.path": str(model), "log.format": "caddy"})
     with pytest.raises(FormatError, match=r"log\.format"):
         site.run()
-    site.write_config(site.values | {"log.format": "auto"})
+    site.write_config(site.settings | {"log.format": "auto"})
     with pytest.raises(ConfigError, match="init"):
         site.run()
     shutil.copytree(undisturbed.store, tmp_path / "copy")
     site.write_config(
-        site.values | {"log.format": "combined", "store.path": str(tmp_path / "copy"), "sessions.gap": "10min"}
+        site.settings | {"log.format": "combined", "store.path": str(tmp_path / "copy"), "sessions.gap": "10min"}
     )
     with pytest.raises(InputError, match="another definition"):
         site.run()

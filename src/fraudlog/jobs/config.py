@@ -114,6 +114,15 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("run.lock_timeout_s", "number", "how long to wait for another run to end", 0.0, least=0),
     Key("publish.folder", "path", "where report.html and summary.json go; left out, nowhere"),
     Key("publish.days", "integer", "days of the report", 7, least=1, most=366),
+    Key(
+        "publish.exports",
+        "table",
+        "format of `fraudlog export` to the file in publish.folder that gets it; these hold addresses",
+        {},
+        example={"nginx-geo": "fraudlog-geo.conf"},
+    ),
+    Key("publish.export_verdict", "text", "mildest verdict to hand out; by default as each format can tell them apart"),
+    Key("publish.export_allow", "texts", "addresses and networks never to hand out", ()),
     Key("metrics.file", "path", "text file for Prometheus' node exporter; left out, none"),
     Key("sql.url", "text", "database (SQLAlchemy URL) that gets sessions, scores and decisions; left out, none"),
 )
