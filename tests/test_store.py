@@ -288,6 +288,19 @@ def test_duckdb_reads_it_as_it_stands(tmp_path):
     assert duckdb.sql(query).fetchall() == [(DAY, 2, 0.003), (date(1970, 1, 2), 1, 0.025)]
 
 
+@pytest.mark.slow
+def test_spark_reads_it_as_it_stands(tmp_path):
+    """Days are dates to it, and no file of the ledger is in its way."""
+    sql = pytest.importorskip("pyspark.sql")
+    add(tmp_path, 1, 2, 25)
+    spark = sql.SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
+    try:
+        counted = spark.read.parquet(str(tmp_path / "scores")).groupBy("day").count().orderBy("day").collect()
+    finally:
+        spark.stop()
+    assert [(row["day"], row["count"]) for row in counted] == [(DAY, 2), (date(1970, 1, 2), 1)]
+
+
 def test_every_table_has_its_order_among_its_columns():
     """Rows can be sorted whatever table they are of."""
     for table in TABLES.values():
