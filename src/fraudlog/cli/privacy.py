@@ -1,4 +1,4 @@
-"""`fraudlog privacy`: keys, the audit trail, policies, consent and the documents."""
+"""`fraudlog privacy`: keys, the audit trail, policies, consent and the documents; requests in `fraudlog.cli.requests`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fraudlog.cli.options import Json, KeyFile
+from fraudlog.cli.requests import access, erase, hold, lift, moment, object_, purge, rectify, restrict
 from fraudlog.errors import ConfigError, PrivacyError
 
 if TYPE_CHECKING:
     from fraudlog.privacy import Keyring
 
-__all__ = ["Store", "audit_of", "ledger_of", "moment", "privacy"]
+__all__ = ["privacy"]
 
 privacy = typer.Typer(
     no_args_is_help=True, help="Keep the privacy promise: requests of people, retention, keys, audit."
@@ -23,6 +24,8 @@ privacy = typer.Typer(
 _key = typer.Typer(no_args_is_help=True, help="The keys of the pseudonyms, by epoch.")
 _audit = typer.Typer(no_args_is_help=True, help="The audit trail.")
 _policy = typer.Typer(no_args_is_help=True, help="The privacy policy's versions, and consent to them.")
+for _verb in (access, rectify, erase, restrict, object_, lift, hold, purge):
+    privacy.command(_verb.__name__.rstrip("_"))(_verb)
 privacy.add_typer(_key, name="key")
 privacy.add_typer(_audit, name="audit")
 privacy.add_typer(_policy, name="policy")
@@ -214,21 +217,6 @@ def audit_of(store: Path) -> Any:  # noqa: ANN401 -- a Chain, which `--help` mus
     from fraudlog.privacy import Chain
 
     return Chain(ledger_of(store) / "audit.jsonl")
-
-
-def moment(text: str) -> datetime:
-    """Read a day or time; without a zone it is UTC.
-
-    Raises
-    ------
-    ConfigError
-        If it is neither.
-    """
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"{text[:40]!r} is no day or time; write 2026-03-01 or 2026-03-01T12:00") from None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def _record(store: Path, event: str, now: datetime) -> None:

@@ -153,7 +153,8 @@ def _take_in(
 ) -> None:
     """Do take after take, each one change of the store; a dry run is one change that is dropped."""
     names = Pseudonyms(ring.key)
-    line = Line(config, names, store, Models(config, store, derive_key(ring.key, "models")), since_us=bounds[0])
+    models = Models(config, store, derive_key(ring.key, "models"))
+    line = Line(config, names, store, models, since_us=bounds[0], older_keys=ring.keys.values())
     place = {"key_id": names.key_id} | store.position
     before = place.get("counts", {})
     dropped = store.transaction("dry run") if report.dry_run else None
@@ -206,7 +207,7 @@ def _one_take(line: Line, take: Take, change: Transaction, before: Mapping[str, 
 
 def _check_rejects(tally: Tally, config: JobConfig) -> None:
     """Stop where too many lines are no events: the format is not this log's."""
-    share = tally.rejected / max(tally.events + tally.rejected, 1)
+    share = (tally.rejected - tally.withheld) / max(tally.events + tally.rejected, 1)
     if share > config["log.max_reject_share"]:
         raise FormatError(
             f"log.path: {share:.2%} of the lines were rejected, more than log.max_reject_share; is log.format right?",

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from fraudlog.errors import ConfigError, PrivacyError
 from fraudlog.jobs.carried import Carried
 from fraudlog.jobs.line import settings_of
+from fraudlog.jobs.run import republish
 from fraudlog.privacy import REQUESTS, Chain, Holds, Keyring, Pseudonyms, Withheld
 from fraudlog.schema import EVENTS
 from fraudlog.store import open_store
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fraudlog.jobs.config import JobConfig
+    from fraudlog.privacy import Why
     from fraudlog.store import Store, Transaction
 
 __all__ = ["Answer", "Desk"]
@@ -106,7 +108,7 @@ class Desk:
         self._record(answer, reference)
         return answer
 
-    def restrict(self, values: Mapping[str, str], *, why: str = "restriction", reference: str = "") -> Answer:
+    def restrict(self, values: Mapping[str, str], *, why: Why = "restriction", reference: str = "") -> Answer:
         """Put a person's events aside, where nobody works with them, and take no further ones in.
 
         `lift` brings them back.
@@ -132,7 +134,7 @@ class Desk:
         """
         return self.restrict(values, why="objection", reference=reference)
 
-    def lift(self, values: Mapping[str, str], *, why: str = "restriction", reference: str = "") -> Answer:
+    def lift(self, values: Mapping[str, str], *, why: Why = "restriction", reference: str = "") -> Answer:
         """Bring back what `restrict` or `object` put aside, as if it had never been away."""
         name = self._aside(values)
         with self._changing("lift") as (store, change):
@@ -146,7 +148,7 @@ class Desk:
             answer = Answer("lift", len(rows), 0, done.rescored)
         withheld = Withheld.load(self.ledger / "withheld.json")
         for column, value in values.items():
-            withheld = withheld.lifting(value, column, self.ring.keys.values(), why)  # type: ignore[arg-type]
+            withheld = withheld.lifting(value, column, self.ring.keys.values(), why)
         withheld.save(self.ledger / "withheld.json")
         self._record(answer, reference)
         return answer
@@ -204,8 +206,10 @@ class Desk:
         verdict = self.audit.verify()
         if not verdict.is_whole:
             raise PrivacyError(f"the audit trail is broken ({verdict.problem}); nothing is done without it")
-        with open_store(self.path, purpose=REQUESTS, mode="write") as store, store.transaction(what) as change:
-            yield store, change
+        with open_store(self.path, purpose=REQUESTS, mode="write") as store:
+            with store.transaction(what) as change:
+                yield store, change
+            republish(self.config, store, self.ring.key)
 
     def _person(self, values: Mapping[str, str], store: Store) -> Person:
         person = Person.of(values, self.ring)
@@ -226,7 +230,7 @@ class Desk:
         if left.holds != holds.holds:
             left.save(self.ledger / "holds.json")
 
-    def _withhold(self, values: Mapping[str, str], why: Any, until: datetime | None = None) -> None:  # noqa: ANN401
+    def _withhold(self, values: Mapping[str, str], why: Why, until: datetime | None = None) -> None:
         withheld = Withheld.load(self.ledger / "withheld.json")
         for column, value in values.items():
             withheld = withheld.adding(value, column, self.ring.key, why, self.now, until)

@@ -13,6 +13,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from fraudlog.errors import InputError
+from fraudlog.jobs.run import republish
 from fraudlog.privacy import REQUESTS, RETENTION, Chain, Holds, Withheld, derive_key
 from fraudlog.store import TABLES, open_store
 from fraudlog.store.files import write_whole
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from fraudlog.jobs.config import JobConfig
     from fraudlog.privacy import RetentionRow
     from fraudlog.store import Transaction
 
@@ -67,7 +69,7 @@ class Receipt:
 
 
 def purge(
-    path: Path,
+    config: JobConfig,
     key: bytes,
     now: datetime,
     *,
@@ -81,8 +83,8 @@ def purge(
 
     Parameters
     ----------
-    path : Path
-        Folder of the store.
+    config : JobConfig
+        Of the job that keeps the store.
     key : bytes
         Secret; receipts are signed with a key derived from it.
     now : datetime
@@ -100,6 +102,7 @@ def purge(
     ------
     LockError, OutputError, InputError
     """
+    path = config["store.path"]
     ledger = path / "ledger"
     holds = Holds.load(ledger / "holds.json")
     with open_store(path, purpose=REQUESTS, mode="write") as store:
@@ -129,6 +132,7 @@ def purge(
         )
         if not is_dry:
             _note(ledger, receipt, holds, now)
+            republish(config, store, key)
     return receipt
 
 
