@@ -20,7 +20,7 @@ from fraudlog.cli import app
 from fraudlog.errors import ConfigError, OutputError
 from fraudlog.jobs.publish import write_exports
 from fraudlog.jobs.sinks import write_sql
-from fraudlog.privacy import Pseudonyms
+from fraudlog.privacy import Pseudonyms, rotate_key
 from fraudlog.store import open_store
 from job_support import KEY, Site, sample_lines, small_model
 
@@ -281,3 +281,13 @@ def test_the_command_runs_inits_and_tells(model, tmp_path, monkeypatch):
     assert "sessions" in status.stdout
     assert "400 lines" not in status.stdout or status.exit_code == 0
     assert json.loads(call(app, ["job", "status", "--config", config, "--json"]).stdout)["counts"]["lines"] == 400
+
+
+def test_a_key_may_be_rotated_between_runs(model, tmp_path):
+    """The place in the log and the models of the epoch before stay good; nothing is taken twice."""
+    site = Site(tmp_path / "site", model, **{"retrain.every_days": 1, "retrain.max_flag_ratio": 50})
+    site.append(b"".join(LINES[:2600]))
+    assert len(site.run().models) == 2
+    rotate_key(site.key)
+    site.append(b"".join(LINES[2600:2700]))
+    assert site.run().tally.lines == 100

@@ -153,7 +153,8 @@ def _take_in(
 ) -> None:
     """Do take after take, each one change of the store; a dry run is one change that is dropped."""
     names = Pseudonyms(ring.key)
-    models = Models(config, store, derive_key(ring.key, "models"))
+    older = [derive_key(ring.keys[epoch], "models") for epoch in sorted(ring.keys, reverse=True)[1:]]
+    models = Models(config, store, derive_key(ring.key, "models"), older)
     line = Line(config, names, store, models, since_us=bounds[0], older_keys=ring.keys.values())
     place = {"key_id": names.key_id} | store.position
     before = place.get("counts", {})
