@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from conftest import ROOT
 from fraudlog.cli import app
 from fraudlog.errors import ConfigError, OutputError
 from fraudlog.jobs.publish import write_exports
@@ -281,6 +282,28 @@ def test_the_command_runs_inits_and_tells(model, tmp_path, monkeypatch):
     assert "sessions" in status.stdout
     assert "400 lines" not in status.stdout or status.exit_code == 0
     assert json.loads(call(app, ["job", "status", "--config", config, "--json"]).stdout)["counts"]["lines"] == 400
+
+
+def test_a_site_may_bring_its_maps_databases_and_lists(model, tmp_path):
+    """They are looked at before addresses become pseudonyms; one that can't be read is an error with its key."""
+    (tmp_path / "hosting.txt").write_text("83.149.9.0/24\n")
+    (tmp_path / "map.toml").write_text('[[path]]\nendpoint = "search"\npatterns = ["^/presentations/"]\n')
+    values = {
+        "enrich.endpoints": str(tmp_path / "map.toml"),
+        "enrich.networks": {"hosting": str(tmp_path / "hosting.txt")},
+        "enrich.databases": [str(ROOT / "tests" / "corpus" / "geo" / "GeoLite2-Country-Test.mmdb")],
+    }
+    site = Site(tmp_path / "site", model, **values)
+    site.append(b"".join(LINES[:400]))
+    site.run()
+    events = open_store(site.store, purpose=PURPOSE).read("events").to_pandas()
+    is_listed = events["is_hosting"] == True  # noqa: E712 -- null is neither
+    assert 0 < is_listed.sum() < len(events)
+    talks = events["path"].str.startswith("/presentations/")
+    assert set(events.loc[talks, "endpoint"]) == {"search"}
+    site.write_config(site.settings | {"enrich.databases": [str(tmp_path / "none.mmdb")]})
+    with pytest.raises(ConfigError, match=r"enrich\.databases"):
+        site.run()
 
 
 def test_a_key_may_be_rotated_between_runs(model, tmp_path):
