@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraudlog.errors import ConfigError, InputError, LockError, OutputError, SchemaError
@@ -46,6 +46,7 @@ def tree(path) -> dict[str, bytes]:
     }
 
 
+@settings(max_examples=25)
 @given(
     hours=st.lists(st.integers(0, 60_000), min_size=1, max_size=30, unique=True),
     cuts=st.sets(st.integers(1, 29)),

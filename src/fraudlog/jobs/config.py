@@ -273,11 +273,8 @@ def sample_config(values: Mapping[str, Any] | None = None) -> str:
 
     Examples
     --------
-    >>> print(sample_config()[:132])
-    # What `fraudlog job run` reads. A line that begins with # shows a default; paths are relative to this file.
-    <BLANKLINE>
-    [store]
-    # folder
+    >>> sample_config().splitlines()[2:5]
+    ['[store]', '# folder of the store; made on the first run', 'path = "store"']
     """
     chosen = values or {}
     lines = [

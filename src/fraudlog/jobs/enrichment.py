@@ -8,6 +8,8 @@ from fraudlog.enriching import EndpointMap, Enricher, GeoDatabase, NetworkLists
 from fraudlog.errors import ConfigError, FraudlogError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fraudlog.jobs.config import JobConfig
 
 __all__ = ["enricher_of"]
@@ -22,7 +24,7 @@ def enricher_of(config: JobConfig) -> Enricher:
         If a file that it names can't be read; the message names the key.
     """
     folder = config.file.parent
-    parts = {
+    parts: dict[str, Callable[[], object]] = {
         "endpoints": lambda: EndpointMap.from_file(config["enrich.endpoints"]),
         "geo": lambda: GeoDatabase([folder / name for name in config["enrich.databases"]]),
         "networks": lambda: NetworkLists.from_files(
