@@ -91,6 +91,24 @@ def test_runs_may_be_cut_anywhere(model, undisturbed, tmp_path_factory, cuts):
     assert site.tree() == undisturbed.tree()
 
 
+@pytest.mark.slow
+def test_the_whole_real_log_in_days_and_at_once(model, tmp_path):
+    """Ten thousand lines over four days, a model learnt anew each day: by runs of a day, of odd pieces, and one."""
+    log = b"".join(sample_lines(10_000))
+    trees = []
+    for name, cuts in (("once", []), ("odd", [12_345, 700_001, 1_500_000, 1_500_001]), ("days", [])):
+        site = Site(tmp_path / name, model, **{"retrain.every_days": 1, "retrain.max_flag_ratio": 50})
+        for first, end in pairwise([0, *cuts, len(log)]):
+            site.append(log[first:end])
+            if name == "days":
+                for day in (18, 19, 20):
+                    site.run(until=datetime(2015, 5, day, tzinfo=UTC))
+            site.run()
+        trees.append(site.tree())
+    assert trees[0] == trees[1] == trees[2]
+    assert sum(path.startswith("models/2015") for path in trees[0]) == 3
+
+
 def test_takes_do_not_show(model, undisturbed, tmp_path, monkeypatch):
     """A run of many takes leaves what a run of one leaves."""
     site = Site(tmp_path / "site", model)
