@@ -52,7 +52,9 @@ def test_each_key_is_checked(tmp_path, key):
         given = tomllib.loads(sample_config(NEEDED))
         given[section][name] = value
         (tmp_path / "job.toml").write_text(
-            "\n".join(f"[{head}]\n" + "\n".join(f"{k} = {_toml(v)}" for k, v in keys.items()) for head, keys in given.items())
+            "\n".join(
+                f"[{head}]\n" + "\n".join(f"{k} = {_toml(v)}" for k, v in keys.items()) for head, keys in given.items()
+            )
         )
         with pytest.raises(ConfigError, match=re.escape(key.name)) as caught:
             load_config(tmp_path / "job.toml")

@@ -16,9 +16,7 @@ EXAMPLES = ROOT / "examples" / "scheduling"
 
 def test_the_cron_line_has_five_fields_a_user_and_a_command():
     """And the command is one that there is."""
-    (line,) = (
-        line for line in (EXAMPLES / "fraudlog.cron").read_text().splitlines() if re.match(r"[*\d]", line)
-    )
+    (line,) = (line for line in (EXAMPLES / "fraudlog.cron").read_text().splitlines() if re.match(r"[*\d]", line))
     *fields, user, command = line.split(maxsplit=6)
     assert len(fields) == 5
     assert all(re.fullmatch(r"(\*|\d+)(/\d+)?", field) for field in fields)
