@@ -6,8 +6,8 @@ import re
 import tomllib
 
 import pytest
-from conftest import ROOT
 
+from conftest import ROOT
 from fraudlog.errors import ConfigError
 from fraudlog.jobs import KEYS, config_page, load_config, sample_config
 

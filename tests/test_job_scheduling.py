@@ -9,6 +9,7 @@ import stat
 import subprocess
 
 import pytest
+
 from conftest import ROOT
 
 EXAMPLES = ROOT / "examples" / "scheduling"
