@@ -83,7 +83,9 @@ class LiveSessions:
         self.pseudonyms = pseudonyms
         if pseudonyms is not None and not key:
             key = pseudonyms.session_key
-        self.state: State = state or LocalState(key=key, max_sessions=max_sessions, max_bytes=max_bytes)
+        if state is None:
+            state = LocalState(key=key, max_sessions=max_sessions, max_bytes=max_bytes)
+        self.state: State = state
         self._clock = clock
 
     def swap(self, detector: Detector | None) -> None:
