@@ -145,6 +145,16 @@ def test_a_stolen_session_changes_its_language(log):
     assert np.mean(changed) > 0.5
 
 
+def test_a_stolen_token_goes_on_in_the_same_session(log):
+    """Where the log records tokens, the thief shows the victim's."""
+    tokens = ("t-" + log["user"].fillna(log["client_ip"])).astype("str")
+    found = inject(log.assign(session_token=tokens), ["account_takeover", "scraping_fast"], Campaign(mimicry=1))
+    made_up = found.events[found.labels["kind"].notna().to_numpy()].assign(kind=found.labels["kind"].dropna())
+    stolen = made_up[made_up["kind"] == "account_takeover"]
+    assert (stolen["session_token"] == "t-" + stolen["user"]).all()
+    assert not set(made_up["session_token"][made_up["kind"] == "scraping_fast"]) & set(tokens)
+
+
 def test_agents_of_real_lists_can_be_given(log):
     """Browsers of a published list, to hide behind."""
     with gzip.open(shared_data("ua/fake_useragent_browsers.jsonl.gz"), "rt") as lines:

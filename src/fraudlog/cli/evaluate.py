@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fraudlog.enriching import EndpointMap
     from fraudlog.evaluation import Campaign, Design
 
-__all__ = ["evaluate"]
+__all__ = ["column_map", "evaluate"]
 
 
 def evaluate(
@@ -58,7 +58,7 @@ def evaluate(
     design = Design(seeds=seeds, split=split, fpr=fpr, budget=budget)
     with progress() as step:
         if labels is not None:
-            found = _against_labels(logs, log_format, labels, _pairs(column), design, step)
+            found = _against_labels(logs, log_format, labels, column_map(column), design, step)
         else:
             found = _stress(logs, log_format, kinds, campaign, design, _map(endpoints), step)
     files = {}
@@ -106,7 +106,8 @@ def _against_labels(
     return labelled_findings(sessions, label_sessions(sessions, said), design, step=step)
 
 
-def _pairs(column: list[str] | None) -> dict[str, str]:
+def column_map(column: list[str] | None) -> dict[str, str]:
+    """Return what a file calls its columns, from pairs of our name and theirs."""
     pairs = [pair.partition("=") for pair in column or []]
     if any(not ours or not theirs for ours, _, theirs in pairs):
         raise ConfigError("--column takes ours=theirs, as label=is_fraud", parameter="column")

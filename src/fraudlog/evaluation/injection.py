@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, exp, log
 from random import Random
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -185,7 +185,10 @@ def _attack(
     name = f"{kind.name}:{rng.getrandbits(32):08x}"
     for number, start in enumerate(_starts(rng, kind, window, n)):
         place = number % n_addresses
-        raid = Raid(trace, stage.site, clients[place], rng, start, (f"{name}:{place}", kind.name))
+        # Whoever loads what a page needs keeps its cookies too.
+        token = f"{rng.getrandbits(64):016x}" if disguise.assets and "session_token" in stage.recorded else None
+        client = replace(clients[place], session_token=token)
+        raid = Raid(trace, stage.site, client, rng, start, (f"{name}:{place}", kind.name))
         raid.protocol = rng.choice(stage.protocols) if disguise.agent else "HTTP/1.1"
         raid.prepare(plan, disguise)
         kind.act(raid)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import normalized_mutual_info_score, roc_auc_score
 
 from fraudlog.errors import InputError
 
@@ -42,8 +41,8 @@ def scan_leaks(sessions: pd.DataFrame, labels: ArrayLike, *, at: float = LEAK_AT
     -------
     DataFrame of shape (n_columns + 1, 5)
         ``column``; ``auroc`` of its values, the better of their order and of the labels of the same value in the other
-        half; ``missing_auroc`` of whether it is null; ``information`` it shares with the label (normalised mutual
-        information, 0..1); ``leak``: null, "value", "missing", "order" (an id, a time, the order of rows) or "entity"
+        half; ``missing_auroc`` of whether it is null; ``information``, the share of the label's entropy that it takes
+        away (0..1); ``leak``: null, "value", "missing", "order" (an id, a time, the order of rows) or "entity"
         (whose the session is). Worst first.
 
     Raises
@@ -76,7 +75,7 @@ def _row(name: str, column: pd.Series, positive: NDArray[np.bool_], at: float) -
     values, groups = _numbers(column, positive)
     auroc = max(_turned(positive, values), _turned(positive, _by_the_other_half(groups, positive)))
     missing_auroc = _turned(positive, missing.astype(float))
-    information = float(normalized_mutual_info_score(positive, groups))
+    information = _information(groups, positive)
     leak = None
     if auroc >= at and missing_auroc < at:
         leak = "order" if name in _ORDER else "entity" if name in _WHOSE else "value"
@@ -94,8 +93,8 @@ def _numbers(column: pd.Series, positive: NDArray[np.bool_]) -> tuple[NDArray[np
         known = values[~np.isnan(values)]
         ranks = np.asarray(pd.Series(values).rank(pct=True).fillna(0), np.float64)
         return np.where(np.isnan(values), np.median(known) if len(known) else 0.0, values), _groups(ranks)
-    codes = pd.factorize(column.astype("object"))[0].astype(np.int64)
-    return np.zeros(len(positive)), codes
+    # A missing text is a value like others here: factorize gives it -1.
+    return np.zeros(len(positive)), pd.factorize(column.astype("object"))[0].astype(np.int64) + 1
 
 
 def _groups(ranks: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -104,18 +103,39 @@ def _groups(ranks: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _by_the_other_half(codes: NDArray[np.int64], positive: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return, for each text, the share of positives of the same text in the other half; unseen, that of all."""
+    """Return, for each value, the share of positives of the same value in the other half; unseen, that of all."""
     half = np.random.default_rng(0).permutation(len(codes)) % 2
-    result = np.full(len(codes), positive.mean())
-    for side in (0, 1):
-        known = pd.Series(positive[half != side]).groupby(codes[half != side]).mean()
-        rows = np.flatnonzero(half == side)
-        result[rows] = pd.Series(codes[rows]).map(known).fillna(positive.mean()).to_numpy()
+    table = _counted(codes * 2 + half, positive).reshape(-1, 2, 2)[:, ::-1]  # by value, by the half it is not in
+    sizes = table.sum(axis=2)
+    shares = np.divide(table[..., 1], sizes, out=np.full(sizes.shape, positive.mean()), where=sizes > 0)
+    result: NDArray[np.float64] = shares[codes, half]
     return result
 
 
+def _information(codes: NDArray[np.int64], positive: NDArray[np.bool_]) -> float:
+    """Return the share of the label's entropy that the groups take away (Theil's uncertainty coefficient)."""
+    table = _counted(codes, positive)
+    table = table[table.sum(axis=1) > 0]
+    return max(0.0, 1 - _entropy(table) / _entropy(table.sum(axis=0, keepdims=True)))
+
+
+def _entropy(table: NDArray[np.int64]) -> float:
+    """Return the entropy of the label that is left once the row is known, times the number of all."""
+    shares = table / table.sum(axis=1, keepdims=True)
+    return -float((table * np.log2(np.where(table > 0, shares, 1))).sum())
+
+
+def _counted(codes: NDArray[np.int64], positive: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Count negatives and positives of each code; as many codes as make pairs."""
+    n_codes = (int(codes.max()) // 2 + 1) * 2
+    return np.bincount(codes * 2 + positive, minlength=n_codes * 2).reshape(n_codes, 2)
+
+
 def _turned(positive: NDArray[np.bool_], values: NDArray[np.float64]) -> float:
-    auroc = float(roc_auc_score(positive, values))
+    """Return the AUROC of one column, turned to be at least 0.5, by its ranks (Mann and Whitney)."""
+    n_positive = int(positive.sum())
+    wins = float(pd.Series(values).rank().to_numpy()[positive].sum()) - n_positive * (n_positive + 1) / 2
+    auroc = wins / (n_positive * (len(positive) - n_positive))
     return max(auroc, 1 - auroc)
 
 

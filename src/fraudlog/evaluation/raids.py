@@ -68,8 +68,8 @@ class Plan:
         The item it is after.
     refusal : int
         How the site refuses what it tries most.
-    accounts : tuple of str
-        Accounts of the site.
+    accounts : dict of str to (str or None)
+        Accounts of the site, with a session token where the log records them.
     success : float
         Chance that one try succeeds.
     """
@@ -79,7 +79,7 @@ class Plan:
     jitter: float
     target: str
     refusal: int
-    accounts: tuple[str, ...]
+    accounts: dict[str, str | None]
     success: float
 
 
@@ -130,7 +130,9 @@ class Raid(Visit):
 
     def account(self) -> str:
         """Return one account of the site."""
-        return self.rng.choice(self.plan.accounts) if self.plan.accounts else f"user{self.rng.randrange(1, 9_999)}"
+        return (
+            self.rng.choice(list(self.plan.accounts)) if self.plan.accounts else f"user{self.rng.randrange(1, 9_999)}"
+        )
 
 
 class Kind(NamedTuple):

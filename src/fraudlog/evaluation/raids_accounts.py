@@ -59,7 +59,8 @@ def take_over(raid: Raid) -> None:
     if raid.client.language is not None and raid.client.user_agent is not None:
         changed = accept_language(rng, draw_country(rng).languages[0], is_gecko="Firefox" in raid.client.user_agent)
         raid.become(replace(raid.client, language=changed))
-    raid.become(raid.client.known_as(raid.account()))
+    victim = raid.account()
+    raid.become(replace(raid.client, user=victim, session_token=raid.plan.accounts.get(victim)))
     for number in raid.acts():
         door = rng.choices(("account", "export", "checkout", "coupon", "password_reset"), (8, 2, 3, 2, 2))[0]
         if number and door in {"checkout", "password_reset"}:

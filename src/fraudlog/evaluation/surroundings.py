@@ -38,8 +38,8 @@ class Surroundings:
     site : Site
     visitors : tuple of Client
         Browsers of the log, as often as they came.
-    accounts : tuple of str
-        Accounts of the log.
+    accounts : dict of str to (str or None)
+        Accounts of the log, and the last session token of each.
     protocols : tuple of str
         Of those visitors' requests.
     recorded : frozenset of str
@@ -50,7 +50,7 @@ class Surroundings:
 
     site: Site
     visitors: tuple[Client, ...]
-    accounts: tuple[str, ...]
+    accounts: dict[str, str | None]
     protocols: tuple[str, ...]
     recorded: frozenset[str]
     ticks_s: float
@@ -89,7 +89,7 @@ class Surroundings:
         return cls(
             Site.of(events, rng, endpoints),
             tuple(visitors),
-            tuple(sorted(events["user"].dropna().astype("str").unique())) if "user" in recorded else (),
+            _accounts(events) if "user" in recorded else {},
             _protocols(shown),
             recorded,
             1.0 if whole else 0.001,
@@ -117,6 +117,14 @@ class Surroundings:
     def hosting(self, rng: Random) -> list[Network]:
         """Draw the few networks of a campaign that has rented its machines."""
         return [network(rng, draw_country(rng).code).inside(rng) for _ in range(rng.randrange(1, 4))]
+
+
+def _accounts(events: pd.DataFrame) -> dict[str, str | None]:
+    known = events[events["user"].notna()].drop_duplicates("user", keep="last").sort_values("user")
+    tokens = known["session_token"] if "session_token" in known else pd.Series(None, index=known.index, dtype="str")
+    return {
+        str(user): None if pd.isna(token) else str(token) for user, token in zip(known["user"], tokens, strict=True)
+    }
 
 
 def _protocols(events: pd.DataFrame) -> tuple[str, ...]:

@@ -84,7 +84,8 @@ class LiveSessions:
         if pseudonyms is not None and not key:
             key = pseudonyms.session_key
         if state is None:
-            state = LocalState(key=key, max_sessions=max_sessions, max_bytes=max_bytes)
+            population = None if detector is None else detector.population_
+            state = LocalState(key=key, max_sessions=max_sessions, max_bytes=max_bytes, population=population)
         self.state: State = state
         self._clock = clock
 

@@ -1,0 +1,209 @@
+"""What is found of 23 kinds of attack put into logs, beside plain detectors on the same features; CrowdSec's own cases.
+
+python benchmarks/evaluation.py [benign] [real] [crowdsec] [--tuned] [--mimicry 0.5] [--seeds 5]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import ipaddress
+import json
+import re
+import tempfile
+import warnings
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.ensemble import IsolationForest
+
+import fraudlog as fl
+from fraudlog.errors import FraudlogError
+from fraudlog.evaluation import KINDS, Campaign, Design, benign_events, kind_names, stress_test
+from fraudlog.sessions import transforms
+
+SHARED = Path(__file__).parents[1].parent / "shared" / "data"
+FEATURES = list(transforms())
+_CACHE = {}
+
+
+def _scored(learn, score, seed):
+    """Return the detector's scores, fitted once for the two voices that are read from it."""
+    if id(score) not in _CACHE:
+        _CACHE.clear()
+        _CACHE[id(score)] = fl.Detector(random_state=seed).fit(learn).score(score)
+    return _CACHE[id(score)]
+
+
+def risk(learn, score, seed):
+    """Return the whole detector's word."""
+    return _scored(learn, score, seed)["risk"].to_numpy(float)
+
+
+def evidence(learn, score, seed):
+    """Return what the evidence says by itself: its parts of the risk, as they add up in the reasons."""
+    from fraudlog.detecting import EVIDENCE
+
+    codes = {row.code for row in EVIDENCE}
+    reasons = _scored(learn, score, seed)["reasons"]
+    return np.array([sum(r["contribution"] for r in row if r["code"] in codes) for row in reasons])
+
+
+def _matrix(learn, score):
+    """Return the features as a plain detector takes them: raw, the median where there is none."""
+    middle = learn[FEATURES].astype(float).median().fillna(0)
+    return learn[FEATURES].astype(float).fillna(middle), score[FEATURES].astype(float).fillna(middle)
+
+
+def plain_forest(learn, score, seed):
+    """Return what scikit-learn's isolation forest makes of the features, fitted on all it is given."""
+    train, test = _matrix(learn, score)
+    return -IsolationForest(random_state=seed).fit(train.to_numpy()).score_samples(test.to_numpy())
+
+
+def ecod(learn, score, seed):  # noqa: ARG001 -- it has no chance in it
+    """Return what PyOD's ECOD makes of them."""
+    from pyod.models.ecod import ECOD
+
+    train, test = _matrix(learn, score)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ECOD().fit(train.to_numpy()).decision_function(test.to_numpy())
+
+
+SCORERS = {"risk": risk, "evidence": evidence, "plain forest": plain_forest, "ECOD": ecod}
+
+
+def made_up(kinds, campaign, design, first_site):
+    """Print recall of each kind on made-up benign traffic: every seed another site, other people, other attacks."""
+    found = []
+    for seed in range(design.seeds):
+        events, _ = benign_events(14, 300, seed=first_site + seed)
+        one = replace(design, seeds=1, counts_all=True)
+        found.append(stress_test(events, kinds, replace(campaign, seed=seed), one, scorers=_scorers()))
+    whole = replace(
+        found[-1],
+        kinds=pd.concat([one.kinds for one in found]),
+        overall=pd.concat([one.overall for one in found]),
+    )
+    _print(f"made-up benign traffic, {design.seeds} sites, mimicry {campaign.mimicry:g}", whole)
+
+
+def real(kinds, campaign, design):
+    """Print recall of each kind on real logs, against their sessions whose agent names no program."""
+    for name in ("logs/elastic_apache_logs.log", "parser/advertools/nginx_access.log"):
+        events = fl.read_log(SHARED / name).events
+        try:
+            found = stress_test(events, kinds, campaign, design, scorers=_scorers())
+        except FraudlogError as error:
+            print(f"\n{name}: {error}")
+            continue
+        _print(f"{name.rpartition('/')[2]}, mimicry {campaign.mimicry:g}", found)
+
+
+def _scorers():
+    return {name: scorer for name, scorer in SCORERS.items() if name != "ECOD" or importlib.util.find_spec("pyod")}
+
+
+def _print(title, found):
+    scorers = _scorers()
+    tables = {name: found.table(name).set_index("kind") for name in scorers}
+    print(f"\n{title}\n")
+    print("| kind | sessions | " + " | ".join(scorers) + " | worst seed | AUROC |")
+    print("|" + "---|" * (len(scorers) + 4))
+    for kind in KINDS:
+        if kind.name not in tables["risk"].index:
+            continue
+        own = tables["risk"].loc[kind.name]
+        cells = " | ".join(f"{tables[name].loc[kind.name, 'recall']:.2f}" for name in scorers)
+        star = " *" if kind.held_out else ""
+        print(f"| {kind.name}{star} | {own['sessions']:.0f} | {cells} | {own['worst']:.2f} | {own['auroc']:.3f} |")
+    means = {name: found.overall[found.overall["scorer"] == name] for name in scorers}
+    cells = " | ".join(f"{means[name]['recall'].mean():.2f}" for name in scorers)
+    print(f"| all together | | {cells} | {means['risk']['recall'].min():.2f} | {means['risk']['auroc'].mean():.3f} |")
+    counts = {name: int((tables[name]["recall"] >= 0.9).sum()) for name in scorers}
+    print("\nkinds at 0.9 or more: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
+    leaks = found.leaks[found.leaks["leak"].notna()]
+    print("columns that tell all attacks apart alone: " + (", ".join(leaks["column"]) or "none"))
+    for kind, why in found.left_out.items():
+        print(f"left out: {kind}, since {why}")
+
+
+def crowdsec(threshold=0.5):
+    """Print how many of the sources CrowdSec alerts on are flagged, and how many quiet logs stay quiet.
+
+    Each case is a log of a few lines, too short to learn from; the detector has learnt from made-up benign traffic.
+    """
+    detector = fl.Detector().fit(fl.build_sessions(benign_events(14, 300, seed=2026)[0]))
+    alerted, flagged, quiet, silent, unread, missed, loud = 0, 0, 0, 0, [], [], []
+    for line in (SHARED / "crowdsec" / "scenarios.jsonl").read_text().splitlines():
+        case = json.loads(line)
+        events = _case_events(SHARED / "crowdsec" / "logs" / case["test"] / case["log_file"])
+        if events is None:
+            unread.append(case["test"])
+            continue
+        sessions = fl.build_sessions(events)
+        scores = detector.score(sessions)
+        worst = scores["risk"].groupby(sessions["client_ip"].to_numpy()).max()
+        sources = {str(ipaddress.ip_address(source)) for alert in case["alerts"] for source in alert["sources"]}
+        if not sources:
+            quiet += 1
+            silent += worst.max() < threshold
+            if worst.max() >= threshold:
+                loud.append(case["test"])
+            continue
+        hits = {source for source in sources if worst.get(source, 0) >= threshold}
+        alerted, flagged = alerted + len(sources), flagged + len(hits)
+        if hits != sources:
+            missed.append(f"{case['test']} {len(hits)}/{len(sources)}")
+    print(f"\nsources that CrowdSec alerts on: {flagged} of {alerted} flagged at risk {threshold:g}")
+    print(f"missed: {', '.join(missed) or 'none'}")
+    print(f"quiet logs: {silent} of {quiet} quiet; loud: {', '.join(loud) or 'none'}")
+    print(f"not read as an access log: {', '.join(unread) or 'none'}")
+
+
+def _case_events(path):
+    """Read a case's log; a line's syslog head, if it has one, is cut off."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    head = re.compile(rb"^[A-Z][a-z]{2} +\d+ [\d:]{8} \S+ \S+?(?:\[\d+\])?: ")
+    with tempfile.TemporaryDirectory() as folder:
+        bare = Path(folder) / "bare.log"
+        bare.write_bytes(b"".join(head.sub(b"", line) for line in lines))
+        for file in (path, bare):
+            try:
+                events = fl.read_log(file).events
+            except FraudlogError:
+                continue
+            if len(events):
+                return events
+    return None
+
+
+def main() -> None:
+    """Run the parts asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", default=["benign", "real", "crowdsec"])
+    parser.add_argument("--tuned", action="store_true", help="leave out the kinds that are held out")
+    parser.add_argument("--mimicry", type=float, default=0.5)
+    parser.add_argument("--share", type=float, default=0.005)
+    parser.add_argument("--first-site", type=int, default=2026, help="seed of the first made-up site")
+    parser.add_argument("--seeds", type=int, default=5)
+    arguments = parser.parse_args()
+    names = ("numpy", "scikit-learn", "pyod") if importlib.util.find_spec("pyod") else ("numpy", "scikit-learn")
+    print("fraudlog", fl.__version__, *(f"{name} {version(name)}" for name in names))
+    kinds = kind_names(held_out=False) if arguments.tuned else None
+    campaign = Campaign(mimicry=arguments.mimicry, share=arguments.share)
+    design = Design(seeds=arguments.seeds)
+    if "benign" in arguments.parts:
+        made_up(kinds, campaign, design, arguments.first_site)
+    if "real" in arguments.parts:
+        real(kinds, campaign, design)
+    if "crowdsec" in arguments.parts:
+        crowdsec()
+
+
+if __name__ == "__main__":
+    main()
