@@ -42,6 +42,8 @@ __all__ = ["ODDNESS", "Calibration", "Stated", "odds_of_risk"]
 ODDNESS: Final = 0.45
 """Most risk of oddness alone, below the 0.5 of a challenge: rare is not abusive."""
 
+_TOLD: Final = 0.1
+
 _ANY: Final = 5e-324
 """The least odds there are."""
 
@@ -92,6 +94,11 @@ class Calibration(NamedTuple):
     levels: list[float]
     worth_naming: float
     silent: float
+
+    @property
+    def told_from(self) -> float:
+        """Risk from which on it is asked for its causes, which are dear: what is below is nobody's concern."""
+        return _TOLD
 
     @classmethod
     def of(cls, held_out: Floats, belief: float, ceiling: float, *, leads: bool = True) -> Calibration:
@@ -165,6 +172,7 @@ class Stated:
     most: float
 
     worth_naming: ClassVar[float] = _ANY
+    told_from: ClassVar[float] = 0.0
     """Whatever it says is a reason."""
 
     def odds(self, strength: Floats) -> Floats:

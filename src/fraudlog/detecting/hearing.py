@@ -104,7 +104,7 @@ class Hearing:
         for judgement in judgements.values():
             if judgement.certainty is not None:
                 confidence = confidence * judgement.certainty
-        said = self._said(judgements, odds)
+        said = self._said(judgements, odds, risk)
         reasons = [self._reasons(*row) for row in zip(said, total.tolist(), risk.tolist(), strict=True)]
         return Scored(judgements[_FOREST].strength, risk, confidence, reasons)
 
@@ -127,12 +127,13 @@ class Hearing:
         return _MOST / np.maximum(rare, _MOST)
 
     def _said(
-        self, judgements: Mapping[str, Judgement], odds: Mapping[str, Floats]
+        self, judgements: Mapping[str, Judgement], odds: Mapping[str, Floats], risk: Floats
     ) -> list[list[tuple[float, list[Cause]]]]:
         """Ask each voice for causes, only on the rows it is heard on; returns odds and causes by row."""
         said: list[list[tuple[float, list[Cause]]]] = [[] for _ in next(iter(odds.values()))]
         for name, judgement in judgements.items():
-            rows = np.flatnonzero(odds[name] >= self.scales[name].worth_naming).tolist()
+            scale = self.scales[name]
+            rows = np.flatnonzero((odds[name] >= scale.worth_naming) & (risk >= scale.told_from)).tolist()
             for row, causes in zip(rows, judgement.causes(rows), strict=True):
                 said[row].append((float(odds[name][row]), causes))
         return said
@@ -154,13 +155,16 @@ class Hearing:
             rare += odds if is_odd else 0.0
             heard.append((odds, opinion, scale, is_odd))
         held = _MOST / max(rare, _MOST)
-        total, said = 0.0, []
-        for odds, opinion, scale, is_odd in heard:
-            part = odds * held if is_odd else odds
+        parts = [odds * held if is_odd else odds for odds, _, _, is_odd in heard]
+        total = 0.0
+        for part in parts:
             total += part
-            if part >= scale.worth_naming:
-                said.append((part, opinion.causes()))
         risk = total / (1.0 + total)
+        said = [
+            (part, opinion.causes())
+            for part, (_, opinion, scale, _) in zip(parts, heard, strict=True)
+            if part >= scale.worth_naming and risk >= scale.told_from
+        ]
         return RowScore(anomaly, risk, confidence, self._reasons(said, total, risk))
 
     def _reasons(self, said: list[tuple[float, list[Cause]]], total: float, risk: float) -> list[Reason]:
