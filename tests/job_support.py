@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import fraudlog as fl
 from conftest import SAMPLE
 from fraudlog.jobs import load_config, run_job, sample_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import fraudlog as fl
     from fraudlog.jobs import JobConfig, RunReport
 
 KEY = bytes(range(32)).hex()
@@ -77,8 +78,9 @@ class Site:
         return tree(self.store)
 
 
-def saved(detector: fl.Detector, folder: Path) -> Path:
-    """A detector's file."""
-    path = Path(folder) / "model.fraudlog"
-    detector.save(path)
+def small_model(folder: Path) -> Path:
+    """The file of a detector that learnt little."""
+    path = folder / "model.fraudlog"
+    sessions = fl.build_sessions(fl.read_log(io.BytesIO(b"".join(sample_lines(1500)))).table)
+    fl.Detector(n_estimators=20).fit(sessions).save(path)
     return path

@@ -197,9 +197,7 @@ def test_damaged_arrays_are_refused(name):
     """Missing, of another type, or too long."""
     arrays = fitted([usual("ann")] * 3).to_arrays()
     for wrong in (None, arrays[name].astype(np.float32), np.append(arrays[name], arrays[name][:1])[::-1][:0]):
-        damaged = {key: value for key, value in arrays.items() if key != name} | (
-            {} if wrong is None else {name: wrong}
-        )
+        damaged = {key: value for key, value in (arrays | {name: wrong}).items() if value is not None}
         if name == "learnt" and wrong is not None and not len(wrong) and wrong.dtype == np.uint64:
             continue  # no session learnt is a sound list
         with pytest.raises(ModelError):

@@ -156,6 +156,33 @@ def test_wsgi_is_valid_wsgi():
     assert call(app, environ_of()) == ("201 Created", b"hello world")
 
 
+def test_a_replayed_log_gives_the_events_of_the_log(sample_log):
+    """Requests made of the sample's lines come in as those lines were read: a service and a batch see the same."""
+    columns = ["client_ip", "method", "path", "query", "protocol", "status", "bytes_sent", "referrer", "user_agent"]
+    rows = sample_log.events[columns].head(600).astype(object)
+    rows = rows.where(rows.notna(), None).to_dict("records")
+    plain = [row for row in rows if all(str(value).isascii() for value in row.values())]
+    assert len(plain) > 550
+    live, answer = Recording(None), {}
+
+    async def app(_scope, _receive, send):
+        await send({"type": "http.response.start", "status": int(answer["status"]), "headers": []})
+        await send({"type": "http.response.body", "body": bytes(int(answer["bytes_sent"] or 0))})
+
+    middleware = FraudlogASGI(app, live, reader=EventReader(columns=columns))
+    for answer in plain:
+        sent = {"user_agent": b"user-agent", "referrer": b"referer"}
+        headers = [(name, answer[column].encode()) for column, name in sent.items() if answer[column] is not None]
+        scope = scope_of(
+            method=answer["method"], raw_path=(answer["path"] or "").encode(), headers=headers,
+            query_string=(answer["query"] or "").encode(), client=(answer["client_ip"], 1),
+            http_version=answer["protocol"].partition("/")[2],
+        )  # fmt: skip
+        serve(middleware, scope)
+    expected = [row | {"bytes_sent": row["bytes_sent"] or 0} for row in plain]
+    assert live.events == expected
+
+
 @pytest.mark.parametrize(("raw", "path"), [("RAW_URI", "/x%2Fy"), ("REQUEST_URI", "/x%2Fy")])
 def test_wsgi_believes_the_servers_raw_path(raw, path):
     """Gunicorn and uWSGI give it; others decode it, and it is encoded again."""

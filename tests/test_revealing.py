@@ -12,11 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+import fraudlog as fl
 from exports_support import NOW, tables
 from fraudlog.cli import app
 from fraudlog.deciding.exports import ListRules, block_list, decision_records, mark_of
+from fraudlog.enriching import Shield
 from fraudlog.errors import ConfigError, OutputError, SchemaError
-from fraudlog.privacy import Pseudonyms, Reidentifier
+from fraudlog.privacy import Chain, Pseudonyms, Reidentifier
 from fraudlog.reporting import read_tables, staged, write_tables
 from fraudlog.schema import SESSIONS, column_names
 
@@ -86,6 +88,23 @@ def test_tables_of_a_disk_say_that_they_hold_pseudonyms(folder):
                 export(read["decisions"], sessions, at=NOW)
 
 
+def test_a_log_read_with_a_shield_says_so_too(tmp_path):
+    """The note goes from the reader through sessions to the list; a frame that was filtered keeps it."""
+    path = tmp_path / "a.log"
+    path.write_text('203.0.113.9 - - [01/Jan/2026:10:00:00 +0000] "GET /.env HTTP/1.1" 404 0 "-" "x"\n' * 3)
+    log = fl.read_log(path, privacy=Shield(KEY))
+    decisions, _ = tables({})
+    for events in (log.table, log.events, log.events.query("status == 404")):
+        sessions = fl.build_sessions(events)
+        assert mark_of(sessions) == Pseudonyms(KEY).key_id
+        decided = decisions.assign(session_id=sessions["session_id"])
+        with pytest.raises(ConfigError, match="hold pseudonyms"):
+            block_list(decided, sessions, at=NOW)
+        found = block_list(decided, sessions, at=NOW, reveal=reidentifier([]))
+        assert [str(entry.network) for entry in found.entries] == ["203.0.113.9/32"]
+    assert mark_of(fl.build_sessions(fl.read_log(path).table)) is None
+
+
 def test_another_key_is_refused(folder):
     """Its answers would be addresses of people who did nothing; plain tables are refused as well."""
     read, _ = read_tables(folder, "sessions", "decisions")
@@ -146,8 +165,9 @@ def test_export_writes_a_list_and_a_trail(folder, tmp_path):
     assert "1 decisions left out: the verdict holds for an account" in done.stderr
     assert out.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in out.parent.iterdir()] == ["geo.conf"]
-    trail = [json.loads(line) for line in (folder / "audit.jsonl").read_text().splitlines()]
-    assert [(record["purpose"], record["values"]) for record in trail] == [("export as nginx-geo", 3)]
+    trail = Chain(folder / "audit.jsonl")
+    assert [(record["purpose"], record["values"]) for record in trail.entries()] == [("export as nginx-geo", 3)]
+    assert trail.verify().is_whole
     out.chmod(0o640)
     assert run(folder, "--as", "nginx-geo", "--out", out, "--at", "2027-01-01").exit_code == 0
     assert "deny" not in out.read_text()
@@ -187,6 +207,21 @@ def test_export_makes_no_key(folder, tmp_path):
     assert isinstance(done.exception, ConfigError)
     assert not (tmp_path / "nokey").exists()
     assert "not the one" in str(run(folder, "--as", "cidr", key=OTHER).exception)
+
+
+def test_export_finds_the_epoch_of_the_key(folder):
+    """Tables of an older epoch are turned back with its key, which the ring still holds."""
+    ring = f"1 {KEY.hex()},2 {OTHER.hex()}"
+    done = run(folder, "--as", "cidr", *AT, key=None, FRAUDLOG_KEY=ring)
+    assert done.stdout == "203.0.113.9/32\n2001:db8::/64\n"
+
+
+def test_without_a_trail_nothing_is_turned_back(folder):
+    """The file can't be written: here, because a folder stands in its place."""
+    (folder / "audit.jsonl").mkdir()
+    done = run(folder, "--as", "cidr", *AT)
+    assert isinstance(done.exception, OutputError)
+    assert done.stdout == ""
 
 
 def test_export_lists_its_formats(folder):

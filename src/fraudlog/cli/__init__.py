@@ -18,6 +18,7 @@ from fraudlog.cli.export import export
 from fraudlog.cli.features import features
 from fraudlog.cli.fit import fit
 from fraudlog.cli.job import job
+from fraudlog.cli.privacy import privacy
 from fraudlog.cli.report import report
 from fraudlog.cli.score import score
 from fraudlog.errors import FraudlogError
@@ -46,6 +47,7 @@ def _root(
 for _verb in (score, fit, report, explain, export, features, evaluate):
     app.command()(_verb)
 app.command("suggest-endpoints")(suggest_endpoints)
+app.add_typer(privacy, name="privacy")
 app.add_typer(job, name="job")
 
 

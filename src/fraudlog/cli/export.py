@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections import Counter
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -19,8 +19,10 @@ from fraudlog.errors import ConfigError, OutputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import pandas as pd
+
     from fraudlog.deciding.exports import ListRules
-    from fraudlog.privacy import Reidentifier
+    from fraudlog.privacy import Pseudonyms
 
 __all__ = ["export"]
 
@@ -68,50 +70,56 @@ def export(
         raise ConfigError(f"--as knows {', '.join([*EXPORTS, _WEBHOOK])}", parameter="as")
     mildest = verdict or (EXPORTS[name].at_least if name in EXPORTS else "challenge")
     rules = ListRules(mildest, _allowed(allow or [], allow_file), most_bystanders, internal)
-    source = _Source(folder, key_file, rules, at, name)
+    source = _read(folder, key_file, rules, at, name)
     if name == _WEBHOOK:
         _send(source, url)
     else:
         _write(source, name, out)
 
 
+@dataclass(frozen=True)
 class _Source:
-    """The tables of a folder, and the way back to addresses."""
+    """The tables of a folder, and how to list them."""
 
-    def __init__(self, folder: Path, key_file: Path | None, rules: ListRules, at: datetime | None, name: str) -> None:
-        import pandas as pd
-
-        from fraudlog.reporting import read_tables
-
-        tables, _ = read_tables(folder, "sessions", "decisions")
-        self.tables = (tables["decisions"], tables["sessions"])
-        self.rules = rules
-        self.options: dict[str, Any] = {
-            "at": pd.Timestamp.now("UTC") if at is None else pd.Timestamp(at, tz="UTC"),
-            "reveal": _reidentifier(folder, key_file, f"export as {name}"),
-        }
+    tables: tuple[pd.DataFrame, pd.DataFrame]
+    rules: ListRules
+    options: dict[str, Any]
 
 
-def _reidentifier(folder: Path, key_file: Path | None, purpose: str) -> Reidentifier:
-    from fraudlog.privacy import Pseudonyms, Reidentifier, default_key_file, load_key
+def _read(folder: Path, key_file: Path | None, rules: ListRules, at: datetime | None, name: str) -> _Source:
+    import pandas as pd
+
+    from fraudlog.deciding.exports import mark_of
+    from fraudlog.privacy import Reidentifier
+    from fraudlog.reporting import read_tables
+
+    tables, _ = read_tables(folder, "sessions", "decisions")
+    names = _pseudonyms(folder, key_file, mark_of(tables["sessions"]))
+    moment = pd.Timestamp.now("UTC") if at is None else pd.Timestamp(at, tz="UTC")
+    reveal = Reidentifier(names, f"export as {name}", _trail(folder / "audit.jsonl"))
+    return _Source((tables["decisions"], tables["sessions"]), rules, {"at": moment, "reveal": reveal})
+
+
+def _pseudonyms(folder: Path, key_file: Path | None, made_with: str | None) -> Pseudonyms:
+    """Return those of the epoch the tables were written in; of the newest if it is none of the ring's."""
+    from fraudlog.privacy import default_key_file, load_keyring
 
     wanted = key_file or default_key_file()
     if "FRAUDLOG_KEY" not in os.environ and not wanted.exists():
-        # `load_key` would make a key; a new one turns nothing back.
+        # `load_keyring` would make a key; a new one turns nothing back.
         raise ConfigError(
             f"the key file {wanted} is not there; give the one the tables were written with", parameter="key"
         )
-    return Reidentifier(Pseudonyms(load_key(wanted, outside=folder)), purpose, _trail(folder / "audit.jsonl"))
+    newest, *older = load_keyring(wanted, outside=folder).pseudonyms().values()
+    return next((names for names in (newest, *older) if names.key_id == made_with), newest)
 
 
 def _trail(path: Path) -> Callable[[Mapping[str, Any]], None]:
+    from fraudlog.privacy import Chain
+
     def keep(record: Mapping[str, Any]) -> None:
         try:
-            handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-            with os.fdopen(handle, "a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+            Chain(path).append(record)
         except OSError as error:
             raise OutputError(
                 f"{path}: the use of the key can't be written down ({error.strerror}), so nothing was turned back",

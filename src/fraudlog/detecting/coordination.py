@@ -1,9 +1,10 @@
-"""The voice of coordination: many networks that do the same thing in the same manner, each of them too little to be seen.
+"""The voice of coordination: many networks that do the same thing in the same manner, each too little to be seen.
 
 A manner is agent, language, protocol and TLS fingerprint together. Windows over other sessions count, as of each event,
-the networks (/24, /64) of its manner within a day, and those of them that stood at a door: failed to log in, logged in,
-asked for an account, had a card or code refused. Of people's networks a usual share q stands at a door on a day. That
-k - 1 of n - 1 others do is as surprising as the Chernoff bound of that binomial says: (n - 1) KL(k' || q) / ln 10 digits.
+the networks (/24, /64) of its manner within a day, and those of them that stood at a door: failed to log in, logged
+in, asked for an account, had a card or code refused. Of people's networks a usual share q stands at a door on a day.
+That k - 1 of n - 1 others do is as surprising as the Chernoff bound of that binomial says: (n - 1) KL(k' || q) / ln 10
+digits.
 
 People of a busy manner stand at doors too. So what a session did besides counts: few of those who fail to log in
 come for nothing else and never get in. How few is learnt from people at the same door, and the digits are added.
@@ -133,7 +134,7 @@ class Coordination:
     shares_ : float64 array of shape (len(DOORS),)
         Share of people's networks that stand at each door on a day.
     company_ : list of float64 arrays
-        Of people at each door: what else they did, rising.
+        Of people who came to each door, whether or not they got through: what else they did, rising.
     """
 
     name: ClassVar[str] = "coordination"
@@ -153,8 +154,8 @@ class Coordination:
         at_door = values[:, 2 : 2 + _N] >= 1
         self.shares_ = _usual_shares(at_door, _manners(people))
         calm = self._surprise(values) < _HEARD_FROM
-        company = _company(values)
-        self.company_ = [np.sort(company[calm[:, door] & at_door[:, door], door]) for door in range(_N)]
+        company, came = _company(values), values[:, 2 + _N : 2 + 2 * _N] >= 1
+        self.company_ = [np.sort(company[calm[:, door] & came[:, door], door]) for door in range(_N)]
         return self
 
     def held_out(self, sessions: pd.DataFrame, human: Bools) -> Floats:
@@ -296,7 +297,7 @@ def _is_whole(sessions: pd.DataFrame) -> Bools:
 
 
 def _manners(sessions: pd.DataFrame) -> NDArray[np.int64]:
-    """Number the manners of sessions, as far as the table tells them: by agent and language."""
+    """Give each session the number of its manner, as far as the table tells it: by agent and language."""
     from fraudlog.detecting.drawing import numbered  # noqa: PLC0415 -- scoring one row must not import pandas
 
     codes = [numbered(sessions[name])[0] for name in ("user_agent", "language") if name in sessions.columns]
@@ -312,7 +313,7 @@ def _usual_shares(at_door: Bools, manners: NDArray[np.int64]) -> Floats:
     """
     n = np.bincount(manners, minlength=1)
     big = n >= _FEWEST
-    shares = (at_door.sum(axis=0) + 1.0) / (len(at_door) + 2.0)
+    shares: Floats = (at_door.sum(axis=0) + 1.0) / (len(at_door) + 2.0)
     if not big.any():
         return shares
     for door in range(_N):

@@ -17,8 +17,7 @@ from fraudlog.detecting.hearing import Hearing
 from fraudlog.detecting.inputs import transforms_of
 from fraudlog.detecting.learnt import kept, table_from_arrays, table_to_arrays
 from fraudlog.detecting.model_file import read_model, write_model
-from fraudlog.detecting.panel import PANEL, scale_from, scale_of, settled
-from fraudlog.detecting.reference import capped
+from fraudlog.detecting.panel import PANEL, RARITIES, scale_from, scales_of, settled
 from fraudlog.detecting.voices import PLACES, Parameters, Row, Voice
 from fraudlog.errors import ConfigError, ModelError, NotFittedError
 from fraudlog.schema import SCORES, require_columns
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
     from fraudlog.detecting.hearing import RowScore
     from fraudlog.detecting.model_file import SigningKey, VerifyingKey
+    from fraudlog.sessions import Population
 
     Floats = NDArray[np.float64]
 
@@ -131,14 +131,13 @@ class Detector:
             voice.after(voices)
         for voice in voices.values():
             voice.fit(sessions, human)
-        counted = capped(sessions, human, secret(self._parameters))[human]
-        scales = {name: scale_of(seat, voices[name].held_out(sessions, human)[counted]) for name, seat in PANEL.items()}
+        scales = scales_of(voices, sessions, human, secret(self._parameters))
         self.reference_size_ = reference.size
         self.sessions_seen_ = reference.seen
         self.reference_warning_ = reference.warning
         self.window_ = (sessions["start"].min().isoformat(), sessions["end"].max().isoformat())
         self._learnt: pd.DataFrame | None = sessions
-        self._hear(Hearing(voices, scales, _quantiles(sessions[reference.finished])))
+        self._hear(Hearing(voices, scales, _quantiles(sessions[reference.finished]), RARITIES))
 
     def forget(self, *owners: object, session_ids: Iterable[str] = ()) -> int:
         """Take people out, as if the detector had never seen them.
@@ -186,6 +185,12 @@ class Detector:
     def _hear(self, hearing: Hearing) -> None:
         self._hearing = hearing
         self.features_: list[str] = list(getattr(hearing.voices["forest"], "features_", []))
+
+    @property
+    def population_(self) -> Population:
+        """How rare agents, languages and profiles were when it learnt: for `build_sessions` and for services."""
+        counts: Population = self._fitted().voices["population"].counts  # type: ignore[attr-defined] # this one has
+        return counts
 
     def score(self, sessions: pd.DataFrame) -> pd.DataFrame:
         """Score sessions.
@@ -341,7 +346,7 @@ class Detector:
         scales = {name: scale_from(seat, _under(f"calibration.{name}.", arrays)) for name, seat in PANEL.items()}
         learnt = _under("learnt.", arrays)
         detector._learnt = table_from_arrays(learnt) if learnt else None
-        detector._hear(Hearing(voices, scales, population))
+        detector._hear(Hearing(voices, scales, population, RARITIES))
         return detector
 
     def _fitted(self) -> Hearing:

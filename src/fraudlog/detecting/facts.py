@@ -45,9 +45,9 @@ class Facts:
         """Learn nothing."""
         return self
 
-    def held_out(self, sessions: pd.DataFrame, human: Bools) -> Floats:
-        """Return the strengths of the presumed-human rows."""
-        return self.judge(sessions[human]).strength
+    def held_out(self, sessions: pd.DataFrame, rows: Bools) -> Floats:
+        """Return the strengths of some rows."""
+        return self.judge(sessions[rows]).strength
 
     def judge(self, sessions: pd.DataFrame) -> Judgement:
         """Return the risk the evidence states, 0 where there is none."""

@@ -9,6 +9,10 @@ at which each voice is believed, so the weighted sum is the odds of abuse, and `
 
 So a voice's part of the risk is its part of the odds, and the parts add up.
 
+A sum is only as good as the worst of its parts, so one voice leads: the one that best tells the sessions evidence
+speaks against from people, both unseen by it. It is heard over its whole range; the others only where they find a
+session more striking than 99 in 100 people, so that none of them can blur the order the leader gives to the rest.
+
 References
 ----------
 .. [1] Vovk, Gammerman, Shafer: "Algorithmic Learning in a Random World", 2005; for anomalies Laxhammar, Falkman 2010.
@@ -33,13 +37,22 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Calibration", "Stated", "odds_of_risk"]
+__all__ = ["ODDNESS", "Calibration", "Stated", "odds_of_risk"]
+
+ODDNESS: Final = 0.45
+"""Most risk of oddness alone, below the 0.5 of a challenge: rare is not abusive."""
+
+_ANY: Final = 5e-324
+"""The least odds there are."""
 
 _RARE: Final = (1000.0**0.5 - 1.0) / 2.0
 """The bet at p = 1 / 1,000, where a voice's belief is stated."""
 
 _STRIKING: Final = (10.0**0.5 - 1.0) / 2.0
 """The bet at p = 1 / 10."""
+
+_LOUD: Final = (100.0**0.5 - 1.0) / 2.0
+"""The bet at p = 1 / 100."""
 
 
 def odds_of_risk(risk: float) -> float:
@@ -62,23 +75,39 @@ class Calibration(NamedTuple):
         Odds at p = 1 / 1,000.
     ceiling : float
         Most odds.
+    leads : bool
+        Whether it is heard over its whole range, or only above the bet at p = 1 / 100.
     levels : list of float
         `ordered` for single look-ups.
     worth_naming : float
-        The odds at p = 1 / 10: what is less striking is shared by too many to be a reason.
+        Odds from which on it is explained: what is less striking than p = 1 / 10 is shared by too many to be a reason.
+    silent : float
+        The bet up to which it is not heard.
     """
 
     ordered: Floats
     belief: float
     ceiling: float
+    leads: bool
     levels: list[float]
     worth_naming: float
+    silent: float
 
     @classmethod
-    def of(cls, held_out: Floats, belief: float, ceiling: float) -> Calibration:
+    def of(cls, held_out: Floats, belief: float, ceiling: float, *, leads: bool = True) -> Calibration:
         """Take what a voice said of held-out people; where it abstained it says nothing here either."""
         ordered = np.sort(held_out[~np.isnan(held_out)])
-        return cls(ordered, belief, odds_of_risk(ceiling), ordered.tolist(), belief * _STRIKING / _RARE)
+        silent = 0.0 if leads else _LOUD
+        naming = belief * _STRIKING / _RARE if leads else _ANY
+        return cls(ordered, belief, odds_of_risk(ceiling), leads, ordered.tolist(), naming, silent)
+
+    def trust(self, suspects: Floats) -> float:
+        """Return how well the voice tells suspects from people: the AUROC, 0..1; an abstention is no suspicion."""
+        if not len(suspects) or not len(self.ordered):
+            return 0.0
+        said = np.where(np.isnan(suspects), -np.inf, suspects)
+        below = np.searchsorted(self.ordered, said, side="left") + np.searchsorted(self.ordered, said, side="right")
+        return float(below.mean() / (2.0 * len(self.ordered)))
 
     def p_values(self, strength: Floats) -> Floats:
         """Return the share of people at least as suspicious, 1 where the voice abstains."""
@@ -94,14 +123,14 @@ class Calibration(NamedTuple):
     def odds(self, strength: Floats) -> Floats:
         """Return the odds of abuse that the voice gives each session."""
         bet = (1.0 / np.sqrt(self.p_values(strength)) - 1.0) / 2.0
-        return np.minimum(self.belief * bet / _RARE, self.ceiling)
+        return np.minimum(self.belief * np.maximum(bet - self.silent, 0.0) / _RARE, self.ceiling)
 
     def to_arrays(self) -> dict[str, NDArray[np.float64]]:
         """Return the arrays that `from_arrays` takes."""
-        return {"ordered": self.ordered, "belief": np.array([self.belief])}
+        return {"ordered": self.ordered, "leads": np.array([self.leads])}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], ceiling: float) -> Calibration:
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], belief: float, ceiling: float) -> Calibration:
         """Build from arrays that may come from anywhere.
 
         Raises
@@ -109,18 +138,18 @@ class Calibration(NamedTuple):
         ModelError
             If an array is missing, misshapen or not in order.
         """
-        ordered, belief = arrays.get("ordered"), arrays.get("belief")
+        ordered, leads = arrays.get("ordered"), arrays.get("leads")
         fits = ordered is not None and ordered.dtype == np.float64 and ordered.ndim == 1
-        if not fits or ordered is None or belief is None or belief.dtype != np.float64 or belief.shape != (1,):
+        if not fits or ordered is None or leads is None or leads.dtype != np.bool_ or leads.shape != (1,):
             raise ModelError("a calibration is missing or misshapen: the model is damaged")
-        if not (np.isfinite(belief) & (belief >= 0)).all() or not (np.diff(ordered) >= 0).all():
+        if not (np.diff(ordered) >= 0).all():
             raise ModelError("a calibration is out of order: the model is damaged")
-        return cls.of(ordered, float(belief[0]), ceiling)
+        return cls.of(ordered, belief, ceiling, leads=bool(leads[0]))
 
     def odds_one(self, strength: float) -> float:
         """Do what `odds` does for one, to the same bits."""
         bet = (1.0 / sqrt(self.p_value(strength)) - 1.0) / 2.0
-        return min(self.belief * bet / _RARE, self.ceiling)
+        return min(self.belief * max(bet - self.silent, 0.0) / _RARE, self.ceiling)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +164,7 @@ class Stated:
 
     most: float
 
-    worth_naming: ClassVar[float] = 5e-324
+    worth_naming: ClassVar[float] = _ANY
     """Whatever it says is a reason."""
 
     def odds(self, strength: Floats) -> Floats:

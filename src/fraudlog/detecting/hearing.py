@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from fraudlog.detecting.evidence import verified_crawler
+from fraudlog.detecting.fusion import ODDNESS, odds_of_risk
 from fraudlog.detecting.reasons import OTHER, Reason
 from fraudlog.detecting.voices import PLACES, Cause, Row, Voice
 from fraudlog.sessions import FEATURES
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fraudlog.detecting.fusion import Calibration, Stated
-    from fraudlog.detecting.voices import Judgement
+    from fraudlog.detecting.voices import Judgement, Opinion
 
     Floats = NDArray[np.float64]
 
 __all__ = ["Hearing", "RowScore", "Scored"]
 
 _FOREST: Final = "forest"
+_MOST: Final = odds_of_risk(ODDNESS)
 _REQUESTS: Final = PLACES["requests"]
 _VERIFIED: Final = PLACES["verified_crawler_requests"]
 
@@ -63,16 +65,22 @@ class Hearing:
         What turns each voice's strengths into odds.
     population : dict of str to float64 array
         Quantiles of each feature over all sessions seen.
+    rarities : frozenset of str
+        Voices that say no more than that a session is rare.
     """
 
     voices: dict[str, Voice]
     scales: dict[str, Calibration | Stated]
     population: dict[str, Floats]
-    _panel: list[tuple[Voice, Calibration | Stated]] = field(init=False, repr=False)
+    rarities: frozenset[str]
+    _panel: list[tuple[Voice, Calibration | Stated, bool]] = field(init=False, repr=False)
+    _odd: list[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Put voices and scales side by side, in the order of the panel."""
-        object.__setattr__(self, "_panel", [(voice, self.scales[name]) for name, voice in self.voices.items()])
+        panel = [(voice, self.scales[name], name in self.rarities) for name, voice in self.voices.items()]
+        object.__setattr__(self, "_panel", panel)
+        object.__setattr__(self, "_odd", [name for name in self.voices if name in self.rarities])
 
     def of_block(self, sessions: pd.DataFrame) -> Scored:
         """Score the sessions of a frame."""
@@ -82,6 +90,9 @@ class Hearing:
             name: np.where(silenced, 0.0, self.scales[name].odds(judgement.strength))
             for name, judgement in judgements.items()
         }
+        held = self._held_back(odds)
+        for name in self._odd:
+            odds[name] = odds[name] * held
         total = np.zeros(len(sessions))
         for part in odds.values():
             total += part
@@ -93,6 +104,13 @@ class Hearing:
         said = self._said(judgements, odds)
         reasons = [self._reasons(*row) for row in zip(said, total.tolist(), risk.tolist(), strict=True)]
         return Scored(judgements[_FOREST].strength, risk, confidence, reasons)
+
+    def _held_back(self, odds: Mapping[str, Floats]) -> Floats:
+        """Return the factor that keeps the voices that say no more than rare below what that is worth together."""
+        rare = np.zeros(len(next(iter(odds.values()))))
+        for name in self._odd:
+            rare += odds[name]
+        return _MOST / np.maximum(rare, _MOST)
 
     def _said(
         self, judgements: Mapping[str, Judgement], odds: Mapping[str, Floats]
@@ -111,16 +129,23 @@ class Hearing:
         requests = float(values[_REQUESTS])
         is_silenced = requests == values[_VERIFIED]
         confidence = requests / (requests + 2) * ((len(values) - int(np.isnan(values).sum())) / len(FEATURES))
-        total, anomaly, said = 0.0, 0.0, []
-        for voice, scale in self._panel:
+        anomaly, rare = 0.0, 0.0
+        heard: list[tuple[float, Opinion, Calibration | Stated, bool]] = []
+        for voice, scale, is_odd in self._panel:
             opinion = voice.judge_one(row)
             confidence *= opinion.certainty
             if voice.name == _FOREST:
                 anomaly = opinion.strength
-            if not is_silenced and (odds := scale.odds_one(opinion.strength)):
-                total += odds
-                if odds >= scale.worth_naming:
-                    said.append((odds, opinion.causes()))
+            odds = 0.0 if is_silenced else scale.odds_one(opinion.strength)
+            rare += odds if is_odd else 0.0
+            heard.append((odds, opinion, scale, is_odd))
+        held = _MOST / max(rare, _MOST)
+        total, said = 0.0, []
+        for odds, opinion, scale, is_odd in heard:
+            part = odds * held if is_odd else odds
+            total += part
+            if part >= scale.worth_naming:
+                said.append((part, opinion.causes()))
         risk = total / (1.0 + total)
         return RowScore(anomaly, risk, confidence, self._reasons(said, total, risk))
 

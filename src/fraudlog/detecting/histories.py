@@ -1,4 +1,4 @@
-"""How accounts log in: counts that add up, that forget subtracts exactly, and the risk of a login that follows from them.
+"""How accounts log in: counts that add up and that `forget` subtracts exactly, and the risk of a login by them.
 
 The risk is the likelihood ratio of Freeman et al. [1]_, as Wiefling et al. [2]_ deploy it: how much likelier this
 network, agent and language are for anybody than for this account,

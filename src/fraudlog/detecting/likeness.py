@@ -66,18 +66,15 @@ class Likeness:
             self._suspects.fit(sessions, chosen, features=self._people.features_)
         return self
 
-    def held_out(self, sessions: pd.DataFrame, human: Bools) -> Floats:
-        """Return the strengths of the presumed-human rows, by people's trees that did not learn from them."""
+    def held_out(self, sessions: pd.DataFrame, rows: Bools) -> Floats:
+        """Return the strengths of some rows by trees that did not learn from their owners."""
         if self._abstains:
-            return np.full(int(human.sum()), np.nan)
-        return self._people.held_out(sessions, human) - self._suspects.judge(sessions[human]).strength
-
-    def unseen(self, sessions: pd.DataFrame) -> Floats:
-        """Return the strength of every row by trees of neither forest that learnt from its owner."""
-        if self._abstains:
-            return np.full(len(sessions), np.nan)
-        every = np.ones(len(sessions), bool)
-        return self._people.held_out(sessions, every) - self._suspects.held_out(sessions, every)
+            return np.full(int(rows.sum()), np.nan)
+        chosen = sessions[rows]
+        among = self._suspects.judge(chosen).strength.copy()
+        if (learnt := suspects(chosen)).any():
+            among[learnt] = self._suspects.held_out(chosen, learnt)
+        return self._people.held_out(sessions, rows) - among
 
     def judge(self, sessions: pd.DataFrame) -> Judgement:
         """Return the difference of the two scores."""

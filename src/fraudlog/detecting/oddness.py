@@ -120,17 +120,17 @@ class Oddness:
         self._memo: tuple[ref[pd.DataFrame], Floats] | None = None
         self.places = np.array([PLACES[name] for name in self.features_])
 
-    def held_out(self, sessions: pd.DataFrame, human: Bools) -> Floats:
-        """Return the scores of the presumed-human rows by the trees of the other half of the owners."""
+    def held_out(self, sessions: pd.DataFrame, rows: Bools) -> Floats:
+        """Return the scores of some rows by the trees of the other half of the owners."""
         from fraudlog.detecting.training import joined  # noqa: PLC0415 -- as above
 
-        rows = feature_matrix(sessions[human], self.features_)
-        half = owner_tokens(sessions[human], self.key) & np.uint64(1)
-        scores = np.empty(len(rows))
+        values = feature_matrix(sessions[rows], self.features_)
+        half = owner_tokens(sessions[rows], self.key) & np.uint64(1)
+        scores = np.empty(len(values))
         for own in (0, 1):
             of_half = half == own
             if of_half.any():
-                scores[of_half] = joined(self._trainings[1 - own : 2 - own]).anomaly_score(rows[of_half])
+                scores[of_half] = joined(self._trainings[1 - own : 2 - own]).anomaly_score(values[of_half])
         return scores
 
     def judge(self, sessions: pd.DataFrame) -> Judgement:

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import numpy as np
+
 from fraudlog.detecting.accounts import Accounts
+from fraudlog.detecting.baselines import Baselines
 from fraudlog.detecting.coordination import Coordination
 from fraudlog.detecting.facts import Facts
-from fraudlog.detecting.fusion import Calibration, Stated
+from fraudlog.detecting.fusion import ODDNESS, Calibration, Stated, odds_of_risk
 from fraudlog.detecting.likeness import Likeness
 from fraudlog.detecting.oddness import Oddness
-from fraudlog.detecting.reference import Reference, suspects, trimmed
+from fraudlog.detecting.reference import Reference, capped, suspects, trimmed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
     from fraudlog.detecting.voices import Parameters, Voice
 
-    Floats = NDArray[np.float64]
+    Bools = NDArray[np.bool_]
 
-__all__ = ["PANEL", "Seat", "scale_from", "scale_of", "settled"]
+__all__ = ["PANEL", "RARITIES", "Seat", "scale_from", "scales_of", "settled"]
 
 
 class Seat(NamedTuple):
@@ -38,37 +40,71 @@ class Seat(NamedTuple):
         risks already, stated by a table, and need no calibration.
     ceiling : float
         Most risk it can give alone.
+    is_oddness : bool
+        Whether it only says that a session is rare. All such voices together stay below `ODDNESS`.
     """
 
     make: Callable[[Parameters], Voice]
     belief: float | None
     ceiling: float
+    is_oddness: bool = False
 
 
-# Rare is not abusive: oddness alone stays below the 0.5 of a challenge.
+# Rare is not abusive: oddness alone stays below the 0.5 of a challenge, and a session among its own kind far below.
 PANEL: Final[dict[str, Seat]] = {
     Facts.name: Seat(Facts, belief=None, ceiling=0.999),
-    Oddness.name: Seat(Oddness, belief=0.45 / 0.55, ceiling=0.45),
+    Oddness.name: Seat(Oddness, belief=odds_of_risk(ODDNESS), ceiling=ODDNESS, is_oddness=True),
     Accounts.name: Seat(Accounts, belief=1.0, ceiling=0.9),
+    Baselines.name: Seat(Baselines, belief=odds_of_risk(0.1), ceiling=0.1, is_oddness=True),
     Coordination.name: Seat(Coordination, belief=1.0, ceiling=0.9),
-    Likeness.name: Seat(Likeness, belief=0.45 / 0.55, ceiling=0.45),
+    Likeness.name: Seat(Likeness, belief=odds_of_risk(ODDNESS), ceiling=ODDNESS, is_oddness=True),
 }
 """The voices by name, in the order in which they are heard."""
 
+RARITIES: Final = frozenset(name for name, seat in PANEL.items() if seat.is_oddness)
+"""Voices that say no more than that a session is rare."""
 
-def scale_of(seat: Seat, held_out: Floats) -> Calibration | Stated:
-    """Return what turns a voice's strengths into odds, given what it says of people it did not learn from."""
-    return Stated(seat.ceiling) if seat.belief is None else Calibration.of(held_out, seat.belief, seat.ceiling)
+
+def scales_of(
+    voices: Mapping[str, Voice], sessions: pd.DataFrame, human: Bools, key: bytes
+) -> dict[str, Calibration | Stated]:
+    """Return what turns each voice's strengths into odds.
+
+    Voices are measured against the presumed-human sessions, at most a few of a source; the one that best tells the
+    suspects from those leads, the first of the panel where there are no suspects.
+
+    Parameters
+    ----------
+    voices : mapping of str to Voice
+        Fitted on `sessions` and `human`.
+    sessions : DataFrame of shape (n_sessions, n_columns)
+    human : bool array of shape (n_sessions,)
+    key : bytes
+    """
+    people, doubtful = capped(sessions, human, key), capped(sessions, suspects(sessions), key)
+    measured = {name: seat.belief for name, seat in PANEL.items() if seat.belief is not None}
+    held_out = {name: voices[name].held_out(sessions, people) for name in measured}
+    trust = {
+        name: Calibration.of(held_out[name], belief, 0.0).trust(voices[name].held_out(sessions, doubtful))
+        for name, belief in measured.items()
+    }
+    leader = max(trust, key=lambda name: trust[name])
+    return {name: Stated(seat.ceiling) for name, seat in PANEL.items() if seat.belief is None} | {
+        name: Calibration.of(held_out[name], belief, PANEL[name].ceiling, leads=name == leader)
+        for name, belief in measured.items()
+    }
 
 
 def scale_from(seat: Seat, arrays: Mapping[str, NDArray[Any]]) -> Calibration | Stated:
-    """Build it from arrays that may come from anywhere.
+    """Build what `scales_of` gives one voice, from arrays that may come from anywhere.
 
     Raises
     ------
     ModelError
     """
-    return Stated(seat.ceiling) if seat.belief is None else Calibration.from_arrays(arrays, seat.ceiling)
+    if seat.belief is None:
+        return Stated(seat.ceiling)
+    return Calibration.from_arrays(arrays, seat.belief, seat.ceiling)
 
 
 def settled(sessions: pd.DataFrame, parameters: Parameters) -> Reference:
@@ -85,6 +121,7 @@ def settled(sessions: pd.DataFrame, parameters: Parameters) -> Reference:
     people.fit(sessions, first.human)
     likeness.after({people.name: people})
     likeness.fit(sessions, first.human)
-    second = first.without(sessions, trimmed(first, suspects(sessions), likeness.unseen(sessions)))
+    every = np.ones(len(sessions), bool)
+    second = first.without(sessions, trimmed(first, suspects(sessions), likeness.held_out(sessions, every)))
     second.check()
     return second

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from fraudlog.detecting.accounts import ACCOUNT_CODES
+from fraudlog.detecting.baselines import PEER_SENTENCES
 from fraudlog.detecting.coordination import DOORS
 from fraudlog.detecting.evidence import EVIDENCE
 from fraudlog.sessions import FEATURES
@@ -24,7 +25,10 @@ LIKE: Final = "LIKE_SUSPECTS_"
 """Prefix of the codes of features in which a session is more like those evidence speaks against than like people's."""
 
 _SENTENCES: Final[dict[str, str]] = (
-    {row.code: row.sentence for row in EVIDENCE} | {door.code: door.sentence for door in DOORS} | ACCOUNT_CODES
+    {row.code: row.sentence for row in EVIDENCE}
+    | {door.code: door.sentence for door in DOORS}
+    | ACCOUNT_CODES
+    | PEER_SENTENCES
 )
 _MEANINGS: Final = {prefix + row.name.upper(): row for row in FEATURES for prefix in (UNUSUAL, LIKE)}
 _UNITS: Final = {"s", "bytes", "bit"}

@@ -138,14 +138,14 @@ class Voice(Protocol):
         """
         ...
 
-    def held_out(self, sessions: pd.DataFrame, human: Bools) -> Floats:
-        """Return the strength of each presumed-human row, as said by a voice that did not learn from its owner.
+    def held_out(self, sessions: pd.DataFrame, rows: Bools) -> Floats:
+        """Return the strength of some rows, as said by a voice that did not learn from their owners.
 
-        Called after `fit`, with the same arguments. A voice that learns nothing of single rows gives `judge`.
+        Called after `fit`, with the same sessions. A voice that learns nothing of single rows gives `judge`.
 
         Returns
         -------
-        float64 array of shape (human.sum(),)
+        float64 array of shape (rows.sum(),)
             NaN where it abstains.
         """
         ...

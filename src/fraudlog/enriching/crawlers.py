@@ -45,6 +45,7 @@ CRAWLER_STATES: Final[dict[str, str]] = {
 }
 """The vocabulary of `crawler_state`."""
 
+_REMEMBERED: Final = 20_000
 _CLAIMING: Final = frozenset({"crawler", "ai", "feed", "monitor", "preview"})
 
 
@@ -123,6 +124,7 @@ class CrawlerVerifier:
         self._ranges = ranges or _published()
         self._names = NameCheck(resolver, time_limit_s=time_limit_s) if resolver else None
         self.max_age_days = max_age_days
+        self._remembered = lru_cache(maxsize=_REMEMBERED)(self._state)
 
     def states(
         self,
@@ -169,6 +171,11 @@ class CrawlerVerifier:
         """Return the state of one pair, as `states` does for many; quick where no claim can be checked."""
         if agent is None or _remembered_claim(agent) is None:
             return None if agent is None else "unverifiable" if category in _CLAIMING else "unclaimed"
+        if self._names is None and len(agent) <= AGENT_LIMIT:  # published networks alone: what was found once stays
+            return self._remembered(agent, address, category, day)
+        return self._state(agent, address, category, day)
+
+    def _state(self, agent: str, address: str | None, category: str | None, day: float) -> str | None:
         return self.states([agent], [address], [category], np.array([day]))[0]
 
     def _is_inside(self, crawler: _Crawler, mask: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -262,7 +263,7 @@ class Enricher:
 
     def _state_of(self, inputs: Mapping[str, Any], facts: AgentFacts) -> str | None:
         moment = inputs.get("timestamp")
-        day = np.nan if moment is None else pd.Timestamp(moment).timestamp() // 86_400
+        day = np.nan if moment is None else _day(moment)
         return self.crawlers.state(inputs["user_agent"], inputs["client_ip"], facts.bot_category, day)
 
     def _mix_columns(self, columns: Mapping[str, Any]) -> dict[str, pa.Array]:
@@ -301,6 +302,15 @@ def _flat(column: pa.ChunkedArray) -> pa.Array:
 
 def _text(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     return column if pa.types.is_dictionary(column.type) else column.cast(pa.string())
+
+
+def _day(moment: Any) -> float:  # noqa: ANN401 -- what a service calls a time
+    """Return the day of a time, counted from 1970; an integer is in microseconds, as in a live session."""
+    if type(moment) is int:
+        return moment // 86_400_000_000
+    if isinstance(moment, datetime) and moment.tzinfo is not None:
+        return moment.toordinal() - 719_163 if moment.tzinfo is UTC else moment.timestamp() // 86_400
+    return float(pd.Timestamp(moment).timestamp() // 86_400)
 
 
 def _days(timestamps: pa.ChunkedArray | None, size: int) -> pa.Array:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from fraudlog.enriching.enricher import Enricher
-from fraudlog.privacy import Keyring, Pseudonyms, Withheld, shield
+from fraudlog.privacy import Keyring, Pseudonyms, Withheld, marked, shield
 from fraudlog.schema import DERIVED, EVENTS, REJECTED, arrow_schema
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from fraudlog.privacy import IpMode, Policies
 
 __all__ = ["Shield"]
@@ -43,6 +45,8 @@ class Shield:
         rejected, with the reason ``withheld`` and nothing else of it.
     now : datetime, optional
         When the run is; entries of `withheld` may have ended. By default the time of the call.
+    older_keys : iterable of bytes, optional
+        Keys that entries of `withheld` may have been made with, where `key` is not a ring of them.
 
     Examples
     --------
@@ -63,11 +67,14 @@ class Shield:
         policies: Policies | None = None,
         withheld: Withheld | None = None,
         now: datetime | None = None,
+        older_keys: Iterable[bytes] = (),
+        by_row: bool = False,
     ) -> None:
+        self.by_row = by_row
         self.pseudonyms = (
             key if isinstance(key, Pseudonyms) else Pseudonyms(key if isinstance(key, bytes) else key.key, ip_mode)
         )
-        self._keys = tuple(key.keys.values()) if isinstance(key, Keyring) else (self.pseudonyms.key,)
+        self._keys = tuple(key.keys.values()) if isinstance(key, Keyring) else (self.pseudonyms.key, *older_keys)
         self.enricher = enricher or Enricher()
         self.policies = policies
         self.withheld = withheld or Withheld()
@@ -81,10 +88,13 @@ class Shield:
         events, rejected : pyarrow.Table
             As the reader made them.
         """
+        if self.policies is not None:
+            self.policies.require_one(self.now or datetime.now(UTC))
         refused = shield(rejected, REJECTED, self.pseudonyms)
         events, refused = self._without_withheld(events, refused)
-        hidden = shield(self.enricher.table(events), _COLUMNS, self.pseudonyms)
-        return hidden.append_column("notice", self._notices(hidden["timestamp"])), refused
+        hidden = shield(self.enricher.table(events), _COLUMNS, self.pseudonyms, by_row=self.by_row)
+        hidden = hidden.append_column("notice", self._notices(hidden["timestamp"]))
+        return marked(hidden, self.pseudonyms.key_id), refused
 
     def _notices(self, times: pa.ChunkedArray) -> pa.Array:
         if self.policies is None:

@@ -21,10 +21,13 @@ import pyarrow.compute as pc
 from fraudlog.enriching import Enricher, Shield
 from fraudlog.jobs.carried import Carried
 from fraudlog.jobs.deciders import Decider
+from fraudlog.privacy import Policies, Withheld
 from fraudlog.schema import EVENTS, SCORES, arrow_schema, to_arrow
 from fraudlog.sessions import DEFAULT, Settings, define, traced_step
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from fraudlog.jobs.config import JobConfig
@@ -83,10 +86,19 @@ class Line:
         Who scores.
     since_us : int, optional
         Events before this time are not taken in.
+    older_keys : iterable of bytes, optional
+        Keys of earlier epochs: whom they say to leave out is left out.
     """
 
     def __init__(
-        self, config: JobConfig, names: Pseudonyms, store: Store, models: Models, *, since_us: int | None = None
+        self,
+        config: JobConfig,
+        names: Pseudonyms,
+        store: Store,
+        models: Models,
+        *,
+        since_us: int | None = None,
+        older_keys: Iterable[bytes] = (),
     ) -> None:
         self.models = models
         self.decider = Decider(config)
@@ -94,7 +106,15 @@ class Line:
         self.settings = settings_of(config, names)
         self.carried = Carried.load(store, self.settings.definition)
         self.records = frozenset(config["log.records"])
-        self.shield = Shield(names, enricher=Enricher(records=self.records))
+        ledger = store.path / "ledger"
+        self.shield = Shield(
+            names,
+            enricher=Enricher(records=self.records),
+            by_row=True,
+            policies=Policies.load(ledger / "policies.jsonl") if (ledger / "policies.jsonl").exists() else None,
+            withheld=Withheld.load(ledger / "withheld.json"),
+            older_keys=older_keys,
+        )
         self.tally = Tally()
 
     def add(self, take: Take, change: Transaction) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
@@ -18,8 +19,9 @@ from fraudlog.jobs.models import Models
 from fraudlog.jobs.publish import publish
 from fraudlog.jobs.sinks import write_sql
 from fraudlog.jobs.takes import Taker
-from fraudlog.privacy import Pseudonyms, derive_key, load_key
+from fraudlog.privacy import Pseudonyms, derive_key, load_keyring
 from fraudlog.store import open_store
+from fraudlog.store.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -27,9 +29,10 @@ if TYPE_CHECKING:
 
     from fraudlog.jobs.config import JobConfig
     from fraudlog.jobs.takes import Take
+    from fraudlog.privacy import Keyring
     from fraudlog.store import Store, Transaction
 
-__all__ = ["PURPOSE", "RunReport", "job_status", "run_job"]
+__all__ = ["PURPOSE", "RunReport", "job_status", "republish", "run_job"]
 
 PURPOSE: Final = "essential.fraud_detection"
 _RUNS: Final = "ledger/runs.jsonl"
@@ -109,9 +112,9 @@ def run_job(
     """
     began = time.monotonic()
     report = RunReport(datetime.now(UTC).isoformat(timespec="seconds"), dry_run=dry_run)
-    key = load_key(config["privacy.key_file"], outside=config["store.path"])
+    ring = load_keyring(config["privacy.key_file"], outside=config["store.path"])
     with _opened(config, dry_run=dry_run) as store:
-        _take_in(config, store, key, report, (_us(since, "since"), _us(until, "until")), step)
+        _take_in(config, store, ring, report, (_us(since, "since"), _us(until, "until")), step)
         report.seconds = round(time.monotonic() - began, 3)
         if not dry_run:
             step("publishing")
@@ -143,13 +146,15 @@ def _us(moment: datetime | None, name: str) -> int | None:
 def _take_in(
     config: JobConfig,
     store: Store,
-    key: bytes,
+    ring: Keyring,
     report: RunReport,
     bounds: tuple[int | None, int | None],
     step: Callable[[str], None],
 ) -> None:
     """Do take after take, each one change of the store; a dry run is one change that is dropped."""
-    line = Line(config, Pseudonyms(key), store, Models(config, store, derive_key(key, "models")), since_us=bounds[0])
+    key = ring.key
+    models = Models(config, store, derive_key(key, "models"))
+    line = Line(config, Pseudonyms(key), store, models, since_us=bounds[0], older_keys=ring.keys.values())
     before = store.position.get("counts", {})
     dropped = store.transaction("dry run") if report.dry_run else None
     try:
@@ -183,7 +188,7 @@ def _one_take(line: Line, take: Take, change: Transaction, before: Mapping[str, 
 
 def _check_rejects(tally: Tally, config: JobConfig) -> None:
     """Stop where too many lines are no events: the format is not this log's."""
-    share = tally.rejected / max(tally.events + tally.rejected, 1)
+    share = (tally.rejected - tally.withheld) / max(tally.events + tally.rejected, 1)
     if share > config["log.max_reject_share"]:
         raise FormatError(
             f"log.path: {share:.2%} of the lines were rejected, more than log.max_reject_share; is log.format right?",
@@ -191,8 +196,15 @@ def _check_rejects(tally: Tally, config: JobConfig) -> None:
         )
 
 
-def _hand_out(config: JobConfig, store: Store, report: RunReport) -> None:
-    """Publish what the store holds, unless the last run did so already; then note the run."""
+def republish(config: JobConfig, store: Store, key: bytes) -> None:
+    """Publish what the store holds, for whoever changed it beside a run: report and database must not keep more."""
+    report = RunReport("", manifest=store.manifest.sha256)
+    report.model = Models(config, store, derive_key(key, "models")).description()
+    _publish(config, store, report)
+
+
+def _publish(config: JobConfig, store: Store, report: RunReport) -> None:
+    """Publish what the store holds, unless that was done already."""
     marker = store.path / _PUBLISHED
     done = marker.read_text("ascii") if marker.exists() else ""
     if done != report.manifest:
@@ -200,14 +212,19 @@ def _hand_out(config: JobConfig, store: Store, report: RunReport) -> None:
             publish(store, config["publish.folder"], config["publish.days"], _summary(config, store, report))
         if config["sql.url"] is not None:
             write_sql(store, config["sql.url"])
+        write_whole(marker, report.manifest.encode())
+
+
+def _hand_out(config: JobConfig, store: Store, report: RunReport) -> None:
+    """Publish what the store holds, unless the last run did so already; then note the run."""
     try:
-        marker.write_text(report.manifest, "ascii")
+        _publish(config, store, report)
         with (store.path / _RUNS).open("a", encoding="utf-8") as out:
             out.write(json.dumps(report.to_dict()) + "\n")
         if config["metrics.file"] is not None:
             write_metrics(config["metrics.file"], report, store)
     except OSError as error:
-        why = error.strerror or "input/output error"
+        why = os.strerror(error.errno) if error.errno else "input/output error"
         raise OutputError(
             f"the run is in the store, but its report can't be written ({why})", path=store.path
         ) from None

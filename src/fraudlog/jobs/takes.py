@@ -21,7 +21,7 @@ from fraudlog.reading.lines import Options
 from fraudlog.reading.pipeline import read_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import pyarrow as pa
 
@@ -62,7 +62,6 @@ class _Piece:
 
     gain: Gain
     preamble: str
-    n_before: int
     position: dict[str, Any]
 
     def rolled_back(self, line: int) -> dict[str, Any]:
@@ -127,13 +126,13 @@ class Taker:
 
     def _chunks(self) -> Iterator[tuple[Chunk, dict[str, Any], int, bool]]:
         """Yield parsed blocks with the position behind each, its bytes, and whether the reading is to stop there."""
-        for _, gains in groupby(self.follower.poll(), key=lambda gain: gain.stream.name):
-            waiting: deque[_Piece] = deque()
-            peeked, size = _peek(gains)
-            blocks = self._blocks(chain(peeked, gains), waiting)  # noqa: B031 -- the rest of it
+        for _, pieces in groupby(self._pieces(), key=lambda piece: piece.gain.stream.name):
+            waiting: deque[tuple[_Piece, int]] = deque()
+            peeked, size = _peek(pieces)
+            blocks = _blocks(chain(peeked, pieces), waiting)  # noqa: B031 -- the rest of it
             for chunk, n_bytes in read_blocks(self.format, self.options, blocks, size=size):
-                piece = waiting.popleft()
-                whole = _without(chunk, piece.n_before)
+                piece, n_before = waiting.popleft()
+                whole = _without(chunk, n_before)
                 end = None if self.until_us is None else _first_not_before(whole, self.until_us)
                 if end is not None:
                     line = int(whole.line_numbers[end])
@@ -141,16 +140,12 @@ class Taker:
                     return
                 yield whole, piece.position, n_bytes, False
 
-    def _blocks(self, gains: Iterator[Gain], waiting: deque[_Piece]) -> Iterator[Block]:
-        """Cut gains into blocks; a stream read on in its middle gets the line that says what its columns are."""
-        is_first = True
-        for gain in gains:
+    def _pieces(self) -> Iterator[_Piece]:
+        """Yield gains, each with the position behind it: that of this moment, for whoever looks ahead moves it on."""
+        for gain in self.follower.poll():
             preamble = self.preambles.get(gain.stream.name, "")
-            parts = [preamble.encode("latin-1"), gain.data] if preamble and is_first else [gain.data]
-            is_first = False
             self._remember(gain)
-            waiting.append(_Piece(gain, preamble, len(parts) - 1, self._position()))
-            yield Block(f"log/{gain.stream.name}", parts, gain.first_line - (len(parts) - 1))
+            yield _Piece(gain, preamble, self._position())
 
     def _remember(self, gain: Gain) -> None:
         """Keep the line that names the columns of those after it."""
@@ -180,16 +175,27 @@ def _reader(config: JobConfig) -> tuple[Format, Options]:
     return chosen, Options(TrustedProxies(config["log.trusted_proxies"]), zone, rows)
 
 
-def _peek(gains: Iterator[Gain]) -> tuple[list[Gain], int]:
+def _peek(pieces: Iterator[_Piece]) -> tuple[list[_Piece], int]:
     """Take the first gains, so that the reader knows whether there is much to read."""
-    peeked: list[Gain] = []
+    peeked: list[_Piece] = []
     size = 0
-    for gain in gains:
-        peeked.append(gain)
-        size += len(gain.data)
+    for piece in pieces:
+        peeked.append(piece)
+        size += len(piece.gain.data)
         if size >= _PEEK_BYTES:
             break
     return peeked, size
+
+
+def _blocks(pieces: Iterable[_Piece], waiting: deque[tuple[_Piece, int]]) -> Iterator[Block]:
+    """Make blocks of gains; a stream read on in its middle gets the line that says what its columns are."""
+    is_first = True
+    for piece in pieces:
+        gain = piece.gain
+        parts = [piece.preamble.encode("latin-1"), gain.data] if piece.preamble and is_first else [gain.data]
+        is_first = False
+        waiting.append((piece, len(parts) - 1))
+        yield Block(f"log/{gain.stream.name}", parts, gain.first_line - (len(parts) - 1))
 
 
 def _line_at(data: bytes, place: int) -> str:

@@ -10,7 +10,7 @@ from fraudlog.privacy.releasing import LEAST_K, release
 from fraudlog.privacy.retention import RETENTION, RetentionRow, cutoff, with_days
 from fraudlog.privacy.revealing import Reidentifier, marked, marks
 from fraudlog.privacy.shield import closed, shield
-from fraudlog.privacy.withheld import IDENTITIES, Entry, Withheld
+from fraudlog.privacy.withheld import IDENTITIES, Entry, Why, Withheld
 
 __all__ = [
     "IDENTITIES",
@@ -31,6 +31,7 @@ __all__ = [
     "Reidentifier",
     "RetentionRow",
     "Verdict",
+    "Why",
     "Withheld",
     "add_policy",
     "allowed_columns",

@@ -91,16 +91,23 @@ class Policies:
             raise PrivacyError(f"policy version {version!r} is in force from {found.effective.isoformat()}, not yet")
         return found
 
-    def stamp(self, times: pa.ChunkedArray) -> pa.Array:
-        """Return the version in force at each time; null before the first.
+    def require_one(self, now: datetime) -> PolicyVersion:
+        """Return the version in force at `now`.
 
         Raises
         ------
         PrivacyError
-            If the ledger holds no version at all: then nothing may be processed under it.
+            If none is: then nothing may be processed.
         """
+        found = self.in_force(now)
+        if found is not None:
+            return found
         if not self.versions:
             raise PrivacyError("the policy ledger is empty; add the version in force: fraudlog privacy policy add")
+        return self.require(self.versions[0].version, now)
+
+    def stamp(self, times: pa.ChunkedArray) -> pa.Array:
+        """Return the version in force at each time; null before the first."""
         starts = np.array([_microseconds(row.effective) for row in self.versions])
         place = np.searchsorted(starts, times.cast(pa.int64()).to_numpy(), side="right") - 1
         names = pa.array([row.version for row in self.versions], pa.string())

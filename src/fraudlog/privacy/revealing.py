@@ -12,6 +12,7 @@ from fraudlog.errors import ConfigError, SchemaError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    import pandas as pd
     import pyarrow as pa
 
     from fraudlog.privacy.pseudonyms import Pseudonyms
@@ -33,8 +34,13 @@ def marked(table: pa.Table, key_id: str) -> pa.Table:
     return table.replace_schema_metadata({_ATTRS: json.dumps({KEY_MARK: key_id})})
 
 
-def marks(table: pa.Table) -> dict[str, Any]:
-    """Return what `marked` noted, for a frame's ``attrs``; empty for other tables."""
+def marks(table: pa.Table | pd.DataFrame) -> dict[str, Any]:
+    """Return what `marked` noted on a table or the frame it became, for a frame's ``attrs``; else nothing."""
+    noted = table.attrs if hasattr(table, "attrs") else _metadata(table)
+    return {KEY_MARK: noted[KEY_MARK]} if KEY_MARK in noted else {}
+
+
+def _metadata(table: pa.Table) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((table.schema.metadata or {}).get(_ATTRS, b"{}"))
     return found
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraudlog.errors import SchemaError
-from fraudlog.privacy.texts import cut, scrub_paths, scrub_texts, scrub_urls
+from fraudlog.privacy.texts import cut, scrub_own_paths, scrub_paths, scrub_texts, scrub_urls, without_queries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["closed", "shield"]
 
 _NAMING: Final = ("ip", "token")
+_PLACES: Final = ("path", "url")
 _TEXTS: Final = ("string", "category")
 
 
-def shield(table: pa.Table, columns: Iterable[Column], pseudonyms: Pseudonyms) -> pa.Table:
+def shield(table: pa.Table, columns: Iterable[Column], pseudonyms: Pseudonyms, *, by_row: bool = False) -> pa.Table:
     """Return `table` with identifiers replaced, queries cut and raw lines left out.
 
     Parameters
@@ -34,6 +35,9 @@ def shield(table: pa.Table, columns: Iterable[Column], pseudonyms: Pseudonyms) -
     columns : iterable of Column
         The table's declaration in `fraudlog.schema`, which is closed: a column that it lacks is left out.
     pseudonyms : Pseudonyms
+    by_row : bool, default False
+        Look in paths for the identifiers of the same row alone, and not for those of the whole table: then a row comes
+        out the same whatever stands in the table beside it.
 
     Returns
     -------
@@ -41,8 +45,13 @@ def shield(table: pa.Table, columns: Iterable[Column], pseudonyms: Pseudonyms) -
         Dictionaries rebuilt from the values that are left. Each distinct value is treated once.
     """
     kept = [column for column in columns if column.name in table.column_names]
-    known = _identifiers(table, kept)
+    known = pa.array([], pa.string()) if by_row else _identifiers(table, kept)
     arrays = [_treated(table.column(column.name), column, pseudonyms, known) for column in kept]
+    if by_row:
+        own = [_plain(table.column(column.name)) for column in kept if _is_name(column)]
+        for place, column in enumerate(kept):
+            if column.treatment in _PLACES:
+                arrays[place] = _own_paths(table.column(column.name), column, own, pseudonyms)
     return pa.table(arrays, names=[column.name for column in kept])
 
 
@@ -53,14 +62,30 @@ def closed(table: pa.Table, columns: Iterable[Column]) -> pa.Table:
 
 def _identifiers(table: pa.Table, columns: Iterable[Column]) -> pa.Array:
     """Return what names a person in this table, and so may name one in a path too: each value that holds a digit."""
-    values = [
-        _distinct(table.column(column.name))
-        for column in columns
-        if column.treatment in _NAMING and column.type in _TEXTS
-    ]
+    values = [_distinct(table.column(column.name)) for column in columns if _is_name(column)]
     joined = pa.concat_arrays(values).unique() if values else pa.array([], pa.string())
     # An account called `login` would turn every path of that name into a mark.
     return joined.filter(pc.fill_null(pc.match_substring_regex(joined, r"[0-9@.:]"), fill_value=False))
+
+
+def _is_name(column: Column) -> bool:
+    return column.treatment in _NAMING and column.type in _TEXTS
+
+
+def _plain(values: pa.ChunkedArray) -> pa.Array:
+    text = values.cast(pa.string()).combine_chunks()
+    if isinstance(text, pa.ChunkedArray):
+        text = text.chunk(0) if text.num_chunks else pa.array([], pa.string())
+    return text
+
+
+def _own_paths(values: pa.ChunkedArray, column: Column, own: list[pa.Array], pseudonyms: Pseudonyms) -> pa.ChunkedArray:
+    texts = _plain(values)
+    if column.treatment == "url":
+        encoded = texts.dictionary_encode()
+        texts = without_queries(encoded.dictionary, pseudonyms.mark).take(encoded.indices)
+    hidden = scrub_own_paths(texts, pseudonyms.mark, own)
+    return pa.chunked_array([hidden.dictionary_encode() if pa.types.is_dictionary(values.type) else hidden])
 
 
 def _distinct(values: pa.ChunkedArray) -> pa.Array:

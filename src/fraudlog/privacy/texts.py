@@ -11,16 +11,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     Mark = Callable[[str], str]
 
-__all__ = ["cut", "scrub_paths", "scrub_texts", "scrub_urls"]
+__all__ = ["cut", "scrub_own_paths", "scrub_paths", "scrub_texts", "scrub_urls", "without_queries"]
 
 _EMAIL: Final = re.compile(r"[\w.+%-]{1,64}?(?:@|%40)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+", re.IGNORECASE)
 _SESSION: Final = re.compile(r"(;[a-z_]*(?:sess[a-z_]*|sid|token)=)([^/;]+)", re.IGNORECASE)
 _JWT: Final = re.compile(r"eyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]*")
 _USER: Final = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/@?#]*@", re.IGNORECASE)
+_IDENTIFIER: Final = re.compile(r"[0-9@.:]")
+"""What a value must hold to be taken for an identifier in a path: an account may be called ``login``."""
 _SUSPECT: Final = "@|%40|;|eyJ"
 """What a text must hold to be worth a look."""
 
@@ -62,11 +64,47 @@ def scrub_paths(paths: pa.Array, mark: Mark, known: pa.Array) -> pa.Array:
     names = _named(pc.list_flatten(parts), known)
     suspect = pc.or_kleene(pc.match_substring_regex(paths, _SUSPECT), _holds_one_of(parts, names))
 
-    def scrub(path: str) -> str:
-        path = "/".join(mark(part) if part in names else part for part in path.split("/"))
-        return _plain(_SESSION.sub(lambda found: found[1] + mark(found[2]), path), mark)
+    return _each(paths, suspect, lambda path: _scrubbed(path, mark, names))
 
-    return _each(paths, suspect, scrub)
+
+def scrub_own_paths(paths: pa.Array, mark: Mark, own: Sequence[pa.Array]) -> pa.Array:
+    """Do what `scrub_paths` does with the identifiers of the same row alone: no row changes for another's sake.
+
+    Parameters
+    ----------
+    paths : Array of string
+    mark : callable
+    own : sequence of Array of string
+        Columns of identifiers, row by row those of `paths`.
+
+    Examples
+    --------
+    >>> paths, users = pa.array(["/u/alice7", "/u/alice7", "/u/%61lice7"]), pa.array(["alice7", "bob8", "alice7"])
+    >>> scrub_own_paths(paths, lambda value: "~x", [users]).to_pylist()
+    ['/u/~x', '/u/alice7', '/u/~x']
+    """
+    parts = pc.split_pattern(paths, "/")
+    segments, rows = pc.list_flatten(parts), pc.list_parent_indices(parts)
+    hits = pc.match_substring(segments, "%")
+    for column in own:
+        hits = pc.or_(hits, pc.fill_null(pc.equal(segments, column.take(rows)), fill_value=False))
+    suspect = pc.fill_null(pc.match_substring_regex(paths, _SUSPECT), fill_value=False).to_numpy(zero_copy_only=False)
+    suspect = suspect | np.isin(np.arange(len(paths)), rows.filter(hits).to_numpy())
+    chosen = np.flatnonzero(suspect)
+    if not len(chosen):
+        return paths
+    of_rows = zip(*(column.take(pa.array(chosen)).to_pylist() for column in own), strict=True)
+    texts = paths.take(pa.array(chosen)).to_pylist()
+    known = [frozenset(filter(_IDENTIFIER.search, filter(None, row))) for row in of_rows] or [frozenset()] * len(texts)
+    changed = [_scrubbed(text, mark, names) for text, names in zip(texts, known, strict=True)]
+    return pc.replace_with_mask(paths, pa.array(suspect), pa.array(changed, paths.type))
+
+
+def _scrubbed(path: str, mark: Mark, names: frozenset[str]) -> str:
+    path = "/".join(
+        mark(part) if part and (part in names or unquote(part) in names) else part for part in path.split("/")
+    )
+    return _plain(_SESSION.sub(lambda found: found[1] + mark(found[2]), path), mark)
 
 
 def scrub_urls(urls: pa.Array, mark: Mark, known: pa.Array) -> pa.Array:
@@ -78,13 +116,17 @@ def scrub_urls(urls: pa.Array, mark: Mark, known: pa.Array) -> pa.Array:
     >>> scrub_urls(urls, lambda value: "~x", pa.array([], pa.string())).to_pylist()
     ['https://a.example/p?~x']
     """
+    return scrub_paths(without_queries(urls, mark), mark, known)
+
+
+def without_queries(urls: pa.Array, mark: Mark) -> pa.Array:
+    """Take user, query and fragment out of URLs; a mark keeps different ones different."""
 
     def scrub(url: str) -> str:
         base, *rest = re.split(r"[?#]", _USER.sub(r"\1", url), maxsplit=1)
         return f"{base}?{mark(rest[0])}" if rest else base
 
-    shortened = _each(urls, pc.match_substring_regex(urls, "[?#@]"), scrub)
-    return scrub_paths(shortened, mark, known)
+    return _each(urls, pc.match_substring_regex(urls, "[?#@]"), scrub)
 
 
 def cut(texts: pa.Array) -> pa.Array:

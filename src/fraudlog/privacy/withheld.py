@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["IDENTITIES", "Entry", "Withheld", "identity_mark"]
+__all__ = ["IDENTITIES", "Entry", "Why", "Withheld", "identity_mark"]
 
 IDENTITIES: Final = ("user", "device_id", "session_token", "client_ip")
 """Columns that can say who somebody is."""

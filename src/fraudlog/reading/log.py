@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraudlog.errors import ConfigError, FormatError, InputError
+from fraudlog.privacy import marks
 from fraudlog.reading.client_ip import TrustedProxies
 from fraudlog.reading.columns import Chunk, Interners, events_table, rejected_table
 from fraudlog.reading.detect import HEAD_BYTES, detect
@@ -120,7 +121,9 @@ class ParsedLog:
     @cached_property
     def events(self) -> pd.DataFrame:
         """The events as pandas sees them; made on first use."""
-        return to_pandas(self.table)
+        events = to_pandas(self.table)
+        events.attrs |= marks(self.table)
+        return events
 
     @cached_property
     def rejected(self) -> pd.DataFrame:

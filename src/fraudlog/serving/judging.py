@@ -81,8 +81,7 @@ class RequestJudge:
             As from `EventReader.read`.
         """
         try:
-            standing = self._remembered(_actor(event))
-            return standing if standing is not None else self._by_itself(event)
+            return self._remembered(_actor(event)) or self.live.peek(event) or self._by_itself(event)
         except BREAKS as error:
             return self.failed(error)
 

@@ -8,20 +8,25 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fraudlog.deciding import VERDICTS, Decision, Policy
 from fraudlog.enriching import Enricher
-from fraudlog.errors import ModelError, NotFittedError
-from fraudlog.serving.scoring import is_presumed_human, is_verified_crawler, score_one, sharing
+from fraudlog.errors import ConfigError, ModelError, NotFittedError
+from fraudlog.serving.scoring import is_presumed_human, is_verified_crawler, sharing
+from fraudlog.serving.snapshot import read_snapshot, write_snapshot
 from fraudlog.serving.state import LocalState
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Mapping
 
     from fraudlog.detecting import Detector
+    from fraudlog.privacy import Pseudonyms
     from fraudlog.serving.state import Seen, State
 
 __all__ = ["LiveSessions"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _OBSERVE: Final = 1
+_ESTIMATED: Final = 0.9
+"""Factor on the confidence in a session some of whose counts are estimates."""
 
 
 class LiveSessions:
@@ -42,9 +47,12 @@ class LiveSessions:
     state : State, optional
         Where sessions are kept; by default in this process.
     key : bytes, optional
-        Key of the session ids, as `build_sessions` takes it; of the default state.
-    max_sessions : int, default 100,000
-        Most open sessions of the default state; beyond, the one silent for longest ends.
+        Key of the session ids, as `build_sessions` takes it; of the default state. Snapshots need one.
+    pseudonyms : Pseudonyms, optional
+        Gives that key, and hides in snapshots whose sessions they are.
+    max_sessions, max_bytes : int, default 100,000 and 1 GiB
+        Most open sessions of the default state, and their memory; beyond, the one silent for longest ends. Further
+        bounds are those of `LocalState`.
 
     Examples
     --------
@@ -56,7 +64,7 @@ class LiveSessions:
     ('challenge', 'session', 'PROBE_PATHS')
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- what is judged by, and each bound
         self,
         detector: Detector | None,
         policy: Policy | None = None,
@@ -65,16 +73,29 @@ class LiveSessions:
         enricher: Enricher | None = None,
         state: State | None = None,
         key: bytes = b"",
+        pseudonyms: Pseudonyms | None = None,
         max_sessions: int = 100_000,
+        max_bytes: int | None = 1 << 30,
     ) -> None:
         self.detector = detector
         self.policy = policy or Policy()
         self.enricher = enricher or Enricher()
-        self.state: State = state or LocalState(key=key, max_sessions=max_sessions)
+        self.pseudonyms = pseudonyms
+        if pseudonyms is not None and not key:
+            key = pseudonyms.session_key
+        self.state: State = state or LocalState(
+            key=key,
+            max_sessions=max_sessions,
+            max_bytes=max_bytes,
+            population=None if detector is None else detector.population_,
+        )
         self._clock = clock
 
     def swap(self, detector: Detector | None) -> None:
-        """Put another model in; each request is judged by the one or the other, as a whole."""
+        """Put another model in; each request is judged by the one or the other, as a whole.
+
+        Call its `prepare` before, where it may take a second.
+        """
         self.detector = detector
 
     def observe(self, event: Mapping[str, Any]) -> Decision:
@@ -101,24 +122,19 @@ class LiveSessions:
         return self._decide(self.state.begin(full), full)
 
     def _decide(self, seen: Seen, event: Mapping[str, Any]) -> Decision:
-        policy, fallback = self.policy, seen.fallback
-        entities = seen.entities
+        policy, entities = self.policy, seen.entities
         try:
-            score = score_one(self._model(), seen.values, entities)
+            score = self._model().score_one(seen.values, entities)
         except NotFittedError:
             return self._without_model(seen, "no_model")
-        except ModelError:
+        except (ModelError, ArithmeticError, LookupError, ValueError):
             return self._without_model(seen, "model_failed")
+        confidence = score.confidence * _ESTIMATED if seen.is_estimated else score.confidence
         n_users, n_agents = sharing(seen.values)
-        is_allowed = bool(policy.allow) and policy.allow.covers(
-            client_ip=entities["client_ip"],
-            user=entities["user"],
-            profile=entities["profile"],
-            user_agent=entities["user_agent"],
-        )
+        is_allowed = bool(policy.allow) and _is_allowed(policy, entities, event)
         ruling = policy.rule(
             score.risk,
-            score.confidence,
+            confidence,
             score.reasons,
             endpoint=event.get("endpoint"),
             user=entities["user"],
@@ -140,12 +156,12 @@ class LiveSessions:
             scope,
             _EPOCH + timedelta(microseconds=expires_us),
             score.risk,
-            score.confidence,
+            confidence,
             tuple(score.reasons),
             policy.version,
             settled.collateral,
             VERDICTS[level],
-            fallback,
+            seen.fallback,
             policy.dry_run,
             settled.scope,
             settled.strikes,
@@ -174,3 +190,84 @@ class LiveSessions:
             fallback=why,
             is_dry_run=policy.dry_run,
         )
+
+    def peek(self, key: str | Mapping[str, Any]) -> Decision | None:
+        """Return the decision on an open session as it stands, and take nothing in.
+
+        Parameters
+        ----------
+        key : str or Mapping
+            A session's id, or an event of its client.
+
+        Returns
+        -------
+        Decision or None
+            None if there is no such session open.
+        """
+        event: Mapping[str, Any] = {} if isinstance(key, str) else {**key, **self.enricher.event(key)}
+        seen = self.state.peek(key if isinstance(key, str) else event)
+        return None if seen is None else self._decide(seen, event)
+
+    def close(self) -> None:
+        """End all sessions, as at the end of a log; with a shared state, let go of it."""
+        self.state.close()
+
+    def snapshot(self, path: str | os.PathLike[str]) -> dict[str, int]:
+        """Write sessions, windows and verdicts to a sealed file that names nobody, while requests go on.
+
+        Returns
+        -------
+        dict of str to int
+            How many sessions, keys of windows and targets of verdicts were written.
+
+        Raises
+        ------
+        ConfigError
+            If there is no key, or the state is a shared one, which outlives this process by itself.
+        OutputError
+            If the file can't be written.
+        """
+        return write_snapshot(self._own_state(), path, pseudonyms=self.pseudonyms)
+
+    def restore(self, path: str | os.PathLike[str]) -> dict[str, int]:
+        """Go on where a snapshot was taken; call it before the first request.
+
+        Raises
+        ------
+        ConfigError
+            If sessions are open already: `merge` puts a snapshot in beside them.
+        InputError, SchemaError
+            If the snapshot is missing, damaged, or not one of this key and definition.
+        """
+        state = self._own_state()
+        if len(state):
+            raise ConfigError("sessions are open already; merge(path) adds a snapshot to them", parameter="path")
+        return read_snapshot(state, path)
+
+    def merge(self, path: str | os.PathLike[str]) -> dict[str, int]:
+        """Put the sessions of another process's snapshot in beside those that are open.
+
+        Of a client that both have a session of, the two become one whose counts are those of both; what hangs on the
+        order of its requests is then an estimate, which the confidence says.
+
+        Raises
+        ------
+        InputError, SchemaError
+            As `restore`.
+        """
+        return read_snapshot(self._own_state(), path)
+
+    def _own_state(self) -> LocalState:
+        if not isinstance(self.state, LocalState):
+            raise ConfigError("a shared state needs no snapshot; only one of this process does", parameter="state")
+        return self.state
+
+
+def _is_allowed(policy: Policy, entities: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
+    """Say whether the session, or the address of this request, is on the allow list."""
+    return policy.allow.covers(
+        client_ip=entities["client_ip"],
+        user=entities["user"],
+        profile=entities["profile"],
+        user_agent=entities["user_agent"],
+    ) or policy.allow.covers(client_ip=event.get("client_ip"))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from fraudlog.deciding.targets import BYSTANDERS_US
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
 
     from fraudlog.deciding import Policy, Scope
     from fraudlog.deciding.scoping import Ruling
@@ -224,10 +224,22 @@ class LocalMemory:
             for old in [one for one in days if one < max(days) - _DAYS]:
                 del days[old]
 
-    def __iter__(self) -> Iterator[tuple[Target, Mark | None, dict[int, int]]]:
-        """Give every target with its mark and its people by day."""
-        for target in dict.fromkeys([*self.marks, *self.counts]):
-            yield target, self.marks.get(target), self.counts.get(target, {})
+    def targets(self) -> list[Target]:
+        """Return all targets that something is remembered of."""
+        return list(dict.fromkeys([*self.marks, *self.counts]))
+
+    def dump(self, target: Target) -> list[Any]:
+        """Return what is remembered of a target, as JSON holds it."""
+        mark = self.marks.get(target)
+        return [*target, None if mark is None else list(mark), [[*day] for day in self.counts.get(target, {}).items()]]
+
+    def join(self, target: Target, mark: Mark | None, days: Mapping[int, int]) -> None:
+        """Add what another process remembered: the harder and longer mark, all people."""
+        own = self.marks.get(target)
+        if mark is not None:
+            self.put_mark(target, mark if own is None else Mark(*map(max, own, mark)))
+        for day, count in days.items():
+            self.add_people(target, day * DAY_US, count)
 
 
 def counted(days: dict[int, int], now_us: int) -> int:

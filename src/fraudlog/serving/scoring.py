@@ -1,53 +1,40 @@
-"""One row's score for a service: `Detector.score_one`, with what a decision needs beside it."""
+"""What a decision asks of a session's features beside its score."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from math import log1p
+from typing import TYPE_CHECKING, Final
 
 from fraudlog.deciding.scoping import SHARED_BY
-from fraudlog.detecting.evidence import EVIDENCE
+from fraudlog.detecting.evidence import EVIDENCE, FAINT
 from fraudlog.sessions import FEATURES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from fraudlog.detecting import Detector, Reason
+    from fraudlog.detecting import Reason
 
-__all__ = ["PLACES", "OneScore", "is_presumed_human", "is_verified_crawler", "score_one", "sharing"]
+__all__ = ["PLACES", "is_presumed_human", "is_verified_crawler", "sharing"]
 
 PLACES: Final = {row.name: place for place, row in enumerate(FEATURES)}
 """Where each feature stands in a row."""
 
-_CODES: Final = frozenset(row.code for row in EVIDENCE)
+_LOGS: Final = {row.code: -log1p(-row.weight) for row in EVIDENCE}
+_FAINT: Final = -log1p(-FAINT)
 _AUTOMATION: Final = PLACES["automation_share"]
 _REQUESTS: Final = PLACES["requests"]
 _VERIFIED: Final = PLACES["verified_crawler_requests"]
 _SHARED: Final = tuple(PLACES[name] for name in SHARED_BY)
 
 
-class OneScore(NamedTuple):
-    """What a detector says of one session."""
-
-    anomaly_score: float
-    risk: float
-    confidence: float
-    reasons: list[Reason]
-
-
-def score_one(detector: Detector, values: Sequence[float], entities: Mapping[str, Any]) -> OneScore:
-    """Score one session as `Detector.score` scores it in a table."""
-    import pandas as pd  # noqa: PLC0415 -- for one row, until the detector does without
-
-    times = {name: pd.Timestamp(0, tz="UTC") for name in ("start", "end")}
-    row = dict(zip(PLACES, values, strict=True)) | {"session_id": ""} | times | dict(entities)
-    scores = detector.score(pd.DataFrame([row]))
-    first = scores.iloc[0]
-    return OneScore(float(first["anomaly_score"]), float(first["risk"]), float(first["confidence"]), first["reasons"])
-
-
 def is_presumed_human(values: Sequence[float], reasons: Sequence[Reason]) -> bool:
     """Say what `fraudlog.detecting.presumed_human` says of a session of a table."""
-    return not values[_AUTOMATION] > 0 and not any(reason["code"] in _CODES for reason in reasons)
+    if values[_AUTOMATION] > 0:
+        return False
+    spoken = 0.0
+    for reason in reasons:
+        spoken += _LOGS.get(reason["code"], 0.0)
+    return spoken < _FAINT
 
 
 def is_verified_crawler(values: Sequence[float]) -> bool:

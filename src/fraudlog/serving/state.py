@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fraudlog.deciding.targets import COLUMN_OF
 from fraudlog.serving.memory import LocalMemory, Notes, Settled, Target, settle
 from fraudlog.sessions import LiveFeatures, LiveSession
-from fraudlog.sessions.codes import Codes
+from fraudlog.sessions.live_saving import Saver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from fraudlog.deciding import Policy, Scope
     from fraudlog.deciding.scoping import Ruling
     from fraudlog.sessions import Definition, Population
+    from fraudlog.sessions.codes import Codes
 
-__all__ = ["LocalState", "Seen", "State"]
+__all__ = ["LocalState", "Seen", "State", "targets_of"]
 
 
 @dataclass(slots=True)
@@ -65,13 +66,21 @@ class State(Protocol):
         """Remember what was ruled."""
         ...
 
+    def peek(self, key: str | Mapping[str, Any]) -> Seen | None:
+        """Return an open session by its id, or by an event of its client, without touching it."""
+        ...
+
+    def close(self) -> None:
+        """End all sessions, or let go of what holds them."""
+        ...
+
 
 class LocalState:
-    """The state of one process, in its memory.
+    """The state of one process, in its memory, bounded in sessions, bytes and distinct values.
 
     Parameters
     ----------
-    definition, key, population, max_sessions
+    definition, key, population, max_sessions, max_bytes, exact_values
         As `LiveFeatures`.
     on_end : callable, optional
         Takes each session that ended. Called while the state is locked: hand it on and return.
@@ -84,46 +93,92 @@ class LocalState:
         key: bytes = b"",
         population: Population | None = None,
         max_sessions: int = 100_000,
+        max_bytes: int | None = 1 << 30,
+        exact_values: int | None = 1024,
         on_end: Callable[[LiveSession], None] | None = None,
     ) -> None:
+        self._on_end = on_end
         self.live = LiveFeatures(
-            definition, key=key, population=population, max_sessions=max_sessions, on_end=on_end or _forget
+            definition,
+            key=key,
+            population=population,
+            max_sessions=max_sessions,
+            max_bytes=max_bytes,
+            exact_values=exact_values,
+            on_end=self._ended,
         )
+        self.saver = Saver(self.live)
         self.memory = LocalMemory(2 * max_sessions)
-        self._code = Codes(key)
-        self._lock = threading.Lock()
-        self._notes: dict[str, Notes] = {}
+        self.lock = threading.Lock()
+        self._by_id: dict[str, tuple[Any, ...]] = {}
 
     def __len__(self) -> int:
         return len(self.live)
 
     def begin(self, event: Mapping[str, Any]) -> Seen:
         """Take an event, with its derived columns, into its session."""
-        with self._lock:
+        with self.lock:
             values = self.live.observe(event)
             session = self.live.current
-            identity = session.session_id
-            notes = self._notes.setdefault(identity, Notes())
-            row = session.row()
-            return Seen(identity, values, session.start_us, session.end_us, row, self.targets(row), notes)
+            if session.n_events == 1:
+                self._by_id[session.session_id] = self.live.actor_of(event)
+            return self._seen(session, values)
 
-    def targets(self, row: Mapping[str, Any]) -> dict[Scope, Target]:
-        """Return the account, network and profile of a session, hashed."""
-        return {
-            scope: (scope, self._code(row[column])) for scope, column in COLUMN_OF.items() if row[column] is not None
-        }
+    def _seen(self, session: LiveSession, values: list[float]) -> Seen:
+        if session.notes is None:
+            session.notes = Notes()
+        entities = session.entities
+        return Seen(
+            session.session_id,
+            values,
+            session.start_us,
+            session.end_us,
+            entities,
+            targets_of(entities, self.live.code),
+            session.notes,
+            session.is_estimated,
+        )
+
+    def peek(self, key: str | Mapping[str, Any]) -> Seen | None:
+        """Return an open session by its id, or by an event of its client, without touching it."""
+        with self.lock:
+            actor = self._by_id.get(key) if isinstance(key, str) else self.live.actor_of(key)
+            state = None if actor is None else self.live.state_of(actor)
+            if state is None:
+                return None
+            return self._seen(LiveSession(self.live, state, "open"), self.live.values(state))
 
     def settle(self, seen: Seen, ruling: Ruling, policy: Policy, *, is_human: bool) -> Settled:
         """Remember what was ruled."""
         span = (seen.start_us, seen.end_us)
-        with self._lock:
+        with self.lock:
             return settle(ruling, seen.targets, seen.notes, span, policy, self.memory, is_human=is_human)
+
+    def add(self, actor: tuple[Any, ...], state: list[Any], notes: Notes) -> None:
+        """Put a session in that another process had open; the caller holds the lock."""
+        known = self.live.state_of(actor)
+        joined = self.saver.join(actor, state)
+        session = LiveSession(self.live, joined, "open")
+        if known is None or session.notes is None:
+            session.notes = notes
+        self._by_id[session.session_id] = actor
 
     def close(self) -> None:
         """End all sessions."""
-        with self._lock:
+        with self.lock:
             self.live.close()
 
+    def _ended(self, session: LiveSession) -> None:
+        self._by_id.pop(session.session_id, None)
+        if self._on_end is not None:
+            self._on_end(session)
 
-def _forget(session: LiveSession) -> None:
-    """Let an ended session go."""
+
+def targets_of(entities: Mapping[str, Any], code: Codes) -> dict[Scope, Target]:
+    """Return the account, network and profile of a session, hashed."""
+    found: dict[Scope, Target] = {}
+    for scope, column in COLUMN_OF.items():
+        value = entities.get(column)
+        if value is not None:
+            found[scope] = (scope, code(value))
+    return found

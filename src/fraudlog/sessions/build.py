@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from fraudlog.enriching import Enricher
+from fraudlog.privacy import marks
 from fraudlog.schema import DERIVED, EVENTS, to_arrow, to_pandas
 from fraudlog.sessions.catalogue import DEFAULT
 from fraudlog.sessions.definition import CHECKPOINTS, Definition, microseconds
 from fraudlog.sessions.facts import encode
+from fraudlog.sessions.population import Population
 from fraudlog.sessions.segments import segment
 from fraudlog.sessions.stream import Settings, State, checked, enriched, finish, moments, step
 
 if TYPE_CHECKING:
     from datetime import timedelta
-
-    from fraudlog.sessions.population import Population
 
 __all__ = ["SessionStream", "build_sessions", "build_sessions_table", "define", "sessionize"]
 
@@ -75,7 +75,7 @@ def build_sessions(  # noqa: PLR0913 -- each limit of a session is a parameter o
     max_events: int | None = None,
     own_statuses: tuple[int, ...] | frozenset[int] | None = None,
     definition: Definition | None = None,
-    population: Population | None = None,
+    population: Population | Literal["fit"] | None = "fit",
     key: bytes | None = None,
     asof: bool | tuple[int, ...] = False,
 ) -> pd.DataFrame:
@@ -99,8 +99,9 @@ def build_sessions(  # noqa: PLR0913 -- each limit of a session is a parameter o
         Answers that the service's own defence gives, as 403 or 429: they are no evidence, their status reads as null.
     definition : Definition, optional
         Features and limits; the catalogue's, if none.
-    population : Population, optional
-        How rare agents, languages and profiles are; without it those features are null.
+    population : Population, "fit" or None, default "fit"
+        How rare agents, languages and profiles are: counted on these very events, unless a model's own counts are
+        given (`fraudlog.Detector.population_`). With None those features are null.
     key : bytes, optional
         Key of the session ids. Without one an id can be guessed by who knows address, agent and time.
     asof : bool or tuple of int, default False
@@ -141,8 +142,15 @@ def build_sessions(  # noqa: PLR0913 -- each limit of a session is a parameter o
         own_statuses=own_statuses,
     )
     checkpoints = (CHECKPOINTS if asof else ()) if isinstance(asof, bool) else asof
+    table = _table(events)
+    if population == "fit":
+        table = enriched(table)
+        population = Population.of_sessions(build_sessions_table(table, Settings(defined.only(()))))
     settings = Settings(defined, key=key or b"", population=population, checkpoints=checkpoints)
-    return to_pandas(build_sessions_table(_table(events), settings))
+    sessions = to_pandas(build_sessions_table(table, settings))
+    # Pseudonyms look like addresses: what says that the events hold them must be said of their sessions too.
+    sessions.attrs |= marks(events)
+    return sessions
 
 
 def build_sessions_table(events: pa.Table, settings: Settings, *, batch: int = _BATCH) -> pa.Table:

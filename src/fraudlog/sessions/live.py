@@ -19,6 +19,7 @@ from fraudlog.sessions.catalogue import DEFAULT
 from fraudlog.sessions.codes import Codes, derived
 from fraudlog.sessions.live_facts import ABSENT, Layout, Reader, lookup
 from fraudlog.sessions.live_sample import sample_of
+from fraudlog.sessions.live_size import size_of
 from fraudlog.sessions.live_source import CLIENT, HEAD, Slots, live_lanes, observe_source, values_source
 from fraudlog.sessions.segments import actor_text, session_id
 from fraudlog.sessions.window_live import window_for
@@ -36,6 +37,19 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SIZE_MAX: Final = (1 << 38) - 1
 _DURATION_MAX: Final = (1 << 30) - 1
 _CHECKED_AT_ONCE: Final = 2
+_WEIGHED_EVERY: Final = 63
+_WEIGHT: Final = HEAD.index("WEIGHT")
+_ESTIMATED: Final = HEAD.index("ESTIMATED")
+_NOTES: Final = HEAD.index("NOTES")
+_ENTITIES: Final = (
+    ("client_ip", 7),
+    ("ip_prefix", 8),
+    ("user", 9),
+    ("profile", 10),
+    ("user_agent", 11),
+    *((name.lower(), HEAD.index(name)) for name in CLIENT),
+)
+_COLUMNS: Final = tuple((name.lower(), HEAD.index(name)) for name in CLIENT)
 
 
 def _moment(value: Any) -> int:  # noqa: ANN401 -- what a log or a service calls a time
@@ -103,6 +117,27 @@ class LiveSession:
         return end
 
     @property
+    def is_estimated(self) -> bool:
+        """Whether some counts are estimates: it had more distinct values than are kept, or was joined of two halves."""
+        estimated: bool = self._state[_ESTIMATED]
+        return estimated
+
+    @property
+    def notes(self) -> Any:  # noqa: ANN401 -- the caller's own
+        """What a service keeps with the session; None at first."""
+        return self._state[_NOTES]
+
+    @notes.setter
+    def notes(self, notes: Any) -> None:  # noqa: ANN401 -- as above
+        self._state[_NOTES] = notes
+
+    @property
+    def entities(self) -> dict[str, Any]:
+        """What the session is, by the columns of `fraudlog.schema.SESSIONS`; without its times."""
+        state = self._state
+        return {name: state[place] for name, place in _ENTITIES}
+
+    @property
     def features(self) -> dict[str, float]:
         """Features by name."""
         return dict(zip(self._live.definition.names, self._live.values(self._state), strict=True))
@@ -122,7 +157,7 @@ class LiveSession:
             "source": state[12],
             "first_line": state[13],
             "piece": state[3],
-            **{name.lower(): state[HEAD.index(name)] for name in CLIENT},
+            **{name: state[place] for name, place in _COLUMNS},
         }
         return {column.name: named[column.name] for column in SESSIONS} | self.features
 
@@ -218,7 +253,10 @@ class LiveFeatures:
         readers = [Reader(group, layout, population, self.code) for group in layout.groups]
         masks: dict[int, tuple[int, int]] = {}
         rules: dict[int, int] = {}
-        self._windows = {window.name: window_for(window) for window in self.definition.plan.windows}
+        plan = self.definition.plan
+        most, most_values = (self.max_sessions, self.exact_values) if self.exact_values else (None, None)
+        self.windows = {window.name: window_for(window, most, most_values) for window in plan.windows}
+        self.kinds = {window.name: window.kind for window in plan.windows}
         env: dict[str, Any] = {
             "moment": _moment,
             "absent": ABSENT,
@@ -236,7 +274,7 @@ class LiveFeatures:
             "lane_get": masks.get,
             "rule_get": rules.get,
             **lookup(layout, masks, rules),
-            **{f"see_{name}": window.see for name, window in self._windows.items()},
+            **{f"see_{name}": window.see for name, window in self.windows.items()},
         }
         for i, reader in enumerate(readers):
             env |= {f"get{i}": reader.entries.get, f"miss{i}": reader}
@@ -249,7 +287,7 @@ class LiveFeatures:
         exec(compile(values_source(self.definition, slots), "<values>", "exec"), scope)  # noqa: S102 -- as above
         self.values: Callable[[list[Any]], list[float]] = scope["values"]
         self._initial = slots.initial
-        self._weights = env["weights"]
+        self.weights: list[int] = env["weights"]
         self.slots = slots
 
     def __len__(self) -> int:
@@ -279,6 +317,8 @@ class LiveFeatures:
             If the time is missing or naive.
         """
         self._last = state = self._observe(event)
+        if self.max_bytes is not None and (not state[2] & state[2] - 1 or not state[2] & _WEIGHED_EVERY):
+            self._weigh(state)
         if state[1] > self._expires_us:
             self._expire(state[1])
         return self.values(state)
@@ -310,10 +350,63 @@ class LiveFeatures:
         """Go on with a sample of a session's values, or keep the estimate that follows from it."""
         values = state[held]
         if isinstance(values, (set, dict)):
-            state[held] = values = sample_of(values, self.exact_values or 1, self._weights)
-            state[14] = True
+            state[held] = values = sample_of(values, self.exact_values or 1, self.weights)
+            state[_ESTIMATED] = True
         if weights is not None:
-            state[weights] = min(values.weight, self._weights[state[2]])
+            state[weights] = min(values.weight, self.weights[state[2]])
+
+    def actors(self) -> list[tuple[Any, ...]]:
+        """Return the keys of the open sessions, the one silent for longest first."""
+        return list(self._open)
+
+    def state_of(self, actor: tuple[Any, ...]) -> list[Any] | None:
+        """Return the state of an open session."""
+        return self._open.get(actor)
+
+    def actor_of(self, event: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Return the key of the session that an event would belong to, if it is open."""
+        for kind, name in (("t", "session_token"), ("u", "user")):
+            if event.get(name) is not None:
+                return kind, self.code(event[name])
+        prefix = event.get("ip_prefix") or event.get("client_ip")
+        client = (prefix, event.get("user_agent"), event.get("language"))
+        return tuple(None if part is None else self.code(part) for part in client)
+
+    def fresh(self) -> list[Any]:
+        """Return the state of a session without an event."""
+        return self._initial.copy()
+
+    def put(self, actor: tuple[Any, ...], state: list[Any]) -> None:
+        """Open a session that another process, or an earlier one, had open."""
+        self._open[actor] = state
+        self._weigh(state)
+        if len(self._open) > self.max_sessions:
+            self._evict()
+
+    def replace(
+        self, actor: tuple[Any, ...], state: list[Any], *, ended: list[Any] | None = None, reason: Reason = "gap"
+    ) -> None:
+        """Go on with another state of an open session; the one `ended` is given out."""
+        self.n_bytes -= self._open[actor][_WEIGHT]
+        self._open[actor] = state
+        state[_WEIGHT] = 0
+        self._weigh(state)
+        if ended is not None:
+            ended[_WEIGHT] = 0
+            self._ended(ended, reason)
+
+    def _weigh(self, state: list[Any]) -> None:
+        """Weigh a session anew, and make room if all are too heavy."""
+        if self.max_bytes is None:
+            return
+        weight = size_of(state)
+        self.n_bytes += weight - state[_WEIGHT]
+        state[_WEIGHT] = weight
+        while self.n_bytes > self.max_bytes and len(self._open) > 1:
+            self._evict()
+
+    def _evict(self) -> None:
+        self._ended(self._open.popitem(last=False)[1], "evicted")
 
     def _opened(self, actor: tuple[Any, ...], named: tuple[Any, ...], time_us: int, piece: int) -> list[Any]:
         state = self._initial.copy()
@@ -323,7 +416,7 @@ class LiveFeatures:
         self._open[actor] = state
         self._open.move_to_end(actor)
         if len(self._open) > self.max_sessions:
-            self._ended(self._open.popitem(last=False)[1], "evicted")
+            self._evict()
         return state
 
     def _expire(self, now_us: int) -> None:
@@ -336,6 +429,7 @@ class LiveFeatures:
             self._ended(self._open.popitem(last=False)[1], "idle")
 
     def _ended(self, state: list[Any], reason: Reason) -> None:
+        self.n_bytes -= state[_WEIGHT]
         self._on_end(LiveSession(self, state, reason))
 
     def _clamped(self) -> None:

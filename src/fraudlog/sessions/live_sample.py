@@ -27,7 +27,7 @@ _WORD: Final = (1 << 64) - 1
 
 def _draw(value: Any) -> int:  # noqa: ANN401 -- a code or a whole number
     """Return bits that look random, also of numbers that follow each other."""
-    mixed = value * _MIX & _WORD
+    mixed: int = value * _MIX & _WORD
     return (mixed ^ mixed >> 29) * _MIX >> 24 & 0xFFFFFFFF
 
 

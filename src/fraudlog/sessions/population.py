@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import blake2b
 from math import log2
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from fraudlog.sessions.definition import Definition
-from fraudlog.sessions.facts import Encoder
-from fraudlog.sessions.stream import enriched
+from fraudlog.errors import ModelError
+from fraudlog.schema import SESSIONS, to_arrow
+from fraudlog.sessions.values import profile_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
 
 __all__ = ["Population"]
 
@@ -26,41 +32,75 @@ _COLUMN_OF: Final = {
     "country_language_rarity": "country_language",
 }
 _UNIT: Final = 1024
+_HALF: Final = 32
+_READ: Final = ("user_agent", "language", "profile", "country", "language_primary")
 
 
 @dataclass(frozen=True)
 class Population:
-    """Counts of values in a log, and the rarity that follows from them.
+    """Counts of values among the sessions of a log, and the rarity that follows from them.
 
-    Rarity is ``-log2((c + 1) / (n + d + 1))`` for a value that stood c times among n, d of them different: a value
-    never seen is as rare as the log is long. Of a language in a country, n and d are those of the country.
+    A session counts once, by its first event, so that a busy one does not make its agent common. Rarity is
+    ``-log2((c + 1) / (n + d + 1))`` for a value that stood in c of n sessions, d values being different: a value never
+    seen is as rare as the log is long. Of a language in a country, n and d are those of the country.
 
     Parameters
     ----------
-    counts : dict of str to dict of str to int
-        Of each field, how often each value stood.
+    counts : dict of str to dict of int to int
+        Of each field, in how many sessions each value stood. Values are 64-bit hashes: a rare agent may name a person.
 
     Examples
     --------
     >>> times = pa.array([0, 1, 2], pa.timestamp("us", "UTC"))
-    >>> languages = ["en", "en", "fr"]
-    >>> events = pa.table({"timestamp": times, "client_ip": ["203.0.113.9"] * 3, "language": languages})
+    >>> addresses = ["203.0.113.9", "198.51.100.7", "192.0.2.1"]
+    >>> events = pa.table({"timestamp": times, "client_ip": addresses, "language": ["en", "en", "fr"]})
     >>> Population.fit(events).rarities("language_rarity", ["en", "fr", "xx", None])
     [1024, 1623, 2647, -1]
     """
 
-    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    counts: dict[str, dict[int, int]] = field(default_factory=dict)
 
     @classmethod
     def fit(cls, events: pa.Table) -> Population:
-        """Count the values of a log; give it sessions presumed human, if others are many."""
-        encoder = Encoder(enriched(events), Definition(()), None)
-        counts = {}
-        for name in _COLUMN_OF.values():
-            counted = encoder.text(name).array().value_counts()
-            values, times = counted.field("values").cast(pa.string()).to_pylist(), counted.field("counts").to_pylist()
-            counts[name] = {value: n for value, n in zip(values, times, strict=True) if value is not None}
-        return cls(counts)
+        """Count the sessions of a log."""
+        from fraudlog.sessions.build import build_sessions_table  # noqa: PLC0415 -- it fits one of these itself
+        from fraudlog.sessions.catalogue import DEFAULT  # noqa: PLC0415 -- as above
+        from fraudlog.sessions.stream import Settings  # noqa: PLC0415 -- as above
+
+        return cls.of_sessions(build_sessions_table(events, Settings(DEFAULT.only(()))))
+
+    @classmethod
+    def of_sessions(cls, sessions: pd.DataFrame | pa.Table) -> Population:
+        """Count sessions that are built already; of rows as of events, the last of each session.
+
+        Parameters
+        ----------
+        sessions : DataFrame or pyarrow.Table of shape (n_sessions, n_columns)
+            As from `build_sessions`. Give it those presumed human, if others are many.
+        """
+        is_last = sessions["is_last"] if "is_last" in _names(sessions) else None
+        table = to_arrow(sessions, [column for column in SESSIONS if column.name in _READ])
+        if is_last is not None:
+            table = table.filter(pa.array(is_last) if not isinstance(is_last, pa.ChunkedArray) else is_last)
+        counts = {name: _count(table, (name,)) for name in ("user_agent", "language", "profile")}
+        return cls(counts | {"country_language": _count(table, ("country", "language_primary"))})
+
+    def __add__(self, other: Population) -> Population:
+        """Return the counts of both."""
+        return self._combined(other, 1)
+
+    def __sub__(self, other: Population) -> Population:
+        """Return what is left without the other's sessions: as if they had never been counted."""
+        return self._combined(other, -1)
+
+    def _combined(self, other: Population, sign: int) -> Population:
+        fields = {}
+        for name in {**self.counts, **other.counts}:
+            counts = Counter(self.counts.get(name, {}))
+            for value, count in other.counts.get(name, {}).items():
+                counts[value] += sign * count
+            fields[name] = {value: count for value, count in counts.items() if count > 0}
+        return Population(fields)
 
     @staticmethod
     def column_of(name: str) -> str:
@@ -68,16 +108,16 @@ class Population:
         return _COLUMN_OF[name]
 
     @cached_property
-    def _totals(self) -> dict[str, tuple[Counter[str], Counter[str]]]:
-        """Return, of each field, the number of events and of values, by group."""
+    def _totals(self) -> dict[str, tuple[Counter[int], Counter[int]]]:
+        """Return, of each field, the number of sessions and of values, by group."""
         totals = {}
         for name, counts in self.counts.items():
-            events, values = Counter[str](), Counter[str]()
+            sessions, values = Counter[int](), Counter[int]()
             for value, count in counts.items():
                 group = _group(name, value)
-                events[group] += count
+                sessions[group] += count
                 values[group] += 1
-            totals[name] = events, values
+            totals[name] = sessions, values
         return totals
 
     def rarities(self, name: str, values: Sequence[str | None]) -> list[int]:
@@ -87,11 +127,71 @@ class Population:
     def rarity(self, name: str, value: str) -> int:
         """Return the rarity of one value in 1/1024 bit."""
         column = _COLUMN_OF[name]
-        events, values = self._totals.get(column, (Counter[str](), Counter[str]()))
-        group = _group(column, value)
-        count = self.counts.get(column, {}).get(value, 0)
-        return int(log2((events[group] + values[group] + 1) / (count + 1)) * _UNIT + 0.5)
+        sessions, values = self._totals.get(column, (Counter[int](), Counter[int]()))
+        token = _token(column, value)
+        group = _group(column, token)
+        count = self.counts.get(column, {}).get(token, 0)
+        return int(log2((sessions[group] + values[group] + 1) / (count + 1)) * _UNIT + 0.5)
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the counts as arrays of numbers."""
+        arrays: dict[str, NDArray[Any]] = {}
+        for name, counts in sorted(self.counts.items()):
+            pairs = sorted(counts.items())
+            arrays[f"{name}.values"] = np.array([value for value, _ in pairs], np.uint64)
+            arrays[f"{name}.counts"] = np.array([count for _, count in pairs], np.int64)
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Population:
+        """Build from arrays that may come from anywhere.
+
+        Raises
+        ------
+        ModelError
+            If an array is missing, misshapen or out of range.
+        """
+        counted = {}
+        for name in _COLUMN_OF.values():
+            values, counts = arrays.get(f"{name}.values"), arrays.get(f"{name}.counts")
+            if values is None or counts is None or values.shape != counts.shape or values.ndim != 1:
+                raise ModelError(f"the model's counts of {name} are missing or misshapen: save it again")
+            if values.dtype != np.uint64 or counts.dtype != np.int64 or not (counts > 0).all():
+                raise ModelError(f"the model's counts of {name} are out of range: save it again")
+            counted[name] = dict(zip(values.tolist(), counts.tolist(), strict=True))
+        return cls(counted)
 
 
-def _group(name: str, value: str) -> str:
-    return value.split(" ", 1)[0] if name == "country_language" else ""
+def _names(sessions: pd.DataFrame | pa.Table) -> list[str]:
+    return list(sessions.column_names if isinstance(sessions, pa.Table) else sessions.columns)
+
+
+def _count(table: pa.Table, columns: tuple[str, ...]) -> dict[int, int]:
+    """Count the values of a column, or the pairs of two; a null is none."""
+    if not set(columns) <= set(table.column_names):
+        return {}
+    plain = pa.table({name: pc.cast(table[name], pa.string()) for name in columns}).drop_null()
+    grouped = plain.group_by(list(columns)).aggregate([([], "count_all")])
+    values = zip(*(grouped[name].to_pylist() for name in columns), strict=True)
+    name = columns[0] if len(columns) == 1 else "country_language"
+    texts = [value[0] if len(value) == 1 else cast("str", profile_of(*value)) for value in values]
+    counted = Counter[int]()
+    for text, count in zip(texts, grouped["count_all"].to_pylist(), strict=True):
+        counted[_token(name, text)] += count
+    return dict(counted)
+
+
+def _token(name: str, value: str) -> int:
+    """Return the hash a value is counted by; of a language in a country, its upper half is the country's."""
+    own = _hash(value)
+    if name != "country_language":
+        return own
+    return _hash(value.split(" ", 1)[0]) >> _HALF << _HALF | own & ((1 << _HALF) - 1)
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+def _group(name: str, token: int) -> int:
+    return token >> _HALF if name == "country_language" else 0

@@ -38,6 +38,8 @@ __all__ = ["NEEDED", "Settings", "State", "Traced", "checked", "enriched", "fini
 NEEDED: Final = ("timestamp", "client_ip")
 _FOREVER: Final = 1 << 62
 _WORTH_A_THREAD: Final = 20_000
+_PART_EVENTS: Final = 100_000
+"""Events that are worked on at once: what is worked out on the way fits the cache, and memory stays small."""
 ROW: Final = "_row"
 """Carried beside the numbers in a traced step: the event's row among those carried and those that came."""
 
@@ -176,7 +178,8 @@ def _step(
     if first_row is not None:
         arrived.numbers[ROW] = np.arange(first_row, first_row + len(arrived))
     state = replace(state, newest_us=newest_us, n_late=state.n_late + len(late))
-    pending = (_joined(state.pending, arrived)).sorted()
+    pending = _joined(state.pending, arrived).sorted()
+    del table, arrived, is_late  # a third of the memory of a batch, not needed below
     state, sessions, members = _settle(state, pending, state.newest_us - settings.lateness_us, settings)
     return state, sessions, late, members
 
@@ -259,17 +262,18 @@ def _settle(
 ) -> tuple[State, pa.Table, tuple[NDArray[np.int64], list[str]]]:
     """Cut settled events into sessions, and give out those that the watermark closes."""
     n_settled = int(np.searchsorted(pending.time, watermark_us))
-    settled = pending.part(0, n_settled)
+    settled, waiting = pending.part(0, n_settled), pending.take(np.arange(n_settled, len(pending)))
     windows = fill(settled, settings.definition.plan, state.windows)
     settled.numbers[PIECE] = np.full(n_settled, NULL)
     facts = _joined(state.opened, settled)
+    del settled, pending
     segments = segment(facts, settings.definition)
     ends_us = facts.time[segments.order[segments.ends - 1]] if len(facts) else facts.time
     is_closed = ~segments.is_last | (ends_us + settings.definition.session_gap_us < watermark_us)
     closed = np.flatnonzero(is_closed)
     sessions = _evaluate(facts, segments, closed, settings)
     opened = _still_open(facts, segments, ~is_closed)
-    after = replace(state, opened=opened, pending=pending.take(np.arange(n_settled, len(pending))), windows=windows)
+    after = replace(state, opened=opened, pending=waiting, windows=windows)
     return after, sessions, _members(facts, segments, closed, settings.key)
 
 
@@ -304,7 +308,8 @@ def _evaluate(facts: Facts, segments: Segments, closed: NDArray[np.int64], setti
     if not len(closed):
         return _empty(settings)
     lengths = (segments.ends - segments.starts)[closed]
-    parts = _parts(lengths, settings.shards)
+    threads = settings.shards or min(os.cpu_count() or 1, 1 + int(lengths.sum()) // _WORTH_A_THREAD)
+    parts = _parts(lengths, threads)
 
     def work(part: slice) -> pa.Table:
         return _Part(facts, segments, closed[part], settings).table()
@@ -312,7 +317,7 @@ def _evaluate(facts: Facts, segments: Segments, closed: NDArray[np.int64], setti
     if len(parts) == 1:
         tables = [work(parts[0])]
     else:
-        with ThreadPoolExecutor(len(parts)) as pool:
+        with ThreadPoolExecutor(min(threads, len(parts))) as pool:
             tables = list(pool.map(work, parts))
     table = pa.concat_tables(tables).combine_chunks()
     rank = table.column("_rank").to_numpy()
@@ -321,10 +326,10 @@ def _evaluate(facts: Facts, segments: Segments, closed: NDArray[np.int64], setti
     return _with_functions(table, settings.definition)
 
 
-def _parts(lengths: NDArray[np.int64], shards: int) -> list[slice]:
-    """Cut a list of sessions into parts of about equally many events."""
-    wanted = shards or min(os.cpu_count() or 1, 1 + int(lengths.sum()) // _WORTH_A_THREAD)
+def _parts(lengths: NDArray[np.int64], threads: int) -> list[slice]:
+    """Cut a list of sessions into parts of about equally many events: one a thread, more where there are many."""
     done = np.cumsum(lengths)
+    wanted = max(threads, int(done[-1]) // _PART_EVENTS)
     cuts = np.searchsorted(done, done[-1] * np.arange(1, wanted) // wanted).tolist()
     bounds = sorted({0, *cuts, len(lengths)})
     return [slice(a, b) for a, b in pairwise(bounds)]

@@ -172,7 +172,9 @@ class CountWindow:
     def dump(self, key: object) -> list[list[Any]]:
         """Return the minutes of a key with their counts, as JSON holds them."""
         record = self.keys.record(key)
-        return [] if record is None else [list(pair) for pair in ((record,) if type(record) is tuple else record[1])]
+        if record is None:
+            return []
+        return [list(record)] if type(record) is tuple else [list(pair) for pair in record[1]]  # type: ignore[union-attr] # told apart
 
     def join(self, key: object, pairs: list[list[Any]]) -> None:
         """Add minutes with their counts, as if they had been seen here."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from hashlib import sha256
@@ -13,7 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from fraudlog.errors import ConfigError, InputError, LockError, SchemaError
+from fraudlog.errors import ConfigError, InputError, LockError, PrivacyError, SchemaError
+from fraudlog.privacy import allowed_columns, require_purpose
+from fraudlog.schema import column_names
 from fraudlog.store.files import as_output_error, sync_folder, write_whole
 from fraudlog.store.manifest import Manifest, Part
 from fraudlog.store.tables import TABLES, conform
@@ -44,7 +47,8 @@ def open_store(
     ----------
     path : str or Path
     purpose : str
-        What the data is wanted for, as ``essential.fraud_detection``.
+        What the data is wanted for, as ``essential.fraud_detection``; one of `fraudlog.privacy.PURPOSES`. Columns that
+        may not be read for it are absent.
     mode : {"read", "write"}, default "read"
         To write takes the store's lock, makes the store if there is none, and clears what a crash left behind.
     slice_hours : int, default 24
@@ -65,6 +69,8 @@ def open_store(
         If another process writes to it.
     OutputError
         If it can't be written to.
+    PrivacyError
+        If the data was not collected for that purpose.
     ConfigError
         If a parameter is out of range.
 
@@ -80,6 +86,7 @@ def open_store(
     """
     if not purpose:
         raise ConfigError("name the purpose that the data is wanted for", parameter="purpose")
+    require_purpose(purpose)
     if mode not in ("read", "write"):
         raise ConfigError("mode is read or write", parameter="mode")
     if slice_hours not in _HOURS:
@@ -166,8 +173,13 @@ class Store:
         ------
         SchemaError
             If there is no such table or column.
+        PrivacyError
+            If a named column may not be read for the purpose that the store was opened for.
         """
+        barred = self._barred(_known(table))
         wanted = None if columns is None else list(columns)
+        if refused := barred & set(wanted or ()):
+            raise PrivacyError(f"{', '.join(sorted(refused))} of {table} may not be read for {self.purpose}")
         chosen = None if days is None else list(days)
         for last in range(_TRIES):
             try:
@@ -186,14 +198,24 @@ class Store:
                 raise SchemaError(f"{table} holds no column {', '.join(missing)}", missing=missing)
             empty = empty.select([name for name in wanted if name in empty.column_names])
         joined = pa.concat_tables([empty, *tables], promote_options="default")
-        return joined if wanted is None else joined.select(wanted)
+        shown = [name for name in joined.column_names if name not in barred] if wanted is None else wanted
+        return joined.select(shown)
+
+    def _barred(self, table: str) -> frozenset[str]:
+        """Return the columns of a table that may not be read for this purpose."""
+        columns = TABLES[table].columns
+        return frozenset(column_names(columns)) - frozenset(column_names(allowed_columns(columns, self.purpose)))
 
     def load(self, part: Part, path: Path, columns: list[str] | None = None) -> pa.Table:
         """Return the rows of one part from the file that holds them."""
         try:
             return pq.read_table(path, columns=columns, partitioning=None)
+        except FileNotFoundError:
+            raise
         except pa.ArrowInvalid:
             raise InputError(f"{part.path}: is damaged; restore it from a copy", source=path) from None
+        except OSError as error:
+            raise _unreadable(part.path, error) from None
 
     def document(self, name: str) -> bytes | None:
         """Return the content of a document, or None if there is none of that name.
@@ -209,7 +231,7 @@ class Store:
         try:
             data = (self.path / found.path).read_bytes()
         except OSError as error:
-            raise InputError(f"{found.path}: can't be read ({error.strerror})", source=found.path) from None
+            raise _unreadable(found.path, error) from None
         if sha256(data).hexdigest() != found.sha256:
             raise InputError(f"{found.path}: is damaged; restore it from a copy", source=found.path)
         return data
@@ -218,7 +240,10 @@ class Store:
     def position(self) -> dict[str, Any]:
         """Where the last writer stood: what it had taken in when the manifest was written."""
         path = self._position_path(self.manifest)
-        found: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
+        try:
+            found: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
+        except OSError as error:
+            raise _unreadable(path, error) from None
         return found
 
     def verify(self) -> list[str]:
@@ -288,7 +313,7 @@ class Store:
         except FileNotFoundError:
             raise InputError(f"{self.path}: holds no store; `fraudlog job run` makes one", source=self.path) from None
         except OSError as error:
-            raise InputError(f"{file}: can't be read ({error.strerror})", source=file) from None
+            raise _unreadable(file, error) from None
 
     def _position_path(self, manifest: Manifest) -> Path:
         return self.path / LEDGER / f"position-{manifest.sha256[:16]}.json"
@@ -339,6 +364,11 @@ class Store:
         for folder in sorted(folders - {self.path, self.path / LEDGER}, reverse=True):
             with suppress(OSError):  # not empty
                 folder.rmdir()
+
+
+def _unreadable(path: str | Path, error: OSError) -> InputError:
+    why = os.strerror(error.errno) if error.errno else "input/output error"
+    return InputError(f"{path}: can't be read ({why})", source=path)
 
 
 def _known(table: str) -> str:

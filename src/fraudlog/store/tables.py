@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["TABLES", "StoredTable", "conform", "plain"]
 
 _ID: Final = "user.unique_id.pseudonymous"
-_SESSION_ID: Final = Column("session_id", "string", "the session the event belongs to", category=_ID)
+_SESSION_ID: Final = replace(
+    Column("session_id", "string", "the session the event belongs to", category=_ID),
+    purposes=EVENTS[0].purposes,
+    retention=EVENTS[0].retention,
+)
 _EVENTS: Final = tuple({column.name: column for column in (*EVENTS, *DERIVED)}.values())
 _FEATURE: Final = re.compile(r"[a-z][a-z0-9_]*")
 

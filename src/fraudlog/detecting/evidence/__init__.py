@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BUILT_IN",
     "EVIDENCE",
+    "FAINT",
     "LIMIT_OF_CLAIMS",
     "CompiledEvidence",
     "Condition",
@@ -41,7 +42,8 @@ BUILT_IN: Final[tuple[Evidence, ...]] = (*scanning.ROWS, *harvesting.ROWS, *logi
 EVIDENCE: Final[tuple[Evidence, ...]] = joined(BUILT_IN, installed_evidence())
 """All evidence: what fraudlog brings, then what installed packages do."""
 
-_FAINT: Final = 0.2
+FAINT: Final = 0.2
+"""Evidence that together weighs less keeps nobody out of the presumed human."""
 """Evidence that together weighs less says too little to keep a session out of what is presumed human."""
 
 _BATCH: Final = 1 << 16
@@ -96,7 +98,7 @@ def presumed_human(sessions: pd.DataFrame) -> NDArray[np.bool_]:
     ndarray of bool, shape (n_sessions,)
     """
     weights = np.array([row.weight for row in EVIDENCE])
-    speaks = [fired(sessions) @ -np.log1p(-weights) >= -np.log1p(-_FAINT)]
+    speaks = [fired(sessions) @ -np.log1p(-weights) >= -np.log1p(-FAINT)]
     if "automation_share" in sessions.columns:
         speaks.append(sessions["automation_share"].to_numpy(np.float64) > 0)
     human: NDArray[np.bool_] = ~np.logical_or.reduce(speaks)

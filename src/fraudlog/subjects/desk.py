@@ -1,0 +1,363 @@
+"""`Desk`: where the requests of people are answered, over the store, the models, the lists and the reports of a job."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fraudlog.errors import ConfigError, PrivacyError
+from fraudlog.jobs.carried import Carried
+from fraudlog.jobs.line import settings_of
+from fraudlog.jobs.run import republish
+from fraudlog.privacy import REQUESTS, Chain, Holds, Keyring, Pseudonyms, Withheld
+from fraudlog.schema import EVENTS
+from fraudlog.store import open_store
+from fraudlog.store.tables import TABLES, conform
+from fraudlog.subjects.models import forget_in_model
+from fraudlog.subjects.persons import READ_COLUMNS, Person, find_person
+from fraudlog.subjects.replay import Replayed, replay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from fraudlog.jobs.config import JobConfig
+    from fraudlog.privacy import Why
+    from fraudlog.store import Store, Transaction
+
+__all__ = ["Answer", "Desk"]
+
+_MINOR_FOR: Final = timedelta(days=365)
+_RECTIFIABLE: Final = frozenset(
+    column.name for column in EVENTS if column.treatment == "keep" and column.name not in ("source", "line_number")
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a request: numbers alone, fit for a log.
+
+    Attributes
+    ----------
+    what : str
+    events : int
+        Events of theirs that were found.
+    held : int
+        Those of them that stay under a hold.
+    sessions_rescored : int
+        Sessions of anybody that were judged anew, because a neighbour was.
+    model_rows : int
+        Rows of theirs that the configuration's model forgot; -1 if it keeps none and has to be fitted anew.
+    """
+
+    what: str
+    events: int = 0
+    held: int = 0
+    sessions_rescored: int = 0
+    model_rows: int = 0
+    notes: tuple[str, ...] = field(default=())
+
+
+class Desk:
+    """Answers requests of people about a job's store.
+
+    Parameters
+    ----------
+    config : JobConfig
+    ring : Keyring
+        All keys, so that a request reaches what was stored under an older one.
+    now : datetime, optional
+    """
+
+    def __init__(self, config: JobConfig, ring: Keyring, now: datetime | None = None) -> None:
+        self.config, self.ring = config, ring
+        self.now = now or datetime.now(UTC)
+        self.path = config["store.path"]
+        self.ledger = self.path / "ledger"
+        self.audit = Chain(self.ledger / "audit.jsonl")
+
+    # --- requests ----------------------------------------------------------------------------------------------------
+
+    def erase(self, values: Mapping[str, str], *, minor: bool = False, reference: str = "") -> Answer:
+        """Take a person out, so that the store is as if they had never come.
+
+        Parameters
+        ----------
+        values : mapping of str to str
+            Raw identifiers by column, as ``{"user": "alice"}``.
+        minor : bool, default False
+            The person is a child: holds do not count, and for a year they can't come back in.
+        reference : str
+            Of the request, for the audit trail; never an identifier.
+        """
+        with self._changing("erase") as (store, change):
+            person = self._person(values, store)
+            held = Holds() if minor else self._holds()
+            gone = _Gone(person, _lines_of(store, held.sessions(self.now)))
+            answer = self._without(store, change, gone, "erase minor" if minor else "erase")
+        if minor:
+            self._withhold(values, "minor", self.now + _MINOR_FOR)
+        self._tidy_holds(gone.sessions)
+        self._record(answer, reference)
+        return answer
+
+    def restrict(self, values: Mapping[str, str], *, why: Why = "restriction", reference: str = "") -> Answer:
+        """Put a person's events aside, where nobody works with them, and take no further ones in.
+
+        `lift` brings them back.
+        """
+        name = self._aside(values)
+        with self._changing("restrict") as (store, change):
+            gone = _Gone(self._person(values, store), _lines_of(store, self._holds().sessions(self.now)), keeps=True)
+            before = store.document(name)
+            answer = self._without(store, change, gone, why)
+            rows = [conform(one, TABLES["late"]) for one in gone.rows]
+            if before is not None:
+                rows.append(_read(before))
+            if rows:
+                change.put(name, _written(pa.concat_tables(rows)))
+        self._withhold(values, why)
+        self._record(answer, reference)
+        return answer
+
+    def object(self, values: Mapping[str, str], *, reference: str = "") -> Answer:
+        """Stop working with a person's data (Art. 21): put aside what is there, take no further in.
+
+        What a reviewer holds as evidence of fraud, under a written ground, stays.
+        """
+        return self.restrict(values, why="objection", reference=reference)
+
+    def lift(self, values: Mapping[str, str], *, why: Why = "restriction", reference: str = "") -> Answer:
+        """Bring back what `restrict` or `object` put aside, as if it had never been away."""
+        name = self._aside(values)
+        with self._changing("lift") as (store, change):
+            aside = store.document(name)
+            if aside is None:
+                raise ConfigError("nothing of this person was put aside", parameter="person")
+            rows = _read(aside)
+            first_us = pc.min(rows["timestamp"].cast(pa.int64())).as_py()
+            change.remove(name)
+            done = replay(self.config, store, change, self.ring.key, lambda table: table, first_us=first_us, more=rows)
+            answer = Answer("lift", len(rows), 0, done.rescored)
+        withheld = Withheld.load(self.ledger / "withheld.json")
+        for column, value in values.items():
+            withheld = withheld.lifting(value, column, self.ring.keys.values(), why)
+        withheld.save(self.ledger / "withheld.json")
+        self._record(answer, reference)
+        return answer
+
+    def rectify(
+        self, values: Mapping[str, str], corrected: Mapping[str, Any], *, session: str = "", reference: str = ""
+    ) -> Answer:
+        """Correct what is stored of a person, and judge anew what follows from it.
+
+        Parameters
+        ----------
+        values : mapping of str to str
+        corrected : mapping of str to value
+            Column of events to what it should have been.
+        session : str
+            Only the events of this session.
+        reference : str
+
+        Raises
+        ------
+        ConfigError
+            If a column can't be corrected: what the server itself measured, or a pseudonym.
+        """
+        if not corrected or (wrong := set(corrected) - _RECTIFIABLE):
+            raise ConfigError(
+                f"{', '.join(sorted(wrong)) if corrected else 'nothing'} can be corrected; "
+                f"{', '.join(sorted(_RECTIFIABLE))} can"
+            )
+        with self._changing("rectify") as (store, change):
+            person = self._person(values, store)
+            of_session = _lines_of(store, {session}) if session else None
+            edit = _Edit(person, dict(corrected), of_session)
+            first_us, count = _first(store, self.config, self.ring, edit.mask)
+            done = Replayed()
+            if count:
+                done = replay(self.config, store, change, self.ring.key, edit, first_us=first_us)
+            answer = Answer("rectify", count, 0, done.rescored)
+        self._record(answer, reference)
+        return answer
+
+    # --- what they share -----------------------------------------------------------------------------------------------
+
+    def _without(self, store: Store, change: Transaction, gone: _Gone, what: str) -> Answer:
+        first_us, count = _first(store, self.config, self.ring, gone.mask)
+        sessions = gone.note_sessions(store)
+        n_model, notes = forget_in_model(self.config["model.path"], gone.person, sessions)
+        done = Replayed()
+        if count:
+            done = replay(self.config, store, change, self.ring.key, gone, first_us=first_us, anew=n_model > 0)
+        return Answer(what, count + gone.n_held, gone.n_held, done.rescored, n_model, notes)
+
+    @contextmanager
+    def _changing(self, what: str) -> Iterator[tuple[Store, Transaction]]:
+        """Open the store for a change; nothing is changed while the audit trail is broken."""
+        verdict = self.audit.verify()
+        if not verdict.is_whole:
+            raise PrivacyError(f"the audit trail is broken ({verdict.problem}); nothing is done without it")
+        with open_store(self.path, purpose=REQUESTS, mode="write") as store:
+            with store.transaction(what) as change:
+                yield store, change
+            republish(self.config, store, self.ring.key)
+
+    def _person(self, values: Mapping[str, str], store: Store) -> Person:
+        person = Person.of(values, self.ring)
+        return find_person(person, _stored_events(store, self.config, self.ring))
+
+    def _aside(self, values: Mapping[str, str]) -> str:
+        """Return the name of what is put aside of a person: a keyed mark of who they are."""
+        token = Pseudonyms(self.ring.keys[min(self.ring.keys)]).tokens([repr(sorted(values.items()))], "aside")[0]
+        return f"state/aside-{token}.arrow"
+
+    def _holds(self) -> Holds:
+        return Holds.load(self.ledger / "holds.json")
+
+    def _tidy_holds(self, sessions: frozenset[str]) -> None:
+        """Take sessions that are gone out of the list of holds, which must not remember them."""
+        holds = self._holds()
+        left = holds.without(sessions, self.now)
+        if left.holds != holds.holds:
+            left.save(self.ledger / "holds.json")
+
+    def _withhold(self, values: Mapping[str, str], why: Why, until: datetime | None = None) -> None:
+        withheld = Withheld.load(self.ledger / "withheld.json")
+        for column, value in values.items():
+            withheld = withheld.adding(value, column, self.ring.key, why, self.now, until)
+        withheld.save(self.ledger / "withheld.json")
+
+    def _record(self, answer: Answer, reference: str) -> None:
+        self.audit.append(
+            {
+                "event": answer.what,
+                "at": self.now.isoformat(timespec="seconds"),
+                "purpose": REQUESTS,
+                "reference": reference,
+                "events": answer.events,
+                "held": answer.held,
+            }
+        )
+
+
+class _Gone:
+    """Leaves a person's events out, but for lines that are held."""
+
+    def __init__(self, person: Person, held: frozenset[tuple[str, int]], *, keeps: bool = False) -> None:
+        self.person = person
+        self.held = held
+        self.keeps = keeps
+        self.rows: list[pa.Table] = []
+        self.sessions: frozenset[str] = frozenset()
+        self.n_held = 0
+
+    def __call__(self, events: pa.Table) -> pa.Table:
+        mask = self.mask(events)
+        if self.keeps and mask.any():
+            self.rows.append(events.filter(pa.array(mask)))
+        return events.filter(pa.array(~mask)) if mask.any() else events
+
+    def mask(self, events: pa.Table) -> NDArray[np.bool_]:
+        """Say which events go."""
+        mask = self.person.mask(events)
+        return mask & ~_among(events, self.held, mask) if self.held else mask
+
+    def note_sessions(self, store: Store) -> frozenset[str]:
+        """Remember which sessions are theirs, and how many of their events are held."""
+        found: set[str] = set()
+        for part in store.manifest.of("events"):
+            rows = store.load(part, store.path / part.path, [*READ_COLUMNS, "session_id"])
+            mask = self.person.mask(rows)
+            if mask.any():
+                goes = self.mask(rows)
+                self.n_held += int((mask & ~goes).sum())
+                found |= set(rows.filter(pa.array(goes))["session_id"].drop_null().to_pylist())
+        self.sessions = frozenset(found)
+        return self.sessions
+
+
+class _Edit:
+    """Corrects columns of a person's events."""
+
+    def __init__(self, person: Person, corrected: dict[str, Any], lines: frozenset[tuple[str, int]] | None) -> None:
+        self.person, self.corrected, self.lines = person, corrected, lines
+
+    def mask(self, events: pa.Table) -> NDArray[np.bool_]:
+        """Say which events are corrected."""
+        mask = self.person.mask(events)
+        return mask if self.lines is None else mask & _among(events, self.lines, mask)
+
+    def __call__(self, events: pa.Table) -> pa.Table:
+        mask = pa.array(self.mask(events))
+        for name, value in self.corrected.items():
+            place = events.column_names.index(name)
+            kind = events.schema.field(name).type
+            fixed = pc.if_else(mask, pa.scalar(value).cast(kind), events[name])
+            events = events.set_column(place, name, fixed)
+        return events
+
+
+def _among(events: pa.Table, lines: frozenset[tuple[str, int]], asked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Say which of the events asked about stand in `lines`; few are asked about."""
+    found = np.zeros(len(events), bool)
+    rows = np.flatnonzero(asked)
+    chosen = events.select(["source", "line_number"]).take(pa.array(rows))
+    pairs = zip(chosen["source"].to_pylist(), chosen["line_number"].to_pylist(), strict=True)
+    found[rows] = [pair in lines for pair in pairs]
+    return found
+
+
+def _lines_of(store: Store, sessions: frozenset[str] | set[str]) -> frozenset[tuple[str, int]]:
+    """Return where the events of some sessions stand in the log."""
+    if not sessions:
+        return frozenset()
+    wanted = pa.array(sorted(sessions), pa.string())
+    found: set[tuple[str, int]] = set()
+    for part in store.manifest.of("events"):
+        rows = store.load(part, store.path / part.path, ["session_id", "source", "line_number"])
+        chosen = rows.filter(pc.is_in(rows["session_id"], value_set=wanted))
+        found |= set(zip(chosen["source"].to_pylist(), chosen["line_number"].to_pylist(), strict=True))
+    return frozenset(found)
+
+
+def _stored_events(store: Store, config: JobConfig, ring: Keyring) -> Iterator[pa.Table]:
+    """Yield all events of a store, part by part, with `READ_COLUMNS` alone."""
+    for table in ("events", "late"):
+        for part in store.manifest.of(table):
+            yield store.load(part, store.path / part.path, list(READ_COLUMNS))
+    carried = Carried.load(store, settings_of(config, Pseudonyms(ring.key)).definition)
+    yield from (rows.select(list(READ_COLUMNS)) for rows in (carried.events, carried.held_events))
+
+
+def _first(store: Store, config: JobConfig, ring: Keyring, mask: Any) -> tuple[int, int]:  # noqa: ANN401 -- a method
+    """Return the time of the first event that a mask takes, and how many it takes."""
+    first_us, count = 1 << 62, 0
+    for rows in _stored_events(store, config, ring):
+        found = mask(rows)
+        if found.any():
+            times = rows["timestamp"].cast(pa.int64()).to_numpy()[found]
+            first_us, count = min(first_us, int(times.min())), count + int(found.sum())
+    return first_us, count
+
+
+def _written(rows: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    order = [(name, "ascending") for name in ("timestamp", "source", "line_number")]
+    with pa.ipc.new_stream(sink, rows.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(rows.sort_by(order).combine_chunks())
+    written: bytes = sink.getvalue().to_pybytes()
+    return written
+
+
+def _read(data: bytes) -> pa.Table:
+    with pa.ipc.open_stream(data) as reader:
+        return reader.read_all()

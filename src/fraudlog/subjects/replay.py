@@ -1,0 +1,382 @@
+"""What a store would hold had some events never come: the job's own line, run again over what is stored.
+
+Other people's features look at their neighbours: how many accounts a prefix had in the last hour, how many networks an
+agent. So to take somebody out is more than to delete rows. The events that stay go through the line again in the order
+they once came, from 31 days before the first that goes (no window looks back further); what the line gives for later
+days takes the place of what stood there. A session whose features come out as before keeps its score, a file whose
+bytes come out as before stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fraudlog.jobs.carried import Carried
+from fraudlog.jobs.line import Line
+from fraudlog.jobs.models import Models
+from fraudlog.privacy import Pseudonyms, derive_key
+from fraudlog.schema import SCORES, arrow_schema, to_arrow, to_pandas
+from fraudlog.store.tables import TABLES, conform, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from fraudlog.jobs.config import JobConfig
+    from fraudlog.jobs.deciders import Decider
+    from fraudlog.store import Store, Transaction
+
+    Change = Callable[[pa.Table], pa.Table]
+
+__all__ = ["Replayed", "replay"]
+
+_WINDOW: Final = timedelta(days=31)
+_DERIVED_TABLES: Final = ("events", "late", "sessions", "scores", "decisions")
+_CHUNK_ROWS: Final = 1 << 19
+_KEYS: Final = ["timestamp", "source", "line_number"]
+_EPOCH: Final = date(1970, 1, 1)
+_DAY_US: Final = 86_400_000_000
+
+
+@dataclass
+class Replayed:
+    """What a replay did.
+
+    Attributes
+    ----------
+    events : int
+        Events that went through the line again.
+    changed, gone : int
+        Events that came out of `edit` otherwise, or not at all.
+    rescored : int
+        Sessions that got a score anew.
+    since : date or None
+        First day whose files may have changed.
+    """
+
+    events: int = 0
+    changed: int = 0
+    gone: int = 0
+    rescored: int = 0
+    since: date | None = None
+
+
+def replay(
+    config: JobConfig,
+    store: Store,
+    change: Transaction,
+    key: bytes,
+    edit: Change,
+    *,
+    first_us: int,
+    anew: bool = False,
+    more: pa.Table | None = None,
+) -> Replayed:
+    """Put into `change` what the store would hold had its events been others.
+
+    Parameters
+    ----------
+    config : JobConfig
+        Of the job that keeps the store.
+    store : Store
+        Opened to write.
+    change : Transaction
+    key : bytes
+        Of the pseudonyms.
+    edit : callable
+        From a table of stored events to what they should have been; rows may be missing, none may be added.
+    first_us : int
+        Time of the first event that `edit` changes.
+    anew : bool, default False
+        Score everything anew: for another model.
+    more : pyarrow.Table, optional
+        Events to go through the line besides those that are stored.
+    """
+    day = datetime.fromtimestamp(first_us / 1e6, UTC).date()
+    since = date.min if anew else day
+    again = _Again(config, store, change, key, since, more)
+    again.empty()
+    done = Replayed(since=day)
+    for rows in again.stored.chunks():
+        left = edit(rows)
+        again.places.add(rows, left)
+        done.gone += len(rows) - len(left)
+        done.events += len(left)
+        again.line.take_again(left, again.window)
+    again.line.save(change)
+    again.file_rejects()
+    done.rescored = again.models.rescored
+    return done
+
+
+class _Again:
+    """One replay: what is stored, where its results go, and the line between."""
+
+    def __init__(
+        self, config: JobConfig, store: Store, change: Transaction, key: bytes, since: date, more: pa.Table | None
+    ) -> None:
+        self.store, self.change, self.since = store, change, since
+        warm = date.min if since - date.min <= _WINDOW else since - _WINDOW
+        self.models = _Scores(config, store, key, since)
+        self.line = _ReplayLine(config, Pseudonyms(key), store, self.models)
+        self.line.decider = _Deciders(self.line.decider, since)  # type: ignore[assignment]
+        self.stored = _Stored(store, self.line.carried, warm, more)
+        self.line.begin_anew()
+        self.window = _Window(change, since)
+        self.places = _Places(self.stored)
+
+    def empty(self) -> None:
+        """Take away what the replay writes anew."""
+        for table in _DERIVED_TABLES:
+            days = [day for day in self.change.before.days(table) if day >= self.since]
+            self.change.rewrite(table, lambda rows: rows.slice(0, 0), days)
+
+    def file_rejects(self) -> None:
+        """Move rejected lines to another day where an event that went had set the day they stand under."""
+        days = [day for day in self.change.before.days("rejected") if day >= self.since]
+        for day in days:
+            rows = self.change.read("rejected", days=[day])
+            before, after = self.places.days_of(rows, self.stored.rank_of(rows))
+            is_moved = (before == (day - _EPOCH).days) & (after != before)
+            if is_moved.any():
+                kept = rows.filter(pa.array(~is_moved))
+                self.change.rewrite("rejected", _always(kept), [day])
+                self.change.append("rejected", rows.filter(pa.array(is_moved)), after[is_moved] * _DAY_US)
+
+
+class _Places:
+    """Where events stood in the log and when they were, before and after: what says under which day a reject stands."""
+
+    def __init__(self, stored: _Stored) -> None:
+        self.stored = stored
+        self._seen: dict[bool, list[tuple[NDArray[np.int64], NDArray[np.int64]]]] = {False: [], True: []}
+
+    def add(self, before: pa.Table, after: pa.Table) -> None:
+        """Take a chunk in."""
+        for is_after, rows in ((False, before), (True, after)):
+            places = _place(rows, self.stored.rank_of(rows))
+            self._seen[is_after].append((places, rows["timestamp"].cast(pa.int64()).to_numpy()))
+
+    def days_of(self, rejected: pa.Table, rank: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the day of the newest event before each line, before and after; -1 where none was."""
+        found = []
+        for seen in self._seen.values():
+            places = np.concatenate([places for places, _ in seen])
+            newest = np.maximum.accumulate(np.concatenate([[0], *(times for _, times in seen)]))
+            found.append(newest[np.searchsorted(places, _place(rejected, rank))] // _DAY_US)
+        return found[0], found[1]
+
+
+def _always(rows: pa.Table) -> Change:
+    return lambda _: rows
+
+
+def _place(rows: pa.Table, rank: NDArray[np.int64]) -> NDArray[np.int64]:
+    lines: NDArray[np.int64] = rows["line_number"].to_numpy()
+    return rank << 40 | lines
+
+
+class _Stored:
+    """All events of a store in the order they came, some at a time."""
+
+    def __init__(self, store: Store, carried: Carried, warm: date, more: pa.Table | None = None) -> None:
+        self.store = store
+        self.parts: list[Any] = [
+            part for table in ("events", "late") for part in store.manifest.of(table) if part.day >= warm.isoformat()
+        ]
+        self.parts += [carried.events, carried.held_events, *([] if more is None else [more])]
+        self._loaded: dict[int, pa.Table] = {}
+        keys = [self._load(n, _KEYS) for n in range(len(self.parts))]
+        self.part = np.repeat(np.arange(len(keys)), [len(rows) for rows in keys])
+        self.row = np.concatenate([np.arange(len(rows)) for rows in keys])
+        line = np.concatenate([rows["line_number"].to_numpy() for rows in keys])
+        self.order = np.lexsort((line, np.concatenate([self.rank_of(rows) for rows in keys])))
+
+    def _sources(self) -> list[str]:
+        """Return the names of the log's files in the order they were begun."""
+        return [f"log/{stream['name']}" for stream in self.store.position.get("log", {}).get("streams", [])]
+
+    def rank_of(self, rows: pa.Table) -> NDArray[np.int64]:
+        """Return the place of each row's file among the log's files."""
+        rank = pc.index_in(rows["source"].cast(pa.string()), value_set=pa.array(self._sources(), pa.string()))
+        places: NDArray[np.int64] = pc.fill_null(rank, 1 << 20).to_numpy().astype(np.int64)
+        return places
+
+    def chunks(self) -> Iterator[pa.Table]:
+        """Yield the events, about half a million at a time."""
+        for begin in range(0, len(self.order), _CHUNK_ROWS):
+            rows = self.order[begin : begin + _CHUNK_ROWS]
+            wanted = np.unique(self.part[rows])
+            self._loaded = {n: table for n, table in self._loaded.items() if n in wanted}
+            tables, places, offset = [], np.empty(len(rows), np.int64), 0
+            for n in wanted.tolist():
+                if n not in self._loaded:
+                    self._loaded[n] = self._load(n)
+                of_part = np.flatnonzero(self.part[rows] == n)
+                places[of_part] = offset + np.arange(len(of_part))
+                tables.append(self._loaded[n].take(pa.array(self.row[rows[of_part]])))
+                offset += len(of_part)
+            yield pa.concat_tables(tables).take(pa.array(places))
+
+    def _load(self, n: int, columns: list[str] | None = None) -> pa.Table:
+        part = self.parts[n]
+        if isinstance(part, pa.Table):
+            return part.select(columns) if columns else conform(_without_id(part), TABLES["late"])
+        table = self.store.load(part, self.store.path / part.path, columns)
+        return table if columns else conform(_without_id(table), TABLES["late"])
+
+
+class _ReplayLine(Line):
+    """The job's line for events that are shielded and derived already."""
+
+    def begin_anew(self) -> None:
+        """Forget what the job carried: it comes out of the replay again."""
+        self.carried = Carried.nothing(self.settings.definition)
+        empty = self._wanted(pa.table({"timestamp": pa.array([], pa.timestamp("us", "UTC"))}))
+        rejected = conform(pa.table({}), TABLES["rejected"])
+        self.columns = self.shield(empty, rejected)[0].column_names
+
+    def take_again(self, events: pa.Table, change: Any) -> None:  # noqa: ANN401 -- see `_Window`
+        """Take events in; a column that the log never had is left out, as in the first run."""
+        if len(events):
+            self._add_events(events.select(self.columns), change)
+        self._release(change)
+
+    def save(self, change: Transaction) -> None:
+        """Put what is carried on into the change."""
+        self.carried.save(change, self.settings.definition)
+
+
+class _Window:
+    """A change that takes rows from one day on; what belongs to earlier days stands there already."""
+
+    def __init__(self, change: Transaction, since: date) -> None:
+        self.change = change
+        self.since_us = _start_us(since)
+
+    def append(self, table: str, rows: pa.Table, at: Any) -> None:  # noqa: ANN401 -- as `Transaction.append`
+        times = _us(at)
+        is_new = times >= self.since_us
+        if is_new.all():
+            self.change.append(table, rows, times)
+        elif is_new.any():
+            self.change.append(table, rows.filter(pa.array(is_new)), times[is_new])
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 -- whatever a change has
+        return getattr(self.change, name)
+
+
+class _Scores(Models):
+    """The job's models, which keep the score of a session that did not change."""
+
+    def __init__(self, config: JobConfig, store: Store, key: bytes, since: date) -> None:
+        super().__init__(config, store, derive_key(key, "models"))
+        self.rescored = 0
+        self.known = frozenset((entry.since_us, entry.sha256) for entry in self.entries)
+        since_us = _start_us(since)
+        is_anew = since == date.min
+        self.entries = [
+            entry for entry in self.entries if not is_anew and (entry.why == "given" or entry.since_us <= since_us)
+        ]
+
+    def score(self, sessions: pa.Table, change: Any) -> pa.Table:  # noqa: ANN401 -- the line takes both
+        """Score as the job does, but for sessions that stand in the store just so, under the same model."""
+        ends = sessions.column("end").cast(pa.int64()).to_numpy()
+        self._adopt_given(int(ends[0]), change)
+        periods = ends // self.every_us if self.every_us else np.zeros(len(ends), np.int64)
+        parts = []
+        for period in np.unique(periods).tolist():
+            if self.every_us:
+                self._learn(period * self.every_us, change)
+            rows = np.flatnonzero(periods == period)
+            parts.append(self._scored(sessions.slice(int(rows[0]), len(rows))))
+        return pa.concat_tables(parts)
+
+    def _scored(self, sessions: pa.Table) -> pa.Table:
+        speaking = next(entry for entry in reversed(self.entries) if entry.name is not None)
+        schema = plain(arrow_schema(SCORES))
+        old, place = self._unchanged(sessions) if (speaking.since_us, speaking.sha256) in self.known else (None, None)
+        is_same = np.zeros(len(sessions), bool) if old is None or place is None else place >= 0
+        parts = [] if old is None or place is None else [old.take(pa.array(place[is_same])).cast(schema)]
+        if not is_same.all():
+            fresh = self._current().score(to_pandas(sessions.filter(pa.array(~is_same))))
+            parts.append(to_arrow(fresh, SCORES).cast(schema))
+            self.rescored += len(fresh)
+        joined = pa.concat_tables(parts)
+        back = np.argsort(np.concatenate([np.flatnonzero(is_same), np.flatnonzero(~is_same)]), kind="stable")
+        return joined.take(pa.array(back))
+
+    def _unchanged(self, sessions: pa.Table) -> tuple[pa.Table | None, NDArray[np.int64] | None]:
+        """Return stored scores, and for each session the row of its own; -1 for one that is another than stored."""
+        days = sorted(set(pc.floor_temporal(sessions["end"], unit="day").cast(pa.date32()).unique().to_pylist()))
+        parts = self.store.manifest.of("sessions", days)
+        if not parts:
+            return None, None
+        load = self.store.load
+        before = pa.concat_tables(
+            [load(part, self.store.path / part.path) for part in parts], promote_options="default"
+        )
+        scores = pa.concat_tables(
+            [load(part, self.store.path / part.path) for part in self.store.manifest.of("scores", days)]
+        )
+        at = pc.index_in(sessions["session_id"], value_set=before["session_id"].combine_chunks())
+        known = np.flatnonzero(at.is_valid().to_numpy())
+        matched = before.take(at.drop_null())
+        is_same = _equal_rows(sessions.take(pa.array(known)), matched)
+        place = np.full(len(sessions), -1, np.int64)
+        of_scores = pc.index_in(sessions["session_id"], value_set=scores["session_id"].combine_chunks())
+        rows = pc.fill_null(of_scores, -1).to_numpy()
+        place[known[is_same]] = rows[known[is_same]]
+        return scores, place
+
+
+class _Deciders:
+    """The job's decider, which leaves days alone that can't have changed."""
+
+    def __init__(self, decider: Decider, since: date) -> None:
+        self._decider = decider
+        self._since = since
+
+    def decide(self, first: date, change: Any) -> dict[str, int]:  # noqa: ANN401 -- see `_Window`
+        """Decide on the sessions that started on a day or after it, from the day before the first that changed."""
+        if self._since > date.min:
+            first = max(first, self._since - self._decider.longest)
+        days = [day for day in change.after.days("scores") if day >= first]
+        starts = [pc.max(change.read("scores", days=[day])["start"]).as_py() for day in days]
+        if not any(start is not None and start.date() >= first for start in starts):
+            return {}
+        return self._decider.decide(first, change)
+
+
+def _equal_rows(left: pa.Table, right: pa.Table) -> NDArray[np.bool_]:
+    """Say which rows are the same in all columns; null equals null."""
+    same = np.ones(len(left), bool)
+    for name in left.column_names:
+        if name not in right.column_names:
+            return np.zeros(len(left), bool)
+        one, other = left[name], right[name].cast(left[name].type)
+        both_null = pc.and_(pc.is_null(one), pc.is_null(other))
+        same &= pc.or_(pc.fill_null(pc.equal(one, other), fill_value=False), both_null).to_numpy()
+    return same
+
+
+def _start_us(day: date) -> int:
+    return -(1 << 62) if day == date.min else (day - _EPOCH).days * _DAY_US
+
+
+def _without_id(rows: pa.Table) -> pa.Table:
+    return rows.drop_columns("session_id") if "session_id" in rows.column_names else rows
+
+
+def _us(at: Any) -> NDArray[np.int64]:  # noqa: ANN401 -- times as Arrow or NumPy has them
+    if isinstance(at, (pa.Array, pa.ChunkedArray)):
+        at = (at.cast(pa.timestamp("us", "UTC")).cast(pa.int64()) if pa.types.is_timestamp(at.type) else at).to_numpy()
+    times: NDArray[np.int64] = np.asarray(at, np.int64)
+    return times

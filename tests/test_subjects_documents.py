@@ -1,0 +1,58 @@
+"""The documents speak of all that is used, and say what the code does."""
+
+from __future__ import annotations
+
+import pytest
+
+from conftest import ROOT
+from fraudlog.detecting import EVIDENCE
+from fraudlog.privacy import PURPOSES, RETENTION
+from fraudlog.schema import DECISIONS, DERIVED, EVENTS, SCORES, SESSIONS
+from fraudlog.sessions import FEATURES
+from fraudlog.sessions.fields import FIELDS
+from fraudlog.subjects import DOCUMENTS, document, documented_columns, write_documents
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_the_pages_in_docs_are_the_codes_own(name):
+    """After a change: fraudlog privacy docs --out docs/privacy."""
+    assert (ROOT / "docs" / "privacy" / name).read_text("utf-8") == document(name)
+
+
+def test_every_field_that_is_used_is_documented():
+    """What a feature reads, what is derived and what is stored: each is in the record with purpose and time."""
+    known = documented_columns()
+    used = {name for field in FIELDS.values() for name in field.needs}
+    used |= {name for row in FEATURES for name in row.needs if name not in FIELDS}
+    used |= {column.name for table in (EVENTS, DERIVED, SESSIONS, SCORES, DECISIONS) for column in table}
+    assert used <= set(known) | {row.name for row in FEATURES}
+    record = document("record-of-processing.md")
+    assert all(f"`{name}`" in record for name in known)
+    card = document("model-card.md")
+    for row in FEATURES:
+        assert f"| {row.name} |" in record
+        assert f"| {row.name} |" in card
+    assert all(row.code in card for row in EVIDENCE)
+    told = document("notice.md")
+    assert all(row.meaning in told for row in PURPOSES.values())
+    assert all(f"{row.days} days" in told for row in RETENTION.values())
+
+
+def test_a_column_without_purpose_is_not_documented(monkeypatch):
+    """So that the test above would fail for it."""
+    from dataclasses import replace  # noqa: PLC0415 -- used here alone
+
+    from fraudlog.store import TABLES  # noqa: PLC0415 -- as above
+    from fraudlog.subjects import documents  # noqa: PLC0415 -- as above
+
+    bare = tuple(replace(column, purposes=()) for column in TABLES["late"].columns if column.name == "path")
+    monkeypatch.setattr(documents, "TABLES", {"late": replace(TABLES["late"], columns=bare)})
+    assert documented_columns() == {}
+
+
+def test_the_card_tells_the_facts_of_a_model(tmp_path):
+    """Numbers of its manifest stand in it."""
+    write_documents(tmp_path, {"reference_size": 4711, "window": ["2015", "2016"]})
+    card = (tmp_path / "model-card.md").read_text()
+    assert "4711" in card
+    assert "2015, 2016" in card
