@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -151,7 +151,7 @@ def test_a_server_that_goes_away_is_said(server, sample_detector):
     for second in range(3):
         decision = live.observe(probe(second + 1))
         assert (decision.verdict, decision.fallback, decision.risk) == ("challenge", "no_state", None)
-    os.unlink(server.socket)
+    Path(server.socket).unlink()
     server.start()
     time.sleep(0.3)
     assert live.observe(probe(9)).fallback is None
@@ -182,7 +182,7 @@ def test_nothing_in_the_server_names_anybody(server, sample_detector):
         live.observe(probe(second, "192.0.2.77"))
     client = server.client()
     held = b""
-    for name in client.keys():
+    for name in client.scan_iter():
         kind = client.type(name)
         value = {
             b"hash": client.hgetall,
