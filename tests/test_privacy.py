@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 from fraudlog.errors import ConfigError
 from fraudlog.privacy import Pseudonyms, load_key, shield
+from fraudlog.privacy.addresses import format_addresses, parse_addresses
+from fraudlog.privacy.ipcrypt import decrypt_pfx
 from fraudlog.privacy.pseudonyms import encrypt_addresses
 from fraudlog.schema import EVENTS, REJECTED
 
@@ -28,6 +31,18 @@ NAMES = Pseudonyms(VECTOR_KEY)
 def test_addresses_equal_the_drafts_vectors():
     """One by one and all at once."""
     assert encrypt_addresses(list(VECTORS), VECTOR_KEY) == list(VECTORS.values())
+
+
+def test_addresses_equal_the_peers():
+    """Ipcrypt of PyPI, one address at a time, over both versions; and the way back."""
+    peer = pytest.importorskip("ipcrypt", reason="the package ipcrypt is absent")
+    rng = np.random.default_rng(0)
+    plain = [str(ipaddress.ip_address(int(number))) for number in rng.integers(0, 1 << 32, 40)]
+    plain += [str(ipaddress.IPv6Address(int.from_bytes(rng.bytes(16), "big"))) for _ in range(40)]
+    hidden = encrypt_addresses(plain, VECTOR_KEY)
+    assert hidden == [str(peer.pfx_encrypt(address, VECTOR_KEY)) for address in plain]
+    found = decrypt_pfx(parse_addresses(pa.array(hidden)), VECTOR_KEY)
+    assert format_addresses(found).to_pylist() == plain
 
 
 addresses = st.ip_addresses(v=4) | st.ip_addresses(v=6)

@@ -5,8 +5,15 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import os
+import random
+import signal
+import subprocess
+import sys
 import urllib.parse
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +25,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fraudlog as fl
-from conftest import SAMPLE
+from conftest import ROOT, SAMPLE
 from fraudlog.enriching import Shield
 from fraudlog.errors import ConfigError
 from fraudlog.privacy import IP_MODES, Pseudonyms, Withheld
 from fraudlog.sessions import FEATURES
+from job_support import Site, sample_lines, small_model
 
 KEY = bytes(range(32))
 NAMES = [row.name for row in FEATURES]
@@ -187,11 +195,18 @@ def spellings(value: str) -> set[bytes]:
 
 
 def contents(path) -> bytes:
-    """Return the bytes of a file, and if it is Parquet also every decoded value and statistic."""
+    """Return the bytes of a file, and if it is Parquet or Arrow also every decoded value and statistic."""
     data = path.read_bytes()
+    if path.suffix == ".arrow":
+        with suppress(pa.ArrowInvalid), pa.ipc.open_stream(data) as reader:  # a draft may be half a file
+            data += repr(reader.read_all().to_pylist()).encode()
+        return data
     if path.suffix != ".parquet":
         return data
-    file = pq.ParquetFile(path)
+    try:
+        file = pq.ParquetFile(path)
+    except pa.ArrowInvalid:  # as above
+        return data
     table = file.read()
     values: list[Any] = []
     for column in table.columns:
@@ -270,3 +285,44 @@ def test_planted_identifiers_leave_no_trace(tmp_path, monkeypatch, capfd):
 def test_a_thousand_in_a_million(tmp_path, monkeypatch, capfd):
     """1,000 identifiers in 1,000,000 lines."""
     leak_test(tmp_path, monkeypatch, capfd, 1_000, 1_000_000)
+
+
+def killed_job(tmp_path, n_identifiers: int, n_lines: int, kills: int) -> None:
+    """Take planted lines in by the job, killed again and again; look through all it leaves, drafts and stderr too."""
+    identifiers, lines = plant(np.random.default_rng(3), n_identifiers, n_lines)
+    site = Site(tmp_path / "site", small_model(tmp_path), **{"publish.folder": str(tmp_path / "out" / "www")})
+    site.append(b"".join(sample_lines(1500)) + ("\n".join(lines) + "\n").encode())
+    (tmp_path / "out").mkdir(exist_ok=True)
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "out"), "PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-X", "faulthandler", "-m", "fraudlog", "job", "run", "--config", str(site.file)]
+    shown, chance = b"", random.Random(1)  # noqa: S311 -- moments, not keys
+    seen = b""
+    for attempt in range(kills + 1):
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+            try:
+                out, err = running.communicate(timeout=None if attempt == kills else 1.5 + chance.random() * 4)
+            except subprocess.TimeoutExpired:
+                running.send_signal(signal.SIGABRT if attempt % 2 else signal.SIGKILL)
+                out, err = running.communicate()
+        shown += out + err
+        seen += b"".join(contents(path) for path in left_by(site, tmp_path / "out"))
+    files = left_by(site, tmp_path / "out")
+    assert {"manifest.json", "report.html"} <= {path.name for path in files}
+    assert any(path.suffix == ".arrow" for path in files)
+    assert hits(identifiers, shown + seen) == []
+
+
+def left_by(site: Site, out: Path) -> list[Path]:
+    """Return every whole file that the job left, drafts of a killed one too."""
+    return [path for folder in (site.store, out) for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_killed_job_leaves_no_planted_identifier(tmp_path):
+    """Nor does what it was writing when it died."""
+    killed_job(tmp_path, 100, 3_000, 2)
+
+
+@pytest.mark.slow
+def test_a_job_killed_over_a_million_lines(tmp_path):
+    """1,000 identifiers, ten kills."""
+    killed_job(tmp_path, 1_000, 1_000_000, 10)

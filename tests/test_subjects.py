@@ -14,7 +14,7 @@ from fraudlog.errors import ConfigError, PrivacyError
 from fraudlog.privacy import REQUESTS, Chain, Holds, Pseudonyms, Withheld, drop_key, load_keyring, rotate_key
 from fraudlog.store import open_store
 from fraudlog.subjects import Desk, access
-from job_support import KEY, Site, sample_lines, saved
+from job_support import KEY, Site, sample_lines, small_model
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 ALICE = {"user": "alice7"}
@@ -35,8 +35,8 @@ WITHOUT = [b"\n" if b" alice7 [" in line else line for line in LINES]
 
 
 @pytest.fixture(scope="module")
-def model(sample_detector, tmp_path_factory):
-    return saved(sample_detector, tmp_path_factory.mktemp("model"))
+def model(tmp_path_factory):
+    return small_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture

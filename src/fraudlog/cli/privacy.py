@@ -1,4 +1,4 @@
-"""`fraudlog privacy`: keys, the audit trail, policies, consent and the documents; requests in `fraudlog.cli.requests`."""
+"""`fraudlog privacy`: keys, the audit trail, policies, consent and the documents."""
 
 from __future__ import annotations
 

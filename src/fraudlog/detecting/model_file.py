@@ -92,8 +92,8 @@ def write_model(
     >>> arrays["a"], manifest["purposes"]
     (array([0, 1, 2]), ['security'])
     """
-    files = {f"arrays/{name}.bin": _raw(name, array) for name, array in arrays.items()}
-    entries = {name: _entry(array, files[f"arrays/{name}.bin"]) for name, array in arrays.items()}
+    files = {f"arrays/{name}.bin": _raw(name, array) for name, array in sorted(arrays.items())}
+    entries = {name: _entry(array, files[f"arrays/{name}.bin"]) for name, array in sorted(arrays.items())}
     text = _manifest_text(manifest, entries)
     body = _zipped({"manifest.json": text} | files, seal_size=len(_seal(b"", key)))
     try:

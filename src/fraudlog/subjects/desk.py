@@ -189,7 +189,7 @@ class Desk:
         self._record(answer, reference)
         return answer
 
-    # --- what they share -----------------------------------------------------------------------------------------------
+    # --- what they share ---------------------------------------------------------------------------------------------
 
     def _without(self, store: Store, change: Transaction, gone: _Gone, what: str) -> Answer:
         first_us, count = _first(store, self.config, self.ring, gone.mask)

@@ -1,0 +1,190 @@
+"""Retention: what is over its time goes, what is held stays, and a kill leaves the old or the new."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from fraudlog.errors import InputError
+from fraudlog.privacy import REQUESTS, Chain, Holds, Withheld, load_keyring, with_days
+from fraudlog.store import open_store
+from fraudlog.subjects import Desk, purge, verify_receipt
+from job_support import Site, sample_lines, small_model
+
+LINES = sample_lines(1500)  # 17 and 18 May 2015
+FIRST = datetime(2015, 5, 17, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """A site that took in the log."""
+    site = Site(tmp_path_factory.mktemp("filled") / "site", small_model(tmp_path_factory.mktemp("model")))
+    site.append(b"".join(LINES))
+    site.run()
+    return site
+
+
+@pytest.fixture
+def site(filled, tmp_path):
+    """A copy of it."""
+    copy = Site.__new__(Site)
+    shutil.copytree(filled.folder, tmp_path / "site")
+    copy.folder, copy.key, copy.log = tmp_path / "site", filled.key, tmp_path / "site" / "logs" / "access.log"
+    copy.write_config(filled.values | {"store.path": str(copy.store), "log.path": str(copy.log)})
+    return copy
+
+
+def rows(site, table):
+    return open_store(site.store, purpose=REQUESTS).read(table)
+
+
+def days_after(n: float) -> datetime:
+    return FIRST + timedelta(days=n)
+
+
+def purged(site, now, **options):
+    return purge(site.config, load_keyring(site.key).key, now, **options)
+
+
+def test_each_class_has_its_time(site):
+    """Events and sessions go after 180 days, scores and decisions after 365; nothing goes a day early."""
+    before = {name: len(rows(site, name)) for name in ("events", "sessions", "scores", "decisions")}
+    assert purged(site, days_after(180)).rows == {}
+    first = purged(site, days_after(181))
+    assert set(first.rows) >= {"events", "sessions"}
+    assert set(first.rows) <= {"events", "sessions", "late", "rejected"}
+    purged(site, days_after(183))
+    assert len(rows(site, "events")) == len(rows(site, "sessions")) == len(rows(site, "rejected")) == 0
+    assert len(rows(site, "scores")) == before["scores"]
+    purged(site, days_after(368))
+    assert len(rows(site, "scores")) == len(rows(site, "decisions")) == 0
+    assert open_store(site.store, purpose=REQUESTS).verify() == []
+
+
+def test_dry_and_again_change_nothing(site):
+    """A dry run counts what a wet one takes; a second one finds nothing and writes no receipt."""
+    before = site.tree()
+    dry = purged(site, days_after(200), is_dry=True)
+    assert site.tree() == before
+    wet = purged(site, days_after(200))
+    assert (dry.rows, dry.after) == (wet.rows, wet.after)
+    after = site.tree()
+    receipts = list((site.store / "ledger" / "receipts").iterdir())
+    assert purged(site, days_after(200)).rows == {}
+    assert site.tree() == after
+    assert list((site.store / "ledger" / "receipts").iterdir()) == receipts
+    assert Chain(site.store / "ledger" / "audit.jsonl").entries()[-1]["rows"] == wet.rows
+
+
+def test_a_receipt_can_be_checked_and_not_changed(site):
+    """Every number in it is signed."""
+    receipt = purged(site, days_after(200))
+    data = next((site.store / "ledger" / "receipts").iterdir()).read_bytes()
+    assert verify_receipt(data) == receipt
+    changed = json.loads(data)
+    changed["rows"]["events"] += 1
+    for bad in (json.dumps(changed).encode(), b"{}", b"no"):
+        with pytest.raises(InputError, match="was changed"):
+            verify_receipt(bad)
+
+
+def test_held_sessions_outlive_their_time_until_the_hold_ends(site):
+    """Events, session, score and decision of the evidence stay, of others nothing."""
+    session = rows(site, "sessions")["session_id"][0].as_py()
+    until = days_after(400)
+    Holds().adding([session], "chargeback 12", "R. Viewer", days_after(1), until).save(
+        site.store / "ledger" / "holds.json"
+    )
+    receipt = purged(site, days_after(380))
+    assert receipt.held["sessions"] == 1
+    for name in ("events", "sessions", "scores", "decisions"):
+        assert set(rows(site, name)["session_id"].to_pylist()) == {session}
+    purged(site, days_after(401))
+    assert len(rows(site, "events")) == len(rows(site, "scores")) == 0
+    assert not Holds.load(site.store / "ledger" / "holds.json").holds
+
+
+def test_what_was_put_aside_goes_too_and_bars_end(site):
+    """A restricted person's data is not kept for ever; a child's bar is cleared when it is over."""
+    desk = Desk(site.config, load_keyring(site.key), days_after(1))
+    client = LINES[10].split(b" ", 1)[0].decode()
+    assert desk.restrict({"client_ip": client}).events > 0
+    withheld = Withheld.load(site.store / "ledger" / "withheld.json")
+    withheld.adding("kid", "user", bytes(32), "minor", days_after(1), days_after(100)).save(
+        site.store / "ledger" / "withheld.json"
+    )
+    receipt = purged(site, days_after(200))
+    assert len(receipt.documents) == 1
+    assert [entry.why for entry in Withheld.load(site.store / "ledger" / "withheld.json").entries] == ["restriction"]
+
+
+def test_shorter_times_are_honoured(site):
+    """30 days of events instead of 180."""
+    assert purged(site, days_after(33), retention=with_days({"events": 30})).rows["events"] > 0
+    assert replace(with_days({})["events"], days=180) == with_days({})["events"]
+
+
+def kill_loop(site, count: int, seed: int) -> None:
+    """Kill a purge at random moments; the store is the old one or the new one, and a purge after it gives the new."""
+    spare = site.folder.parent / "spare"
+    shutil.copytree(site.store, spare)
+    old = site.tree()
+    purged(site, days_after(200))
+    new = site.tree()
+    chance = random.Random(seed)  # noqa: S311 -- moments, not keys
+    code = (
+        "import sys; from datetime import datetime; from pathlib import Path\n"
+        "from fraudlog.jobs import load_config; from fraudlog.privacy import load_keyring; import os, time\n"
+        "from fraudlog.subjects import purge; import fraudlog.jobs.run, fraudlog.reporting\n"
+        "config = load_config(Path(sys.argv[1])); key = load_keyring(Path(sys.argv[2])).key\n"
+        "for line in sys.stdin:\n"
+        "    child = os.fork()\n"
+        "    if not child:\n"
+        "        purge(config, key, datetime.fromisoformat(sys.argv[3])); os._exit(0)\n"
+        "    time.sleep(float(line)); os.kill(child, 9); status = os.waitpid(child, 0)[1]\n"
+        "    print(status, flush=True)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent / "src")}
+    command = [sys.executable, "-c", code, str(site.file), str(site.key), days_after(200).isoformat()]
+    outcomes = {"old": 0, "new": 0, "killed": 0}
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        limit = 0.4
+        for _ in range(count):
+            shutil.rmtree(site.store)
+            shutil.copytree(spare, site.store)
+            parent.stdin.write(f"{chance.random() * limit}\n")
+            parent.stdin.flush()
+            status = int(parent.stdout.readline())
+            outcomes["killed"] += status == signal.SIGKILL
+            limit = max(0.05, min(4.0, limit * (1.2 if status == signal.SIGKILL else 0.8)))
+            stands = site.tree()
+            named = {name: data for name, data in stands.items() if name in old or name in new}
+            is_new = stands["manifest.json"] == new["manifest.json"]
+            expected = new if is_new else old
+            assert all(named.get(name) == data for name, data in expected.items())
+            outcomes["new" if is_new else "old"] += 1
+            purged(site, days_after(200))
+            assert site.tree() == new
+        parent.stdin.close()
+    assert outcomes["killed"] > 0
+
+
+def test_killed_at_random_moments(site):
+    """A few times; `test_killed_two_hundred_times` at length."""
+    kill_loop(site, 8, 1)
+
+
+@pytest.mark.slow
+def test_killed_two_hundred_times(site):
+    """The same 200 times."""
+    kill_loop(site, 200, 2)
