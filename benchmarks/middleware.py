@@ -189,11 +189,13 @@ def _one_arm(wrk, script, folder, arm, model, seconds):
     command += ["--no-access-log", "--no-proxy-headers"]
     server = subprocess.Popen(command, env=env, cwd=folder)
     try:
-        for _ in range(600):
+        for _ in range(2400):
             with closing(socket.socket()) as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.05)
+        else:
+            raise SystemExit("uvicorn did not start")
         url = f"http://127.0.0.1:{port}/"
         for length in (2, seconds):  # the first run warms up
             done = subprocess.run(

@@ -116,6 +116,7 @@ class Breaker:
 
     def fault(self, count: int) -> dict[str, object]:
         """Let every call in turn fail (or `count` of them, drawn), each way a disk can; then run again."""
+        takes._TAKE_UNIT = 1 << 20  # one take: every call of a run counts once
         figures: Counter[str] = Counter()
         half = self.site / "half"
         for name, (code, kinds, sticky) in FAULTS.items():

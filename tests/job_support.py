@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fraudlog as fl
@@ -13,6 +12,7 @@ from fraudlog.jobs import load_config, run_job, sample_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from fraudlog.jobs import JobConfig, RunReport
 
@@ -55,9 +55,9 @@ class Site:
         self.write_config(given | values)
 
     def write_config(self, values: Mapping[str, Any]) -> None:
-        self.values = dict(values)
+        self.settings = dict(values)
         self.file = self.folder / "job.toml"
-        self.file.write_text(sample_config(self.values))
+        self.file.write_text(sample_config(self.settings))
 
     @property
     def config(self) -> JobConfig:

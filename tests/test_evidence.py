@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+import types
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING
 
 import pytest
+from typer.testing import CliRunner
 
 import fraudlog as fl
-from conftest import make_events
+from conftest import ROOT, make_events
+from fraudlog.cli import app
 from fraudlog.detecting import EVIDENCE
-from fraudlog.detecting.evidence import fired, presumed_human
-from fraudlog.sessions import feature_names
+from fraudlog.detecting.evidence import BUILT_IN, Evidence, fired, presumed_human, when
+from fraudlog.detecting.evidence.document import evidence_as_dicts, evidence_page
+from fraudlog.detecting.evidence.installed import installed_evidence, joined
+from fraudlog.errors import ConfigError
+from fraudlog.sessions import FEATURES, feature_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -291,8 +302,138 @@ def test_nothing_speaks_against_a_verified_crawler():
 
 
 def test_no_agent_rule_decides_alone():
-    """What a client merely says of itself stays below the threshold of a challenge."""
+    """What a client merely says of itself stays below the threshold of a challenge; the class refuses more."""
     assert all(row.weight < fl.Policy().challenge_at for row in EVIDENCE if row.spoofable)
+    with pytest.raises(ConfigError, match="weight"):
+        Evidence("LIAR", "lies", ("OAT-011",), 0.6, when("requests >= 1"), spoofable=True)
+
+
+def test_a_row_on_what_the_agent_says_is_marked_spoofable():
+    """Whoever writes a row on spoofable features alone must say so, or it could decide by a lie."""
+    claims = {row.name for row in FEATURES if row.spoofable and row.family in ("identity", "population")}
+    excused = {"SESSION_HANDED_ON", "CRAWLER_FAKE", "TLS_UNLIKE_AGENT"}
+    for row in EVIDENCE:
+        if {condition.feature for condition in row.conditions} - {"requests", "api_client_share"} <= claims:
+            assert row.spoofable or row.code in excused, row.code
+
+
+def test_every_threat_that_a_log_can_show_has_evidence():
+    """Directly, or by the map of endpoints."""
+    shown = {1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 20, 21}
+    assert {f"OAT-{n:03}" for n in shown} <= {oat for row in EVIDENCE for oat in row.oats}
+    assert len(EVIDENCE) >= 40
+    assert set(CASES) == {row.code for row in BUILT_IN}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"code": "lower"}, "code"),
+        ({"oats": ("OAT-099",)}, "oats"),
+        ({"oats": ()}, "oats"),
+        ({"weight": 0.0}, "weight"),
+        ({"confidence": 2.0}, "confidence"),
+        ({"conditions": ()}, "conditions"),
+    ],
+)
+def test_a_row_out_of_form_is_refused(wrong, said):
+    """The message names the row and what is wrong."""
+    good = {"code": "ROW", "sentence": "s", "oats": ("OAT-011",), "weight": 0.3, "conditions": when("requests >= 1")}
+    with pytest.raises(ConfigError, match=f"evidence .*{said}"):
+        Evidence(**(good | wrong))
+
+
+def test_a_condition_is_a_feature_an_operator_and_a_number():
+    """Nothing else is read."""
+    with pytest.raises(ConfigError, match="write a feature"):
+        when("requests > 3")
+
+
+def test_the_page_is_generated_from_the_table():
+    """Run `fraudlog evidence --markdown > docs/evidence.md` after a change."""
+    assert (ROOT / "docs" / "evidence.md").read_text("utf-8") == evidence_page() + "\n"
+    assert CliRunner().invoke(app, ["evidence", "--markdown"]).stdout == evidence_page() + "\n"
+
+
+def test_the_verb_prints_what_is_asked_for():
+    """All, a family, a threat, or one by code; a typing mistake must not print an empty table."""
+    printed = CliRunner().invoke(app, ["evidence", "--json", "OAT-009"]).stdout
+    assert json.loads(printed) == [row for row in evidence_as_dicts() if "OAT-009" in row["oats"]]
+    assert "CAPTCHA_SERIES" in CliRunner().invoke(app, ["evidence", "logins"], terminal_width=200).stdout
+    result = CliRunner().invoke(app, ["evidence", "OAT-9"])
+    assert "no evidence OAT-9; families: scanning" in str(result.exception)
+
+
+# --- evidence of other packages --------------------------------------------------------------------------------------
+PYPROJECT = """
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+[project]
+name = "shop-fraud"
+version = "1"
+[project.entry-points."fraudlog.evidence"]
+shop = "shop_fraud:ROWS"
+"""
+ROWS = """
+from fraudlog.detecting import Evidence
+from fraudlog.detecting.evidence import when
+ROWS = [Evidence("SHOP_RULE", "asked {value} times", ("OAT-011",), 0.3, when("requests >= 2"))]
+"""
+USE = """
+import sys; sys.path.insert(0, sys.argv[1])
+import fraudlog as fl
+from conftest import make_events
+from fraudlog.detecting import EVIDENCE
+from fraudlog.detecting.evidence import fired
+hits = fired(fl.build_sessions(make_events({}, {})))[0]
+print([row.code for row, hit in zip(EVIDENCE, hits) if hit], EVIDENCE[-1].code)
+"""
+
+
+def install(folder, rows):
+    """Build and install a tiny distribution, as any other."""
+    source = folder / "source"
+    (source / "shop_fraud").mkdir(parents=True)
+    (source / "pyproject.toml").write_text(PYPROJECT)
+    (source / "shop_fraud" / "__init__.py").write_text(rows)
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*pip, "--target", str(folder / "site"), str(source)], check=True, capture_output=True)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder / "site"), *sys.path])}
+    tests = str(ROOT / "tests")
+    return subprocess.run(
+        [sys.executable, "-c", USE, tests], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_an_installed_package_brings_evidence(tmp_path):
+    """By its entry point alone: nothing of fraudlog is told of it."""
+    pytest.importorskip("hatchling")
+    assert install(tmp_path, ROWS).stdout.split() == ["['SHOP_RULE']", "SHOP_RULE"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (ROWS.replace("SHOP_RULE", "PROBE_PATHS"), "PROBE_PATHS stands twice"),
+        (ROWS.replace("requests >=", "requsts >="), "requsts, which no feature is called"),
+        ("ROWS = ['a']", "must be Evidence"),
+        ("import nothing_of_this_name", "can't be loaded"),
+    ],
+)
+def test_a_package_with_a_mistake_is_told_so(rows, said, monkeypatch):
+    """Loudly, and by its name: evidence that silently does not speak protects nobody."""
+    point = EntryPoint("shop", "shop_fraud:ROWS", "fraudlog.evidence")
+    module = types.ModuleType("shop_fraud")
+
+    def load(_):
+        exec(rows, module.__dict__)  # noqa: S102 -- the test's own text
+        return module.ROWS
+
+    monkeypatch.setattr(EntryPoint, "load", load)
+    monkeypatch.setattr("fraudlog.detecting.evidence.installed.entry_points", lambda group: [point])  # noqa: ARG005 -- as called
+    with pytest.raises(ConfigError, match=said):
+        joined(BUILT_IN, installed_evidence())
 
 
 def test_rows_are_well_formed():

@@ -91,6 +91,24 @@ def test_runs_may_be_cut_anywhere(model, undisturbed, tmp_path_factory, cuts):
     assert site.tree() == undisturbed.tree()
 
 
+@pytest.mark.slow
+def test_the_whole_real_log_in_days_and_at_once(model, tmp_path):
+    """Ten thousand lines over four days, a model learnt anew each day: by runs of a day, of odd pieces, and one."""
+    log = b"".join(sample_lines(10_000))
+    trees = []
+    for name, cuts in (("once", []), ("odd", [12_345, 700_001, 1_500_000, 1_500_001]), ("days", [])):
+        site = Site(tmp_path / name, model, **{"retrain.every_days": 1, "retrain.max_flag_ratio": 50})
+        for first, end in pairwise([0, *cuts, len(log)]):
+            site.append(log[first:end])
+            if name == "days":
+                for day in (18, 19, 20):
+                    site.run(until=datetime(2015, 5, day, tzinfo=UTC))
+            site.run()
+        trees.append(site.tree())
+    assert trees[0] == trees[1] == trees[2]
+    assert sum(path.startswith("models/2015") for path in trees[0]) == 3
+
+
 def test_takes_do_not_show(model, undisturbed, tmp_path, monkeypatch):
     """A run of many takes leaves what a run of one leaves."""
     site = Site(tmp_path / "site", model)
@@ -180,18 +198,18 @@ def test_what_can_not_be_read_leaves_the_store_alone(model, undisturbed, tmp_pat
     """A missing model, a wrong format, a key of another store, a missing log."""
     site = Site(tmp_path / "site", model)
     site.append(LOG)
-    site.write_config(site.values | {"model.path": str(tmp_path / "none")})
+    site.write_config(site.settings | {"model.path": str(tmp_path / "none")})
     with pytest.raises(ModelError, match="fraudlog fit"):
         site.run()
-    site.write_config(site.values | {"model.path": str(model), "log.format": "caddy"})
+    site.write_config(site.settings | {"model.path": str(model), "log.format": "caddy"})
     with pytest.raises(FormatError, match=r"log\.format"):
         site.run()
-    site.write_config(site.values | {"log.format": "auto"})
+    site.write_config(site.settings | {"log.format": "auto"})
     with pytest.raises(ConfigError, match="init"):
         site.run()
     shutil.copytree(undisturbed.store, tmp_path / "copy")
     site.write_config(
-        site.values | {"log.format": "combined", "store.path": str(tmp_path / "copy"), "sessions.gap": "10min"}
+        site.settings | {"log.format": "combined", "store.path": str(tmp_path / "copy"), "sessions.gap": "10min"}
     )
     with pytest.raises(InputError, match="another definition"):
         site.run()

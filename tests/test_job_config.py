@@ -89,15 +89,15 @@ def test_an_unknown_key_names_its_neighbour(tmp_path):
 
 def test_no_error_shows_a_value(tmp_path):
     """A URL of a database holds a password; neither an error nor a repr shows it."""
-    secret = "postgresql://me:hunter2@db/x"
-    config = load(tmp_path, **{"sql.url": secret})
-    assert config["sql.url"] == secret
+    url = "postgresql://me:hunter2@db/x"
+    config = load(tmp_path, **{"sql.url": url})
+    assert config["sql.url"] == url
     assert "hunter2" not in repr(config)
-    (tmp_path / "job.toml").write_text(sample_config(NEEDED).replace("[sql]", f'[sql]\nurl = ["{secret}"]'))
+    (tmp_path / "job.toml").write_text(sample_config(NEEDED).replace("[sql]", f'[sql]\nurl = ["{url}"]'))
     with pytest.raises(ConfigError, match=r"sql\.url") as caught:
         load_config(tmp_path / "job.toml")
     assert "hunter2" not in str(caught.value)
-    (tmp_path / "job.toml").write_text(f'[sql]\nurl = "{secret}')
+    (tmp_path / "job.toml").write_text(f'[sql]\nurl = "{url}')
     with pytest.raises(ConfigError, match="is no TOML") as caught:
         load_config(tmp_path / "job.toml")
     assert "hunter2" not in str(caught.value)

@@ -26,7 +26,7 @@ from werkzeug.test import Client
 
 from conftest import ROOT
 from fraudlog.serving import EventReader, FraudlogASGI, FraudlogWSGI
-from test_middleware import Recording
+from middleware_support import Recording
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket

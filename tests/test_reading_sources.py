@@ -13,7 +13,7 @@ import zlib
 import pytest
 
 from fraudlog.errors import ConfigError, FormatError, InputError
-from fraudlog.reading import Caps, decompress, iter_log, read_log
+from fraudlog.reading import Caps, decompress, iter_log, pipeline, read_log
 
 LINE = b'192.0.2.%d - - [10/Oct/2000:13:55:%02d +0000] "GET /%d HTTP/1.1" 200 5 "-" "agent"\n'
 LOG = b"".join(LINE % (n % 250, n % 60, n) for n in range(3000))
@@ -200,3 +200,17 @@ def test_zlib_serves_where_isal_is_not_installed(monkeypatch):
     """The standard library is the fallback."""
     monkeypatch.setattr(decompress, "_zlib", lambda: zlib)
     assert read_log(io.BytesIO(gzip.compress(LOG))).summary.events == 3000
+
+
+def test_many_small_files_are_a_large_log(tmp_path, monkeypatch):
+    """What was read from other files counts towards the size from which compiled code pays."""
+    pytest.importorskip("numba", reason="the extra `fast` is not installed")
+    line = b'192.0.2.1 - - [10/Oct/2000:13:55:36 +0000] "GET /%d HTTP/1.1" 200 5 "-" "agent"\n'
+    for number in range(6):
+        (tmp_path / f"{number}.log").write_bytes(b"".join(line % n for n in range(100)))
+    asked = []
+    made = pipeline.fast_reader
+    monkeypatch.setattr(pipeline, "_WORTH_BYTES", 20_000)
+    monkeypatch.setattr(pipeline, "fast_reader", lambda *given: asked.append(1) or made(*given))
+    log = read_log(tmp_path, threads=1)
+    assert (log.summary.events, len(asked)) == (600, 4)

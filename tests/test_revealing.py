@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from standardwebhooks.webhooks import Webhook as Receiver
 from typer.testing import CliRunner
 
 import fraudlog as fl
@@ -21,6 +22,7 @@ from fraudlog.errors import ConfigError, OutputError, SchemaError
 from fraudlog.privacy import Chain, Pseudonyms, Reidentifier
 from fraudlog.reporting import read_tables, staged, write_tables
 from fraudlog.schema import SESSIONS, column_names
+from test_webhook import SECRET, receiving
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
 
@@ -207,6 +209,22 @@ def test_export_makes_no_key(folder, tmp_path):
     assert isinstance(done.exception, ConfigError)
     assert not (tmp_path / "nokey").exists()
     assert "not the one" in str(run(folder, "--as", "cidr", key=OTHER).exception)
+
+
+def test_export_calls_a_webhook(folder):
+    """The decisions that hold, with real networks, signed; the trail has its line."""
+    with receiving((200, {})) as (url, got):
+        done = run(folder, "--as", "webhook", "--url", url, *AT, FRAUDLOG_WEBHOOK_SECRET=SECRET)
+    assert done.exit_code == 0, done.output
+    ((_, headers, body),) = got
+    data = Receiver(SECRET).verify(body, {name.lower(): value for name, value in headers.items()})["data"]
+    assert [(r["scope"], r["network"]) for r in data] == [
+        ("session", "203.0.113.9/32"),
+        ("session", "203.0.113.200/32"),
+        ("prefix", "2001:db8::/64"),
+        ("user", None),
+    ]
+    assert Chain(folder / "audit.jsonl").entries()[0]["values"] == 3
 
 
 def test_export_finds_the_epoch_of_the_key(folder):

@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraudlog.errors import InputError
@@ -37,6 +37,7 @@ def run(events: pa.Table, cuts: list[int]) -> tuple[bytes, list[dict[str, object
     return data, sorted(sessions, key=lambda row: (row["start"], row["session_id"]))
 
 
+@settings(max_examples=25)
 @given(seed=st.integers(0, 200), cuts=st.sets(st.integers(1, 149), max_size=12))
 def test_equal_events_leave_equal_bytes_however_they_were_cut(seed, cuts):
     """The state that a later run finds does not tell how many runs came before."""
@@ -72,7 +73,7 @@ def test_damaged_bytes_are_refused():
             continue
 
 
-@pytest.mark.parametrize("size", [1, 7, 300])
+@pytest.mark.parametrize("size", [7, 300])
 def test_a_traced_step_says_where_each_event_went(size):
     """Every event is late, in one closed session, or carried; a session's events are as many as its requests."""
     events = shuffled_log(3, 300)

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraudlog.errors import ConfigError, InputError, LockError, OutputError, SchemaError
@@ -46,6 +46,7 @@ def tree(path) -> dict[str, bytes]:
     }
 
 
+@settings(max_examples=25)
 @given(
     hours=st.lists(st.integers(0, 60_000), min_size=1, max_size=30, unique=True),
     cuts=st.sets(st.integers(1, 29)),
@@ -286,6 +287,19 @@ def test_duckdb_reads_it_as_it_stands(tmp_path):
     add(tmp_path, 1, 2, 25)
     query = f"SELECT day, count(*), sum(risk) FROM '{tmp_path}/scores/**/*.parquet' GROUP BY day ORDER BY day"  # noqa: S608 -- our own folder
     assert duckdb.sql(query).fetchall() == [(DAY, 2, 0.003), (date(1970, 1, 2), 1, 0.025)]
+
+
+@pytest.mark.slow
+def test_spark_reads_it_as_it_stands(tmp_path):
+    """Days are dates to it, and no file of the ledger is in its way."""
+    sql = pytest.importorskip("pyspark.sql")
+    add(tmp_path, 1, 2, 25)
+    spark = sql.SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
+    try:
+        counted = spark.read.parquet(str(tmp_path / "scores")).groupBy("day").count().orderBy("day").collect()
+    finally:
+        spark.stop()
+    assert [(row["day"], row["count"]) for row in counted] == [(DAY, 2), (date(1970, 1, 2), 1)]
 
 
 def test_every_table_has_its_order_among_its_columns():

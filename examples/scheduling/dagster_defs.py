@@ -11,7 +11,7 @@ CONFIG = Path("/etc/fraudlog/job.toml")
 
 @dg.asset(retry_policy=dg.RetryPolicy(max_retries=2, delay=300))
 def fraudlog_store() -> dg.MaterializeResult:
-    """What the access log gained, scored, in the store."""
+    """Score what the access log gained, into the store."""
     report = run_job(load_config(CONFIG)).to_dict()
     return dg.MaterializeResult(metadata={name: report[name] for name in ("lines", "events", "rejected", "sessions")})
 

@@ -13,6 +13,7 @@ import typer
 import fraudlog as fl
 from fraudlog.cli.endpoints import suggest_endpoints
 from fraudlog.cli.evaluate import evaluate
+from fraudlog.cli.evidence import evidence
 from fraudlog.cli.explain import explain
 from fraudlog.cli.export import export
 from fraudlog.cli.features import features
@@ -44,7 +45,7 @@ def _root(
         typer.echo(context.get_help())
 
 
-for _verb in (score, fit, report, explain, export, features, evaluate):
+for _verb in (score, fit, report, explain, export, features, evidence, evaluate):
     app.command()(_verb)
 app.command("suggest-endpoints")(suggest_endpoints)
 app.add_typer(privacy, name="privacy")

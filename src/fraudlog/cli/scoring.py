@@ -45,11 +45,17 @@ def score_logs(
     log = read_logs(logs, log_format, max_reject_share, names)
     if not log.summary.events:
         raise InputError(f"{logs[0]}: holds no event that can be scored", source=logs[0])
+    given = None if model is None else fl.Detector.load(model)
     step("building sessions")
-    sessions = fl.build_sessions(log.table, session_gap=gap, key=names.session_key)
+    sessions = fl.build_sessions(
+        log.table,
+        session_gap=gap,
+        key=names.session_key,
+        population="fit" if given is None else given.population_,
+    )
     events = fl.sessionize(log.events, session_gap=gap, key=names.session_key)
-    step("learning" if model is None else "loading")
-    detector = fl.Detector().fit(sessions) if model is None else fl.Detector.load(model)
+    step("learning" if given is None else "loading")
+    detector = given or fl.Detector().fit(sessions)
     step("scoring")
     summary = {
         "fraudlog": fl.__version__,

@@ -27,7 +27,8 @@ __all__ = ["Facts"]
 _TABLE: Final = CompiledEvidence(EVIDENCE, list(PLACES))
 _SHOWN: Final = [row.conditions[0].feature for row in EVIDENCE]
 _LOGS: Final = [float(-np.log1p(-row.weight)) for row in EVIDENCE]
-_WHOLE, _VERIFIED = PLACES["requests"], PLACES["verified_crawler_requests"]
+_WHOLE: Final = PLACES["requests"]
+_VERIFIED: Final = PLACES["verified_crawler_requests"]
 
 
 class Facts:

@@ -79,6 +79,15 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("log.timezone", "text", "zone of times that do not say", "UTC"),
     Key("log.trusted_proxies", "texts", "networks of your own proxies", ()),
     Key("log.max_reject_share", "number", "fail if more of a run's lines are rejected", 0.5, least=0, most=1),
+    Key("enrich.endpoints", "path", "the site's own map of paths, from `fraudlog suggest-endpoints`"),
+    Key("enrich.databases", "texts", "databases of countries and networks in MaxMind's format", ()),
+    Key(
+        "enrich.networks",
+        "table",
+        "hosting, cloud, vpn, tor, relay, mobile or own_proxy to a file of networks, one a line",
+        {},
+        example={"hosting": "hosting.txt"},
+    ),
     Key("sessions.gap", "duration", "longest silence inside a session", "30min"),
     Key("sessions.lateness", "duration", "how much older than the newest event an event may be", "5min"),
     Key("sessions.max_duration", "duration", "longest session", "12h"),
@@ -114,6 +123,15 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("run.lock_timeout_s", "number", "how long to wait for another run to end", 0.0, least=0),
     Key("publish.folder", "path", "where report.html and summary.json go; left out, nowhere"),
     Key("publish.days", "integer", "days of the report", 7, least=1, most=366),
+    Key(
+        "publish.exports",
+        "table",
+        "format of `fraudlog export` to the file in publish.folder that gets it; these hold addresses",
+        {},
+        example={"nginx-geo": "fraudlog-geo.conf"},
+    ),
+    Key("publish.export_verdict", "text", "mildest verdict to hand out; by default as each format can tell them apart"),
+    Key("publish.export_allow", "texts", "addresses and networks never to hand out", ()),
     Key("metrics.file", "path", "text file for Prometheus' node exporter; left out, none"),
     Key("sql.url", "text", "database (SQLAlchemy URL) that gets sessions, scores and decisions; left out, none"),
 )
@@ -255,11 +273,8 @@ def sample_config(values: Mapping[str, Any] | None = None) -> str:
 
     Examples
     --------
-    >>> print(sample_config()[:132])
-    # What `fraudlog job run` reads. A line that begins with # shows a default; paths are relative to this file.
-    <BLANKLINE>
-    [store]
-    # folder
+    >>> sample_config().splitlines()[2:5]
+    ['[store]', '# folder of the store; made on the first run', 'path = "store"']
     """
     chosen = values or {}
     lines = [

@@ -18,9 +18,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fraudlog.enriching import Enricher, Shield
+from fraudlog.enriching import Shield
 from fraudlog.jobs.carried import Carried
 from fraudlog.jobs.deciders import Decider
+from fraudlog.jobs.enrichment import enricher_of
 from fraudlog.privacy import Policies, Withheld
 from fraudlog.schema import EVENTS, SCORES, arrow_schema, to_arrow
 from fraudlog.sessions import DEFAULT, Settings, define, traced_step
@@ -109,7 +110,7 @@ class Line:
         ledger = store.path / "ledger"
         self.shield = Shield(
             names,
-            enricher=Enricher(records=self.records),
+            enricher=enricher_of(config),
             by_row=True,
             policies=Policies.load(ledger / "policies.jsonl") if (ledger / "policies.jsonl").exists() else None,
             withheld=Withheld.load(ledger / "withheld.json"),

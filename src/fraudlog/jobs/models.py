@@ -19,7 +19,7 @@ from fraudlog.errors import ConfigError, ModelError
 from fraudlog.schema import to_pandas
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from fraudlog.jobs.config import JobConfig
     from fraudlog.store import Store, Transaction
@@ -74,11 +74,14 @@ class Models:
     store : Store
     seal : bytes
         Key that models made here are sealed with.
+    older_seals : sequence of bytes, optional
+        Those of earlier epochs.
     """
 
-    def __init__(self, config: JobConfig, store: Store, seal: bytes) -> None:
+    def __init__(self, config: JobConfig, store: Store, seal: bytes, older_seals: Sequence[bytes] = ()) -> None:
         self.store = store
         self.seal = seal
+        self.older_seals = older_seals
         self.keep = config["retrain.keep"]
         self.every_us = config["retrain.every_days"] * _DAY_US
         self.window_days = config["retrain.window_days"]
@@ -120,7 +123,8 @@ class Models:
             data = self._data.get(name) or self.store.document(name)
             if data is None:
                 raise ModelError(f"{name}: is gone from the store; restore it from a copy", path=name)
-            self._detectors[name] = _loaded(data, Path(name), None if name.startswith("models/given") else self.seal)
+            seals = (None,) if name.startswith("models/given") else (self.seal, *self.older_seals)
+            self._detectors[name] = _loaded(data, Path(name), seals)
         return self._detectors[name]
 
     def _adopt_given(self, since_us: int, change: Transaction) -> None:
@@ -194,15 +198,18 @@ def _bytes_of(path: Path) -> bytes:
         ) from None
 
 
-def _loaded(data: bytes, path: Path, seal: bytes | None = None) -> Detector:
-    """Read a detector from bytes; the error names the file that they came from."""
+def _loaded(data: bytes, path: Path, seals: Sequence[bytes | None] = (None,)) -> Detector:
+    """Read a detector from bytes, sealed with one of some keys; the error names the file that they came from."""
+    problem = ""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / path.name
         copy.write_bytes(data)
-        try:
-            return Detector.load(copy, key=seal)
-        except ModelError as error:
-            raise ModelError(str(error).replace(str(copy), str(path)), path=path) from None
+        for seal in seals:
+            try:
+                return Detector.load(copy, key=seal)
+            except ModelError as error:
+                problem = problem or str(error).replace(str(copy), str(path))
+    raise ModelError(problem, path=path)
 
 
 def _saved(detector: Detector, seal: bytes) -> bytes:

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+import pandas as pd
+
+from fraudlog.deciding.exports import EXPORTS, ListRules, block_list
+from fraudlog.errors import ConfigError
+from fraudlog.privacy import Chain, Reidentifier
+from fraudlog.privacy.revealing import KEY_MARK
 from fraudlog.reporting import render_report, staged
 from fraudlog.schema import to_pandas
 
@@ -13,9 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from fraudlog.jobs.config import JobConfig
+    from fraudlog.privacy import Pseudonyms
     from fraudlog.store import Store
 
-__all__ = ["publish"]
+__all__ = ["publish", "write_exports"]
+
+_LONGEST_VERDICT: Final = timedelta(days=30)
 
 
 def publish(store: Store, folder: Path, n_days: int, summary: Mapping[str, Any]) -> None:
@@ -43,3 +53,43 @@ def publish(store: Store, folder: Path, n_days: int, summary: Mapping[str, Any])
         if len(sessions):
             (draft / "report.html").write_text(render_report(full, sessions, scores, decisions), encoding="utf-8")
         (draft / "summary.json").write_text(json.dumps(full, indent=1), encoding="utf-8")
+
+
+def write_exports(config: JobConfig, store: Store, names: Pseudonyms, at: pd.Timestamp | None = None) -> None:
+    """Write the verdicts that hold now as each format that ``publish.exports`` names.
+
+    Addresses are turned back with the key, which the store's audit trail notes; the files are their owner's alone.
+
+    Parameters
+    ----------
+    config : JobConfig
+    store : Store
+    names : Pseudonyms
+    at : Timestamp, optional
+        Now, if not given.
+
+    Raises
+    ------
+    ConfigError
+        If a format is none that there is.
+    """
+    wanted: dict[str, str] = config["publish.exports"]
+    if unknown := set(wanted) - set(EXPORTS):
+        raise ConfigError(
+            f"publish.exports knows {', '.join(EXPORTS)}, not {', '.join(sorted(unknown))}", parameter="publish.exports"
+        )
+    moment = at or pd.Timestamp.now("UTC")
+    days = [day for day in store.days("decisions") if day >= (moment - _LONGEST_VERDICT).date()]
+    decisions = to_pandas(store.read("decisions", days=days))
+    sessions = to_pandas(store.read("sessions", columns=["session_id", "client_ip", "ip_prefix"], days=days))
+    for frame in (decisions, sessions):
+        frame.attrs[KEY_MARK] = names.key_id
+    trail = Chain(store.path / "ledger" / "audit.jsonl")
+    with staged(config["publish.folder"]) as draft:
+        for name, file in wanted.items():
+            mildest = config["publish.export_verdict"] or EXPORTS[name].at_least
+            rules = ListRules(mildest, config["publish.export_allow"])
+            reveal = Reidentifier(names, f"export as {name}", trail.append)
+            text = EXPORTS[name].render(block_list(decisions, sessions, rules, at=moment, reveal=reveal))
+            (draft / file).touch(0o600)
+            (draft / file).write_text(text, encoding="ascii")

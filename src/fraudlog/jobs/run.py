@@ -16,7 +16,7 @@ from fraudlog.errors import ConfigError, FormatError, OutputError
 from fraudlog.jobs.line import COUNTS, Line, Tally
 from fraudlog.jobs.metrics import write_metrics
 from fraudlog.jobs.models import Models
-from fraudlog.jobs.publish import publish
+from fraudlog.jobs.publish import publish, write_exports
 from fraudlog.jobs.sinks import write_sql
 from fraudlog.jobs.takes import Taker
 from fraudlog.privacy import Pseudonyms, derive_key, load_keyring
@@ -118,7 +118,7 @@ def run_job(
         report.seconds = round(time.monotonic() - began, 3)
         if not dry_run:
             step("publishing")
-            _hand_out(config, store, report)
+            _hand_out(config, store, report, ring.key)
     return report
 
 
@@ -152,18 +152,21 @@ def _take_in(
     step: Callable[[str], None],
 ) -> None:
     """Do take after take, each one change of the store; a dry run is one change that is dropped."""
-    key = ring.key
-    models = Models(config, store, derive_key(key, "models"))
-    line = Line(config, Pseudonyms(key), store, models, since_us=bounds[0], older_keys=ring.keys.values())
-    before = store.position.get("counts", {})
+    names = Pseudonyms(ring.key)
+    older = [derive_key(ring.keys[epoch], "models") for epoch in sorted(ring.keys, reverse=True)[1:]]
+    models = Models(config, store, derive_key(ring.key, "models"), older)
+    line = Line(config, names, store, models, since_us=bounds[0], older_keys=ring.keys.values())
+    place = {"key_id": names.key_id} | store.position
+    before = place.get("counts", {})
     dropped = store.transaction("dry run") if report.dry_run else None
     try:
-        with closing(Taker(config, key, store.position, bounds[1])) as taker:
+        with closing(Taker(config, _place_key(ring, place["key_id"]), place, bounds[1])) as taker:
             for take in taker:
                 step(f"take {report.takes + 1}")
                 change = dropped or store.transaction("run")
                 with change if dropped is None else nullcontext():
                     report.takes += _one_take(line, take, change, before)
+                    change.position = {**(change.position or {}), "key_id": place["key_id"]}
                     _check_rejects(line.tally, config)
     finally:
         if dropped is not None:
@@ -174,6 +177,23 @@ def _take_in(
     report.models = line.models.news
     report.model = line.models.description()
     report.manifest = store.manifest.sha256
+
+
+def _place_key(ring: Keyring, key_id: str) -> bytes:
+    """Return the key that the place in the log was noted with: with another, all of the log would look new.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of the ring's.
+    """
+    found = next((names for names in ring.pseudonyms().values() if names.key_id == key_id), None)
+    if found is None:
+        raise ConfigError(
+            "the store was written with another key; give that one with privacy.key_file or FRAUDLOG_KEY",
+            parameter="privacy.key_file",
+        )
+    return found.key
 
 
 def _one_take(line: Line, take: Take, change: Transaction, before: Mapping[str, int]) -> bool:
@@ -200,25 +220,27 @@ def republish(config: JobConfig, store: Store, key: bytes) -> None:
     """Publish what the store holds, for whoever changed it beside a run: report and database must not keep more."""
     report = RunReport("", manifest=store.manifest.sha256)
     report.model = Models(config, store, derive_key(key, "models")).description()
-    _publish(config, store, report)
+    _publish(config, store, report, key)
 
 
-def _publish(config: JobConfig, store: Store, report: RunReport) -> None:
-    """Publish what the store holds, unless that was done already."""
+def _publish(config: JobConfig, store: Store, report: RunReport, key: bytes) -> None:
+    """Publish what the store holds; what does not change with the hour, only if that was not done already."""
     marker = store.path / _PUBLISHED
-    done = marker.read_text("ascii") if marker.exists() else ""
-    if done != report.manifest:
-        if config["publish.folder"] is not None:
-            publish(store, config["publish.folder"], config["publish.days"], _summary(config, store, report))
+    folder = config["publish.folder"]
+    if not marker.exists() or marker.read_text("ascii") != report.manifest:
+        if folder is not None:
+            publish(store, folder, config["publish.days"], _summary(config, store, report))
         if config["sql.url"] is not None:
             write_sql(store, config["sql.url"])
         write_whole(marker, report.manifest.encode())
+    if folder is not None and config["publish.exports"]:
+        write_exports(config, store, Pseudonyms(key))
 
 
-def _hand_out(config: JobConfig, store: Store, report: RunReport) -> None:
-    """Publish what the store holds, unless the last run did so already; then note the run."""
+def _hand_out(config: JobConfig, store: Store, report: RunReport, key: bytes) -> None:
+    """Publish, then note the run."""
     try:
-        _publish(config, store, report)
+        _publish(config, store, report, key)
         with (store.path / _RUNS).open("a", encoding="utf-8") as out:
             out.write(json.dumps(report.to_dict()) + "\n")
         if config["metrics.file"] is not None:

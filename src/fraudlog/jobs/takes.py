@@ -61,6 +61,7 @@ class _Piece:
     """A block of lines on its way through the reader, and where the reading stands behind it."""
 
     gain: Gain
+    family: str
     preamble: str
     position: dict[str, Any]
 
@@ -72,9 +73,9 @@ class _Piece:
         name = self.gain.stream.name
         moved = {"offset": self.gain.offset + n_bytes, "line_number": line - 1}
         streams = [row | moved if row["name"] == name else row for row in self.position["log"]["streams"]]
-        preambles = dict(self.position["preambles"])
-        if self.preamble:
-            preambles[name] = self.preamble
+        preambles = {key: text for key, text in self.position["preambles"].items() if key != name}
+        if header := _header(self.gain.data[:n_bytes], self.gain.first_line, self.family) or self.preamble:
+            preambles[name] = header
         return self.position | {"log": self.position["log"] | {"streams": streams}, "preambles": preambles}
 
 
@@ -144,17 +145,20 @@ class Taker:
         """Yield gains, each with the position behind it: that of this moment, for whoever looks ahead moves it on."""
         for gain in self.follower.poll():
             preamble = self.preambles.get(gain.stream.name, "")
-            self._remember(gain)
-            yield _Piece(gain, preamble, self._position())
+            if header := _header(gain.data, gain.first_line, self.format.family):
+                self.preambles[gain.stream.name] = header
+            yield _Piece(gain, self.format.family, preamble, self._position())
 
-    def _remember(self, gain: Gain) -> None:
-        """Keep the line that names the columns of those after it."""
-        if self.format.family == "csv" and gain.first_line == 1:
-            self.preambles[gain.stream.name] = _line_at(gain.data, 0)
-        elif self.format.family == "w3c":
-            place = gain.data.lower().rfind(b"\n" + _DIRECTIVE) + 1
-            if place or gain.data[: len(_DIRECTIVE)].lower() == _DIRECTIVE:
-                self.preambles[gain.stream.name] = _line_at(gain.data, place)
+
+def _header(data: bytes, first_line: int, family: str) -> str:
+    """Return the line that names the columns of lines after these; empty if it is not among them."""
+    if family == "csv" and first_line == 1 and data:
+        return _line_at(data, 0)
+    if family == "w3c":
+        place = data.lower().rfind(b"\n" + _DIRECTIVE) + 1
+        if place or data[: len(_DIRECTIVE)].lower() == _DIRECTIVE:
+            return _line_at(data, place)
+    return ""
 
 
 def _reader(config: JobConfig) -> tuple[Format, Options]:

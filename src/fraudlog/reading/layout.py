@@ -99,8 +99,8 @@ class Layout:
             return b"(.*" + lazy + b")"
         if part.enclosure == "quoted":
             return rb"([^\"]*+)" if self.escapes == "hash" else rb'((?:[^"\\]++|\\.)*+)'
-        if part.enclosure == "bracketed":
-            return rb"([^\[\]{}\"]*+)"
+        if part.enclosure == "bracketed":  # HAProxy escapes braces in what it captured, not brackets
+            return rb"([^{}\"]*+)" if part.close == b"}" else rb"([^\[\]{}\"]*+)"
         if part.variable.pattern:
             return b"(" + part.variable.pattern.encode() + b")"
         if part.variable.is_free:

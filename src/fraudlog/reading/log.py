@@ -276,6 +276,7 @@ class Run:
         self.sources = [] if self.frame is not None or path is None else find_sources(path, caps)
         self.label = str(path) if isinstance(path, str) else "the log"
         self.keep_half, self.threads = keep_half, threads
+        self.n_bytes = 0
         self.problems: dict[str, str] = {}
         self.formats: dict[str, None] = {}
         self.fields = fields
@@ -326,9 +327,12 @@ class Run:
             chosen = self.chosen or detect(head[:HEAD_BYTES], source.name, self.options)
             self.formats[chosen.name] = None
         blocks = frame(source.name, _chain(head, pieces), keep_half=self.keep_half)
-        n_events = 0
-        for chunk, n_bytes in read_blocks(chosen, self.options, blocks, size=source.size, threads=self.threads):
+        n_events, before = 0, self.n_bytes
+        for chunk, n_bytes in read_blocks(
+            chosen, self.options, blocks, size=source.size, before=before, threads=self.threads
+        ):
             n_events += chunk.n_events
+            self.n_bytes += n_bytes
             yield chunk, n_bytes
         if source.problem:
             self._note_problem(source, n_events)

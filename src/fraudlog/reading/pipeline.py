@@ -64,7 +64,13 @@ def best_first(format_: Format, block: Block) -> Format:
 
 
 def read_blocks(
-    format_: Format, options: Options, blocks: Iterable[Block], *, size: int | None = None, threads: int | None = None
+    format_: Format,
+    options: Options,
+    blocks: Iterable[Block],
+    *,
+    size: int | None = None,
+    before: int = 0,
+    threads: int | None = None,
 ) -> Iterator[tuple[Chunk, int]]:
     """Yield the chunk of each block, in order, with the block's size in bytes.
 
@@ -75,6 +81,8 @@ def read_blocks(
     blocks : iterable of Block
     size : int, optional
         Unpacked size, where it is known beforehand.
+    before : int, default 0
+        Bytes that were read from other sources: many small files are a large log.
     threads : int, optional
         By default two where the machine has them.
     """
@@ -87,8 +95,8 @@ def read_blocks(
     format_ = best_first(format_, first)
     rest = chain([first], iterator)
     careful = make_reader(format_, options)
-    if size is None or size < _WORTH_BYTES:
-        done = 0
+    if before + (size or 0) < _WORTH_BYTES:
+        done = before
         for block in rest:
             yield careful.read_block(block), block.n_bytes
             done += block.n_bytes

@@ -47,6 +47,11 @@ class EventReader:
     columns : collection of str, optional
         Keep these columns alone: those of the log the detector has learnt from.
 
+    Attributes
+    ----------
+    names : frozenset of bytes
+        Headers it looks at, in lower case.
+
     Raises
     ------
     ConfigError
@@ -76,7 +81,7 @@ class EventReader:
         if unknown := set(columns or ()) - _COLUMNS:
             raise ConfigError(f"no columns of an event: {', '.join(sorted(unknown))}", parameter="columns")
         self._columns = _COLUMNS if columns is None else frozenset(columns)
-        self._wanted = {*HEADERS, self._client_header, *([_COOKIE] if self._cookie else [])}
+        self.names = frozenset({*HEADERS, self._client_header, *([_COOKIE] if self._cookie else [])})
 
     def read(
         self,
@@ -101,7 +106,7 @@ class EventReader:
         headers : iterable of (bytes, bytes)
             Names in lower case; a name may come twice.
         """
-        wanted = self._wanted
+        wanted = self.names
         found: dict[bytes, bytes] = {}
         for name, value in headers:
             if name in wanted:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from fraudlog.deciding.decision import Verdict
+    from fraudlog.serving.memory import Mark, Target
 
 __all__ = ["BREAKS", "RequestJudge"]
 
@@ -29,6 +30,7 @@ BREAKS: Final = (
 )  # fmt: skip
 """What scoring may raise, an error in it included, without a request being lost for it."""
 
+_FIRST: Final = {"client_ip": "192.0.2.1", "path": "/", "user_agent": "Mozilla/5.0", "language": "en"}
 _log = logging.getLogger("fraudlog.serving")
 _Actor = tuple[str | None, ...]
 
@@ -70,7 +72,12 @@ class RequestJudge:
         self._standing: OrderedDict[_Actor, Decision] = OrderedDict()
         self._lock = threading.Lock()
         self._alone_lock = threading.Lock()
-        self._alone = LiveSessions(None, live.policy, enricher=live.enricher, state=LocalState(max_sessions=1))
+        key = live.state.live.key if isinstance(live.state, LocalState) else b""
+        population = None if live.detector is None else live.detector.population_
+        self._alone_state = LocalState(key=key, max_sessions=1, population=population)
+        self._alone = LiveSessions(None, live.policy, enricher=live.enricher, state=self._alone_state)
+        self.arrive(_FIRST)  # loads what is loaded on first use, so that no request has to wait for it
+        self.failures.clear()
 
     def arrive(self, event: Mapping[str, Any]) -> Decision:
         """Return what to do about a request that has not been answered yet; never raises for a broken score.
@@ -161,16 +168,33 @@ class RequestJudge:
                 self._standing.popitem(last=False)
 
     def _by_itself(self, event: Mapping[str, Any]) -> Decision:
-        """Judge a request as a session of its own, and forget it again: it is counted when it is answered."""
-        alone, state = self._alone, self._alone.state
+        """Judge a request as a session of its own, and forget it again: it is counted when it is answered.
+
+        A verdict that stands for its account, network or profile holds for it too.
+        """
+        alone, live = self._alone, self.live
         with self._alone_lock:
-            alone.detector, alone.policy, alone.enricher = self.live.detector, self.live.policy, self.live.enricher
+            alone.detector, alone.policy, alone.enricher = live.detector, live.policy, live.enricher
+            self._alone_state.memory = _Onlooker(live.state.memory if isinstance(live.state, LocalState) else None)
             try:
                 return alone.observe(event)
             finally:
-                if isinstance(state, LocalState):
-                    state.close()
-                    state.memory = LocalMemory(2)
+                self._alone_state.close()
+
+
+class _Onlooker(LocalMemory):
+    """The memory of another state, to look at."""
+
+    def __init__(self, other: LocalMemory | None) -> None:
+        super().__init__(1)
+        if other is not None:
+            self.marks, self.counts = other.marks, other.counts
+
+    def put_mark(self, target: Target, mark: Mark) -> None:
+        """Leave it as it is."""
+
+    def add_people(self, target: Target, start_us: int, count: int) -> None:
+        """Leave it as it is."""
 
 
 @lru_cache(maxsize=65_536)

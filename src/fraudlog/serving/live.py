@@ -83,12 +83,10 @@ class LiveSessions:
         self.pseudonyms = pseudonyms
         if pseudonyms is not None and not key:
             key = pseudonyms.session_key
-        self.state: State = state or LocalState(
-            key=key,
-            max_sessions=max_sessions,
-            max_bytes=max_bytes,
-            population=None if detector is None else detector.population_,
-        )
+        if state is None:
+            population = None if detector is None else detector.population_
+            state = LocalState(key=key, max_sessions=max_sessions, max_bytes=max_bytes, population=population)
+        self.state: State = state
         self._clock = clock
 
     def swap(self, detector: Detector | None) -> None:

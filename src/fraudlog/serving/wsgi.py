@@ -69,6 +69,7 @@ class FraudlogWSGI:
         self.app = app
         self.judge = RequestJudge(live, on_decision=on_decision)
         self._reader = reader or EventReader()
+        self._names = [(f"HTTP_{name.decode().upper().replace('-', '_')}", name) for name in self._reader.names]
         self._enforce = enforce
         self._timed = None if deadline_s is None else Timed(self.judge, deadline_s)
 
@@ -112,7 +113,8 @@ class FraudlogWSGI:
             _text(environ, "QUERY_STRING").encode("latin-1", "replace"),
             version,
             environ.get("REMOTE_ADDR") or None,
-            _headers(environ),
+            # WSGI shows each byte of a header as a character of latin-1.
+            [(name, environ[key].encode("latin-1", "replace")) for key, name in self._names if key in environ],
         )
 
 
@@ -120,13 +122,6 @@ def _text(environ: Environ, name: str) -> str:
     """Return a value that servers may leave out where it is empty."""
     text: str = environ.get(name, "")
     return text
-
-
-def _headers(environ: Environ) -> Iterator[tuple[bytes, bytes]]:
-    """Give the request's headers as bytes: WSGI shows each byte as a character of latin-1."""
-    for name, value in environ.items():
-        if name.startswith("HTTP_"):
-            yield name[5:].replace("_", "-").lower().encode("latin-1", "replace"), value.encode("latin-1", "replace")
 
 
 class _Answer:

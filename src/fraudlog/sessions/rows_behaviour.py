@@ -1,9 +1,12 @@
 """The catalogue's rows on what a session does: volume, tempo, mix, navigation, errors.
 
-Sources: Stevanovic 2012 = Stevanovic, An, Vlajic, Expert Systems with Applications 39; Lagopoulos 2017 = Lagopoulos,
-Tsoumakas, Papadopoulos, "Web robot detection: a semantic approach", ICTAI; Cabri 2018 = Cabri, Suchacka, Rovetta,
-Masulli, "Online web bot detection using a sequential classification approach", HPCC; Iliou 2019, 2021 = Iliou et al.,
-"Towards a framework for detecting advanced web bots", ARES, and "Detection of advanced web bots", DTRAP 2.
+Sources: Tan 2002 = Tan, Kumar, "Discovery of web robot sessions based on their navigational patterns", Data Mining and
+Knowledge Discovery 6, 9-35, the origin of most session features; Stevanovic 2012 = Stevanovic, An, Vlajic, "Feature
+evaluation for web crawler detection with data mining techniques", Expert Systems with Applications 39, 8707-8717; Iliou
+2019 = Iliou et al., "Towards a framework for detecting advanced web bots", ARES. Two more were read for what they add:
+Cabri, Suchacka, Rovetta, Masulli, "Online web bot detection using a sequential classification approach", HPCC 2018,
+1536-1540 (requests as they come: rows as of events), and Lagopoulos, Tsoumakas, Papadopoulos, "Web robot detection in
+academic publishing", arXiv 1711.05098 (topics of the content, which no log holds). A row without a source is our own.
 """
 
 from __future__ import annotations
@@ -19,18 +22,15 @@ _DENIAL: Final = ("OAT-015",)
 _SCANNING: Final = ("OAT-014",)
 _PRINTING: Final = ("OAT-018",)
 _PAGE: Final = "endpoint == 'page'"
+_TAN: Final = "Tan 2002"
 _STEVANOVIC: Final = "Stevanovic 2012"
-_LAGOPOULOS: Final = "Lagopoulos 2017"
-_CABRI: Final = "Cabri 2018"
 _ILIOU: Final = "Iliou 2019"
 
 _VOLUME: Final = (
-    Feature("requests", "count()", "requests", "volume", "requests in the session", "slow actors", _SCRAPING, _CABRI),
-    Feature("pages", "count(endpoint == 'page')", "requests", "volume", "pages asked for", "APIs", _SCRAPING, _CABRI),
-    Feature(
-        "assets", "count(endpoint == 'asset')", "requests", "volume", "assets asked for", "caches", (), _LAGOPOULOS
-    ),
-    Feature("bytes_total", "sum(bytes_sent)", "bytes", "volume", "bytes sent to the client", "", _SCRAPING, _CABRI),
+    Feature("requests", "count()", "requests", "volume", "requests in the session", "slow actors", _SCRAPING, _ILIOU),
+    Feature("pages", "count(endpoint == 'page')", "requests", "volume", "pages asked for", "APIs", _SCRAPING, _TAN),
+    Feature("assets", "count(endpoint == 'asset')", "requests", "volume", "assets asked for", "caches", (), ""),
+    Feature("bytes_total", "sum(bytes_sent)", "bytes", "volume", "bytes sent to the client", "", _SCRAPING, _ILIOU),
     Feature("bytes_max", "max(bytes_sent)", "bytes", "volume", "largest answer", "downloads a site offers", _SCRAPING),
     Feature(
         "duration_s",
@@ -40,7 +40,7 @@ _VOLUME: Final = (
         "first to last request",
         "clients that come back after the gap",
         _SCRAPING,
-        _STEVANOVIC,
+        _TAN,
     ),
     Feature(
         "requests_per_minute",
@@ -50,7 +50,7 @@ _VOLUME: Final = (
         "pace over the whole session",
         "pauses put in; pages rich in assets",
         _SCRAPING + _DENIAL,
-        _ILIOU,
+        _STEVANOVIC,
         suspicious="high",
         resolution_s=1,
     ),
@@ -62,7 +62,7 @@ _VOLUME: Final = (
         "pace of pages alone",
         "pauses put in",
         _SCRAPING,
-        _ILIOU,
+        "",
         suspicious="high",
         resolution_s=1,
     ),
@@ -109,10 +109,10 @@ _TEMPO: Final = (
         "shortest silence",
         "assets a page loads at once",
         _SCRAPING,
-        _ILIOU,
+        "",
         resolution_s=0,
     ),
-    Feature("gap_max_s", "max(gap_ms) / 1000", "s", "tempo", "longest silence", "pauses put in", (), _ILIOU),
+    Feature("gap_max_s", "max(gap_ms) / 1000", "s", "tempo", "longest silence", "pauses put in", (), ""),
     Feature(
         "gap_entropy",
         "entropy(gap_log2)",
@@ -188,7 +188,7 @@ _TEMPO: Final = (
         "share of silences under half a second",
         "a page's own assets",
         _SCRAPING,
-        _ILIOU,
+        "",
         transform="identity",
         suspicious="high",
         resolution_s=0,
@@ -223,7 +223,7 @@ _TEMPO: Final = (
         "mean time between pages",
         "single pages",
         _SCRAPING,
-        _ILIOU,
+        _TAN,
     ),
     Feature(
         "page_gap_deviation_s",
@@ -233,7 +233,7 @@ _TEMPO: Final = (
         "standard deviation of the time between pages",
         "timers with jitter",
         _SCRAPING,
-        _STEVANOVIC,
+        _TAN,
         resolution_s=1,
     ),
     Feature(
@@ -244,7 +244,7 @@ _TEMPO: Final = (
         "share of requests from 0 to 6 o'clock on the client's own clock",
         "countries of several zones; people awake at night",
         (),
-        _LAGOPOULOS,
+        _TAN,
         transform="identity",
     ),
     Feature(
@@ -255,7 +255,7 @@ _TEMPO: Final = (
         "share of requests from 0 to 6 o'clock UTC",
         "visitors of other zones",
         (),
-        _LAGOPOULOS,
+        _TAN,
         transform="identity",
     ),
     Feature("hours", "distinct(utc_hour)", "hours", "tempo", "different hours of the day", "short sessions", _SCRAPING),
@@ -272,7 +272,7 @@ _TEMPO: Final = (
 )
 
 
-def _share(name: str, expression: str, meaning: str, misses: str = "", source: str = _ILIOU, **more: object) -> Feature:
+def _share(name: str, expression: str, meaning: str, misses: str = "", source: str = _TAN, **more: object) -> Feature:
     oat = more.pop("oat", ())
     return Feature(name, expression, "share", "mix", meaning, misses, oat, source, transform="identity", **more)  # type: ignore[arg-type]
 
@@ -292,10 +292,10 @@ _MIX: Final = (
         "APIs, where PUT and DELETE are usual",
         oat=_SCANNING,
     ),
-    Feature("methods", "distinct(method)", "methods", "mix", "different methods", "APIs", _SCANNING, _ILIOU),
-    _share("asset_share", "share(endpoint == 'asset')", "share of assets", "cached assets", _STEVANOVIC),
-    _share("page_share", "share(endpoint == 'page')", "share of pages", "single-page apps", _STEVANOVIC),
-    _share("image_share", f"share({_IMAGES})", "share of images", "browsers that block images", _STEVANOVIC),
+    Feature("methods", "distinct(method)", "methods", "mix", "different methods", "APIs", _SCANNING, ""),
+    _share("asset_share", "share(endpoint == 'asset')", "share of assets", "cached assets", ""),
+    _share("page_share", "share(endpoint == 'page')", "share of pages", "single-page apps", _TAN),
+    _share("image_share", f"share({_IMAGES})", "share of images", "browsers that block images", _TAN),
     _share(
         "script_share",
         "share(path.endswith('.js') or path.endswith('.css'))",
@@ -322,7 +322,7 @@ _MIX: Final = (
         "requests for the favicon, which browsers make",
         "cached icons",
         (),
-        _LAGOPOULOS,
+        "",
         in_forest=False,
     ),
     _share(
@@ -333,10 +333,8 @@ _MIX: Final = (
         _STEVANOVIC,
         spoofable=True,
     ),
-    Feature(
-        "referrers", "distinct(referrer)", "referrers", "mix", "different referrers", "", (), _ILIOU, spoofable=True
-    ),
-    _share("query_share", "share(not missing(query))", "share of requests with a query", "", _ILIOU),
+    Feature("referrers", "distinct(referrer)", "referrers", "mix", "different referrers", "", (), "", spoofable=True),
+    _share("query_share", "share(not missing(query))", "share of requests with a query", "", ""),
     _share(
         "old_protocol_share",
         "share(protocol in ('HTTP/0.9', 'HTTP/1.0'))",
@@ -345,7 +343,7 @@ _MIX: Final = (
         "",
         spoofable=True,
     ),
-    Feature("bytes_mean", "mean(bytes_sent)", "bytes", "mix", "mean size of answers", "", (), _ILIOU),
+    Feature("bytes_mean", "mean(bytes_sent)", "bytes", "mix", "mean size of answers", "", (), ""),
     Feature(
         "bytes_deviation",
         "sqrt(sumsq(bytes_log2) / count(known(bytes_log2)) - mean(bytes_log2) * mean(bytes_log2))",
@@ -354,12 +352,12 @@ _MIX: Final = (
         "standard deviation of the sizes of answers, in powers of two",
         "",
         _SCRAPING,
-        _ILIOU,
+        "",
         transform="identity",
         suspicious="low",
     ),
     _share("redirect_share", "share(301 <= status <= 308 and status != 304)", "share of redirects", "", _ILIOU),
-    _share("not_modified_share", "share(status == 304)", "share of answers from the client's cache", "", _ILIOU),
+    _share("not_modified_share", "share(status == 304)", "share of answers from the client's cache", "", ""),
     Feature(
         "status_entropy",
         "entropy(status)",
@@ -373,7 +371,7 @@ _MIX: Final = (
 )
 
 _NAVIGATION: Final = (
-    Feature("distinct_paths", "distinct(path)", "paths", "navigation", "different paths", "", _SCRAPING, _STEVANOVIC),
+    Feature("distinct_paths", "distinct(path)", "paths", "navigation", "different paths", "", _SCRAPING, _ILIOU),
     Feature(
         "coverage",
         "distinct(path) / count(known(path))",
@@ -382,7 +380,7 @@ _NAVIGATION: Final = (
         "share of requests for a path not asked for before",
         "short sessions",
         _SCRAPING,
-        _ILIOU,
+        "",
         transform="identity",
     ),
     Feature(
@@ -393,7 +391,7 @@ _NAVIGATION: Final = (
         "how often a path is asked for again",
         "apps that poll",
         ("OAT-021", "OAT-005"),
-        _LAGOPOULOS,
+        _TAN,
     ),
     Feature(
         "top_path_share",
@@ -424,7 +422,7 @@ _NAVIGATION: Final = (
         "share of steps to another path",
         "",
         (),
-        _ILIOU,
+        "",
         transform="identity",
     ),
     Feature("sections", "distinct(section)", "sections", "navigation", "different first parts of the path: breadth"),
@@ -457,10 +455,10 @@ _NAVIGATION: Final = (
         "deepest path",
         "",
         _SCRAPING,
-        _STEVANOVIC,
+        _TAN,
         transform="identity",
     ),
-    Feature("depth_mean", "mean(depth)", "parts", "navigation", "mean depth", "", (), _ILIOU, transform="identity"),
+    Feature("depth_mean", "mean(depth)", "parts", "navigation", "mean depth", "", (), "", transform="identity"),
     Feature(
         "depth_deviation",
         "sqrt(sumsq(depth) / count(known(depth)) - mean(depth) * mean(depth))",
@@ -522,13 +520,23 @@ _NAVIGATION: Final = (
         "changes between kinds of endpoint",
         "",
         (),
-        _ILIOU,
+        "",
     ),
 )
 
 
 def _errors(name: str, condition: str, meaning: str, misses: str = "", oat: tuple[str, ...] = _SCANNING) -> Feature:
-    return Feature(name, f"count({condition})", "answers", "errors", meaning, misses, oat, _ILIOU, suspicious="high")
+    return Feature(
+        name,
+        f"count({condition})",
+        "answers",
+        "errors",
+        meaning,
+        misses,
+        oat,
+        _ILIOU if name == "client_errors" else "",
+        suspicious="high",
+    )
 
 
 _ERRORS: Final = (
@@ -568,7 +576,7 @@ _ERRORS: Final = (
         "share of answers 500 to 599",
         "a site that is down",
         _SCANNING,
-        _ILIOU,
+        "",
         transform="identity",
         suspicious="high",
     ),

@@ -32,10 +32,12 @@ def _claim(name: str, expression: str, unit: str, meaning: str, misses: str = ""
 
 
 _IDENTITY: Final = (
-    _claim("agents", "distinct(user_agent)", "agents", "different agents", "actors told apart by their agent", _VASTEL),
-    _claim("agent_switches", "switches(user_agent)", "switches", "changes of the agent", "", _VASTEL),
-    _claim("languages", "distinct(language)", "languages", "different languages", "", _FREEMAN),
-    _claim("language_switches", "switches(language)", "switches", "changes of the language", "", _FREEMAN),
+    _claim(
+        "agents", "distinct(user_agent)", "agents", "different agents", "actors told apart by their agent", "Tan 2002"
+    ),
+    _claim("agent_switches", "switches(user_agent)", "switches", "changes of the agent", "", ""),
+    _claim("languages", "distinct(language)", "languages", "different languages", "", ""),
+    _claim("language_switches", "switches(language)", "switches", "changes of the language", "", ""),
     _claim("profiles", "distinct(profile)", "profiles", "different combinations of OS, browser and language"),
     _claim("fingerprints", "distinct(tls_fingerprint)", "fingerprints", "different TLS fingerprints"),
     Feature(
@@ -46,7 +48,7 @@ _IDENTITY: Final = (
         "different addresses",
         "phones that move between networks",
         ("OAT-004", "OAT-008"),
-        _FREEMAN,
+        "Tan 2002",
         in_forest=False,
     ),
     Feature(
@@ -63,7 +65,7 @@ _IDENTITY: Final = (
         "share",
         "share of requests without a language, which browsers always send",
         "APIs called by scripts of a page",
-        "Iliou 2021",
+        "",
     ),
     _claim("automation_share", "share(is_automation == 1)", "share", "share of requests whose agent names a program"),
     *(

@@ -15,6 +15,7 @@ from typing import Final
 
 from fraudlog.detecting.evidence.rule import Evidence
 from fraudlog.errors import ConfigError
+from fraudlog.sessions.catalogue import FEATURES
 
 __all__ = ["GROUP", "installed_evidence", "joined"]
 
@@ -52,9 +53,13 @@ def joined(built_in: tuple[Evidence, ...], installed: tuple[Evidence, ...]) -> t
     Raises
     ------
     ConfigError
-        If a code stands twice: a reason must mean one thing.
+        If a code stands twice, for a reason must mean one thing, or a condition is on no feature of the catalogue, for
+        such a row could never speak.
     """
     table = (*built_in, *installed)
+    known = {row.name for row in FEATURES}
+    if unknown := sorted({c.feature for row in table for c in row.conditions} - known):
+        raise ConfigError(f"evidence looks at {', '.join(unknown)}, which no feature is called", parameter=GROUP)
     if twice := [code for code, times in Counter(row.code for row in table).items() if times > 1]:
         raise ConfigError(f"evidence {', '.join(sorted(twice))} stands twice; give it another code", parameter=GROUP)
     return table
