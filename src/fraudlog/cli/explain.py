@@ -60,7 +60,7 @@ def _print_explanation(scored: Scored, row: int) -> None:
     from rich.text import Text
 
     from fraudlog.reading import read_lines
-    from fraudlog.reporting import safe_text
+    from fraudlog.reporting import line_ranges, reason_lines, safe_text
 
     found = scored.scores.loc[row]
     console = open_console()
@@ -69,9 +69,11 @@ def _print_explanation(scored: Scored, row: int) -> None:
         f"confidence {found['confidence']:.2f}",
         highlight=False,
     )
-    for reason, text in zip(found["reasons"], fl.describe_reasons(found["reasons"]), strict=True):
-        console.print(Text(f"  +{reason['contribution']:.3f}  {text}  [{reason['code']}]"), soft_wrap=True)
     own = scored.events[scored.events["session_id"] == found["session_id"]].sort_values(["timestamp", "line_number"])
+    texts, lines_of = fl.describe_reasons(found["reasons"]), reason_lines(found["reasons"], own)
+    for reason, text, lines in zip(found["reasons"], texts, lines_of, strict=True):
+        where = safe_text(line_ranges(lines), 200)
+        console.print(Text(f"  +{reason['contribution']:.3f}  {text}  [{reason['code']}]  {where}"), soft_wrap=True)
     for source in own["source"].unique():
         wanted = {int(number) for number in own.loc[own["source"] == source, "line_number"]}
         lines = {n: line for n, line in enumerate(read_lines(Path(source)), start=1) if n in wanted}

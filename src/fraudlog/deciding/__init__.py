@@ -1,8 +1,24 @@
 """Deciding: scores into verdicts."""
 
 from fraudlog.deciding.allowing import AllowList
+from fraudlog.deciding.budget import Budget, ReviewPace, human_budget, on_budget, review_budget
 from fraudlog.deciding.decision import FALLBACKS, SCOPES, VERDICTS, Decision, Scope, Verdict
 from fraudlog.deciding.policy import Policy
 from fraudlog.deciding.rules import Rule
 
-__all__ = ["FALLBACKS", "SCOPES", "VERDICTS", "AllowList", "Decision", "Policy", "Rule", "Scope", "Verdict"]
+__all__ = [
+    "FALLBACKS",
+    "SCOPES",
+    "VERDICTS",
+    "AllowList",
+    "Budget",
+    "Decision",
+    "Policy",
+    "ReviewPace",
+    "Rule",
+    "Scope",
+    "Verdict",
+    "human_budget",
+    "on_budget",
+    "review_budget",
+]

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from fraudlog.detecting.detector import Detector
     from fraudlog.detecting.evidence import EVIDENCE, Evidence, presumed_human
     from fraudlog.detecting.forest import SessionForest
+    from fraudlog.detecting.hearing import RowScore
+    from fraudlog.detecting.labels import Label
     from fraudlog.detecting.model_file import read_model, write_model
-    from fraudlog.detecting.reasons import Reason, describe_reasons
+    from fraudlog.detecting.reasons import Reason, describe_reasons, feature_of
     from fraudlog.detecting.scorer import ForestScorer
 
 __all__ = [
@@ -22,9 +24,12 @@ __all__ = [
     "Detector",
     "Evidence",
     "ForestScorer",
+    "Label",
     "Reason",
+    "RowScore",
     "SessionForest",
     "describe_reasons",
+    "feature_of",
     "presumed_human",
     "read_model",
     "write_model",
@@ -34,8 +39,10 @@ _HOMES = {
     "detector": ("Detector",),
     "evidence": ("EVIDENCE", "Evidence", "presumed_human"),
     "forest": ("SessionForest",),
+    "hearing": ("RowScore",),
+    "labels": ("Label",),
     "model_file": ("read_model", "write_model"),
-    "reasons": ("Reason", "describe_reasons"),
+    "reasons": ("Reason", "describe_reasons", "feature_of"),
     "scorer": ("ForestScorer",),
 }
 _MODULES = {name: f"{__name__}.{module}" for module, names in _HOMES.items() for name in names}

@@ -5,18 +5,23 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
 import numpy as np
 
 from fraudlog import __version__
+from fraudlog.detecting.drift import drift_of
 from fraudlog.detecting.entities import entity_token, entity_tokens, owner_tokens, secret
 from fraudlog.detecting.evidence import EVIDENCE
+from fraudlog.detecting.feedback import Examples, Feedback
 from fraudlog.detecting.hearing import Hearing
 from fraudlog.detecting.inputs import transforms_of
+from fraudlog.detecting.labels import LabelBook, Labelled
 from fraudlog.detecting.learnt import kept, table_from_arrays, table_to_arrays
 from fraudlog.detecting.model_file import read_model, write_model
+from fraudlog.detecting.oddness import Oddness
 from fraudlog.detecting.panel import PANEL, RARITIES, scale_from, scales_of, settled
 from fraudlog.detecting.voices import PLACES, Parameters, Row, Voice
 from fraudlog.errors import ConfigError, ModelError, NotFittedError
@@ -30,7 +35,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from fraudlog.detecting.drift import Drift
     from fraudlog.detecting.hearing import RowScore
+    from fraudlog.detecting.labels import Label
     from fraudlog.detecting.model_file import SigningKey, VerifyingKey
     from fraudlog.sessions import Population
 
@@ -39,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["Detector"]
 
 _GRID: Final = 1001
+_Kind = TypeVar("_Kind", Labelled, Feedback)
 _BLOCK: Final = 1 << 16
 """Sessions scored at a time: bounds the memory of the feature matrices."""
 
@@ -71,6 +79,8 @@ class Detector:
         Presumed-human sessions it learnt from.
     sessions_seen_ : int
         Sessions in the frame it was fitted on.
+    human_risk_ : float64 array
+        Risks of presumed-human sessions by voices that did not learn from them, rising: for `deciding.human_budget`.
     reference_warning_ : str or None
         What a person should know where few of the sessions are presumed human.
     window_ : tuple of str
@@ -103,15 +113,20 @@ class Detector:
         self.random_state = random_state
         self.key = key
         self._hearing: Hearing | None = None
+        self._book = LabelBook(secret(self._parameters))
+        self._examples: pd.DataFrame | None = None
+        self._flagged = np.zeros(0, np.uint64)
 
-    def fit(self, sessions: pd.DataFrame) -> Self:
-        """Learn what is usual.
+    def fit(self, sessions: pd.DataFrame, *, flagged: Iterable[str] = ()) -> Self:
+        """Learn what is usual; labels given before stay.
 
         Parameters
         ----------
         sessions : DataFrame of shape (n_sessions, n_columns)
             As from `fraudlog.build_sessions`; best another period than the one to be scored. With ``asof=True`` there
             it learns from sessions as they were after 1, 2, 3, 5 ... events, which is what a service will ask about.
+        flagged : iterable of str, optional
+            Ids of sessions that an earlier detector flagged: they are not learnt as usual.
 
         Raises
         ------
@@ -120,24 +135,35 @@ class Detector:
         """
         require_columns(sessions, ["session_id", "start", "end"], table="sessions")
         self._hearing = None
+        self._flagged = np.array([entity_token(one, secret(self._parameters)) for one in flagged], dtype=np.uint64)
         self._learn(kept(sessions), {name: seat.make(self._parameters) for name, seat in PANEL.items()})
         return self
 
     def _learn(self, sessions: pd.DataFrame, voices: dict[str, Voice]) -> None:
         """Fit everything: a function of the rows and the parameters alone."""
-        reference = settled(sessions, self._parameters)
-        human = reference.human
+        key = secret(self._parameters)
+        doubted = self._book.verdicts(sessions) > 0
+        doubted |= np.isin(entity_tokens(sessions, "session_id", key), self._flagged)
+        reference = settled(sessions, self._parameters, doubted)
+        human, examples = reference.human, self._labelled_examples()
+        _named(voices, Labelled).book = self._book
         for voice in voices.values():
             voice.after(voices)
         for voice in voices.values():
             voice.fit(sessions, human)
-        scales = scales_of(voices, sessions, human, secret(self._parameters))
+        _named(voices, Feedback).learn(examples)
+        scales, held_out = scales_of(voices, sessions, human, key, examples)
         self.reference_size_ = reference.size
         self.sessions_seen_ = reference.seen
         self.reference_warning_ = reference.warning
         self.window_ = (sessions["start"].min().isoformat(), sessions["end"].max().isoformat())
         self._learnt: pd.DataFrame | None = sessions
-        self._hear(Hearing(voices, scales, _quantiles(sessions[reference.finished]), RARITIES))
+        hearing = Hearing(voices, scales, _quantiles(sessions[reference.finished]), RARITIES)
+        self.human_risk_ = np.sort(hearing.risk(held_out))
+        unseen = {name: voice.held_out(sessions, reference.finished) for name, voice in voices.items()}
+        scores = {"anomaly_score": unseen[Oddness.name], "risk": hearing.risk(unseen)}
+        self._score_grids = {name: _grid(values) for name, values in scores.items()}
+        self._hear(hearing)
 
     def forget(self, *owners: object, session_ids: Iterable[str] = ()) -> int:
         """Take people out, as if the detector had never seen them.
@@ -162,21 +188,72 @@ class Detector:
         ConfigError
             If it was loaded without what it learnt from, or too few people would remain to learn from.
         """
-        hearing = self._fitted()
-        if self._learnt is None:
-            raise ConfigError(
-                "this detector was saved without the sessions it learnt from, so it can't forget: save it with "
-                "training=True, or fit it anew",
-                parameter="owners",
-            )
+        learnt = self._training("owners")
         key = secret(self._parameters)
         tokens = [entity_token(owner, key) for owner in owners]
         ids = [entity_token(one, key) for one in session_ids]
-        gone = np.isin(owner_tokens(self._learnt, key), np.array(tokens, dtype=np.uint64))
-        gone |= np.isin(entity_tokens(self._learnt, "session_id", key), np.array(ids, dtype=np.uint64))
+        gone = _is_theirs(learnt, tokens, ids, key)
+        self._book.drop([*tokens, *ids])
+        if self._examples is not None:
+            self._examples = self._examples[~_is_theirs(self._examples, tokens, ids, key)]
         if gone.any():
-            self._learn(self._learnt[~gone], hearing.voices)
+            self._learn(learnt[~gone], self._fitted().voices)
         return int(gone.sum())
+
+    def learn(
+        self, labels: Iterable[Label], sessions: pd.DataFrame | None = None, *, now: datetime | None = None
+    ) -> Self:
+        """Take labels in: what they name is judged by them, and what is like it by its likeness.
+
+        Five labelled sessions a class are the least to learn likeness from. Labels are no features, and sessions that
+        one calls abusive are not learnt as usual. A label whose time is over is dropped here.
+
+        Parameters
+        ----------
+        labels : iterable of Label
+        sessions : DataFrame of shape (n_sessions, n_columns), optional
+            Where the labelled sessions are; those it learnt from, if none are given.
+        now : datetime, optional
+            Aware; this moment, if not given.
+
+        Raises
+        ------
+        ConfigError
+            If it was loaded without what it learnt from.
+        """
+        learnt = self._training("labels")
+        self._book.add(labels)
+        self._book.expire(now or datetime.now(UTC))
+        table = kept(learnt if sessions is None else sessions)
+        self._examples = _merged(self._examples, table[self._book.verdicts(table) != 0])
+        self._learn(learnt, self._fitted().voices)
+        return self
+
+    def unlearn(self, labels: Iterable[Label]) -> int:
+        """Take labels back; returns how many were there. The detector is then as if they had never been given."""
+        learnt = self._training("labels")
+        removed = self._book.remove(labels)
+        if self._examples is not None:
+            self._examples = self._examples[self._book.verdicts(self._examples) != 0]
+        self._learn(learnt, self._fitted().voices)
+        return removed
+
+    def _labelled_examples(self) -> Examples:
+        if self._examples is None:
+            return Examples(np.zeros((0, len(PLACES))), np.zeros(0, np.bool_))
+        verdicts = self._book.verdicts(self._examples)
+        values = self._examples.reindex(columns=list(PLACES)).to_numpy(np.float64)
+        return Examples(values[verdicts != 0], verdicts[verdicts != 0] > 0)
+
+    def _training(self, parameter: str) -> pd.DataFrame:
+        self._fitted()
+        if self._learnt is None:
+            raise ConfigError(
+                "this detector was saved without the sessions it learnt from: save it with training=True, or fit it "
+                "anew",
+                parameter=parameter,
+            )
+        return self._learnt
 
     @property
     def _parameters(self) -> Parameters:
@@ -261,6 +338,25 @@ class Detector:
         """
         return self._fitted().of_one(_row(row, entities))
 
+    def drift(self, sessions: pd.DataFrame) -> Drift:
+        """Say how far a window of sessions has moved from those it learnt from, and whether to fit anew.
+
+        Parameters
+        ----------
+        sessions : DataFrame of shape (n_sessions, n_columns)
+            As from `fraudlog.build_sessions`, built as those it learnt from were; a day's worth will do.
+
+        Returns
+        -------
+        Drift
+            Of every feature, of the anomaly score and of the risk.
+        """
+        hearing = self._fitted()
+        window = {name: sessions[name].to_numpy(np.float64) for name in hearing.population if name in sessions.columns}
+        strengths = {name: voice.judge(sessions).strength for name, voice in hearing.voices.items()}
+        window |= {"anomaly_score": strengths[Oddness.name], "risk": hearing.risk(strengths)}
+        return drift_of(hearing.population | self._score_grids, self.sessions_seen_, window)
+
     def prepare(self) -> Self:
         """Make `score_one` as fast as it can be, to the same bits: call it once when a service starts.
 
@@ -295,12 +391,14 @@ class Detector:
         ConfigError
             If `training` is asked of a detector that was loaded without.
         """
-        arrays = self._fitted().to_arrays()
+        arrays = self._fitted().to_arrays() | {"human_risk": self.human_risk_}
+        arrays |= {f"scores.{name}": grid for name, grid in self._score_grids.items()}
         if training:
-            if self._learnt is None:
-                raise ConfigError("this detector was loaded without the sessions it learnt from", parameter="training")
-            table = table_to_arrays(self._learnt, secret(self._parameters))
-            arrays |= {f"learnt.{name}": array for name, array in table.items()}
+            table = table_to_arrays(self._training("training"), secret(self._parameters))
+            arrays |= {f"learnt.{name}": array for name, array in table.items()} | {"flagged": self._flagged}
+            if self._examples is not None:
+                table = table_to_arrays(self._examples, secret(self._parameters))
+                arrays |= {f"examples.{name}": array for name, array in table.items()}
         write_model(path, arrays, self._manifest() | {"policy_version": policy_version}, key=key)
 
     @classmethod
@@ -344,8 +442,16 @@ class Detector:
         for voice in voices.values():
             voice.after(voices)
         scales = {name: scale_from(seat, _under(f"calibration.{name}.", arrays)) for name, seat in PANEL.items()}
+        detector.human_risk_ = arrays.get("human_risk", np.zeros(0))
+        if detector.human_risk_.dtype != np.float64 or detector.human_risk_.ndim != 1:
+            raise ModelError(f"{path}: the risks of people are misshapen; save it again", path=path)
+        detector._score_grids = _under("scores.", arrays)
         learnt = _under("learnt.", arrays)
         detector._learnt = table_from_arrays(learnt) if learnt else None
+        examples = _under("examples.", arrays)
+        detector._examples = table_from_arrays(examples) if examples else None
+        detector._flagged = arrays.get("flagged", detector._flagged)
+        detector._book = _named(voices, Labelled).book
         detector._hear(Hearing(voices, scales, population, RARITIES))
         return detector
 
@@ -370,6 +476,26 @@ class Detector:
         }
 
 
+def _named(voices: Mapping[str, Voice], kind: type[_Kind]) -> _Kind:
+    return cast("_Kind", voices[kind.name])
+
+
+def _is_theirs(sessions: pd.DataFrame, owners: list[int], ids: list[int], key: bytes) -> NDArray[np.bool_]:
+    """Say which rows belong to one of these owners or are one of these sessions."""
+    theirs: NDArray[np.bool_] = np.isin(owner_tokens(sessions, key), np.array(owners, dtype=np.uint64))
+    return theirs | np.isin(entity_tokens(sessions, "session_id", key), np.array(ids, dtype=np.uint64))
+
+
+def _merged(earlier: pd.DataFrame | None, later: pd.DataFrame) -> pd.DataFrame:
+    """Put labelled sessions together; of a session given twice the later row counts."""
+    import pandas as pd  # noqa: PLC0415 -- loading a model does not need it
+
+    if earlier is None or not len(earlier):
+        return later
+    keys = [name for name in ("session_id", "checkpoint") if name in later.columns]
+    return pd.concat([earlier, later], ignore_index=True).drop_duplicates(keys, keep="last")
+
+
 def _row(row: Mapping[str, Any] | Sequence[float], entities: Mapping[str, Any] | None) -> Row:
     """Put what a caller has into the order of the catalogue."""
     if isinstance(row, Mapping):
@@ -387,8 +513,14 @@ def _quantiles(sessions: pd.DataFrame) -> dict[str, Floats]:
     for name in (name for name in sessions.columns if name in PLACES):
         known = sessions[name].dropna().to_numpy(np.float64)
         if len(known):
-            grids[name] = np.quantile(known, np.linspace(0, 1, min(_GRID, len(known))), method="inverted_cdf")
+            grids[name] = _grid(known)
     return grids
+
+
+def _grid(values: Floats) -> Floats:
+    ranks = np.linspace(0, 1, min(_GRID, len(values)))
+    grid: Floats = np.quantile(values, ranks, method="inverted_cdf")
+    return grid
 
 
 def _under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

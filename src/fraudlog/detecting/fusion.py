@@ -142,7 +142,7 @@ class Calibration(NamedTuple):
         fits = ordered is not None and ordered.dtype == np.float64 and ordered.ndim == 1
         if not fits or ordered is None or leads is None or leads.dtype != np.bool_ or leads.shape != (1,):
             raise ModelError("a calibration is missing or misshapen: the model is damaged")
-        if not (np.diff(ordered) >= 0).all():
+        if np.isnan(ordered).any() or not (np.diff(ordered) >= 0).all():
             raise ModelError("a calibration is out of order: the model is damaged")
         return cls.of(ordered, belief, ceiling, leads=bool(leads[0]))
 

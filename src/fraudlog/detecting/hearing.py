@@ -13,6 +13,7 @@ import numpy as np
 
 from fraudlog.detecting.evidence import verified_crawler
 from fraudlog.detecting.fusion import ODDNESS, odds_of_risk
+from fraudlog.detecting.labels import Labelled
 from fraudlog.detecting.reasons import OTHER, Reason
 from fraudlog.detecting.voices import PLACES, Cause, Row, Voice
 from fraudlog.sessions import FEATURES
@@ -75,17 +76,19 @@ class Hearing:
     rarities: frozenset[str]
     _panel: list[tuple[Voice, Calibration | Stated, bool]] = field(init=False, repr=False)
     _odd: list[str] = field(init=False, repr=False)
+    _labels: Labelled = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Put voices and scales side by side, in the order of the panel."""
         panel = [(voice, self.scales[name], name in self.rarities) for name, voice in self.voices.items()]
         object.__setattr__(self, "_panel", panel)
+        object.__setattr__(self, "_labels", self.voices[Labelled.name])
         object.__setattr__(self, "_odd", [name for name in self.voices if name in self.rarities])
 
     def of_block(self, sessions: pd.DataFrame) -> Scored:
         """Score the sessions of a frame."""
         judgements = {name: voice.judge(sessions) for name, voice in self.voices.items()}
-        silenced = verified_crawler(sessions)
+        silenced = verified_crawler(sessions) | self._labels.pardons(sessions)
         odds = {
             name: np.where(silenced, 0.0, self.scales[name].odds(judgement.strength))
             for name, judgement in judgements.items()
@@ -104,6 +107,17 @@ class Hearing:
         said = self._said(judgements, odds)
         reasons = [self._reasons(*row) for row in zip(said, total.tolist(), risk.tolist(), strict=True)]
         return Scored(judgements[_FOREST].strength, risk, confidence, reasons)
+
+    def risk(self, strengths: Mapping[str, Floats]) -> Floats:
+        """Return the risk of sessions, given what each voice says of them."""
+        return self._fused({name: self.scales[name].odds(strength) for name, strength in strengths.items()})
+
+    def _fused(self, odds: dict[str, Floats]) -> Floats:
+        held = self._held_back(odds)
+        total = np.zeros(len(held))
+        for name in self.voices:
+            total += odds[name] * held if name in self.rarities else odds[name]
+        return total / (1.0 + total)
 
     def _held_back(self, odds: Mapping[str, Floats]) -> Floats:
         """Return the factor that keeps the voices that say no more than rare below what that is worth together."""
@@ -127,7 +141,7 @@ class Hearing:
         """Score one session, bit for bit as `of_block`."""
         values = row.features
         requests = float(values[_REQUESTS])
-        is_silenced = requests == values[_VERIFIED]
+        is_silenced = requests == values[_VERIFIED] or self._labels.pardons_one(row)
         confidence = requests / (requests + 2) * ((len(values) - int(np.isnan(values).sum())) / len(FEATURES))
         anomaly, rare = 0.0, 0.0
         heard: list[tuple[float, Opinion, Calibration | Stated, bool]] = []

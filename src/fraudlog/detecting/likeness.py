@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Likeness"]
 
-_FEWEST: Final = 30
+_FEWEST: Final = 20
 """Suspects, capped by source, without which the voice abstains."""
 _NAMED: Final = 4
 

@@ -13,7 +13,7 @@ from fraudlog.sessions import FEATURES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["LIKE", "OTHER", "UNUSUAL", "Reason", "describe_reasons"]
+__all__ = ["LABELLED", "LIKE", "OTHER", "UNUSUAL", "Reason", "describe_reasons", "feature_of"]
 
 UNUSUAL: Final = "UNUSUAL_"
 """Prefix of the codes of features that the forest finds odd."""
@@ -24,13 +24,20 @@ OTHER: Final = UNUSUAL + "OTHER"
 LIKE: Final = "LIKE_SUSPECTS_"
 """Prefix of the codes of features in which a session is more like those evidence speaks against than like people's."""
 
+LABELLED: Final = "LIKE_LABELLED_"
+"""Prefix of the codes of features in which a session is like those that people called abusive."""
+
+_LEADS: Final = {UNUSUAL: "unusual", LIKE: "like known programs", LABELLED: "like what was labelled abusive"}
+
 _SENTENCES: Final[dict[str, str]] = (
     {row.code: row.sentence for row in EVIDENCE}
     | {door.code: door.sentence for door in DOORS}
     | ACCOUNT_CODES
     | PEER_SENTENCES
+    | {"LABELLED_ABUSIVE": "was labelled abusive"}
 )
-_MEANINGS: Final = {prefix + row.name.upper(): row for row in FEATURES for prefix in (UNUSUAL, LIKE)}
+_MEANINGS: Final = {prefix + row.name.upper(): row for row in FEATURES for prefix in _LEADS}
+_FEATURES: Final = {row.code: row.conditions[0].feature for row in EVIDENCE} | {door.code: door.own for door in DOORS}
 _UNITS: Final = {"s", "bytes", "bit"}
 """Units that a number needs beside it; the meaning of the others names them already."""
 
@@ -48,6 +55,17 @@ class Reason(TypedDict):
     value: float | None
     percentile: float | None
     oat: str | None
+
+
+def feature_of(code: str) -> str | None:
+    """Return the feature behind a code, if there is one.
+
+    >>> feature_of("PROBE_PATHS"), feature_of("UNUSUAL_NOT_FOUND"), feature_of("UNUSUAL_OTHER")
+    ('probe_requests', 'not_found', None)
+    """
+    if code in _MEANINGS:
+        return _MEANINGS[code].name
+    return _FEATURES.get(code)
 
 
 def describe_reasons(reasons: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -69,7 +87,7 @@ def _sentence(reason: Mapping[str, Any]) -> str:
     shown = (
         _percent(value) if feature.unit == "share" else _number(value) + (" " + feature.unit) * (feature.unit in _UNITS)
     )
-    lead = "like known programs" if code.startswith(LIKE) else "unusual"
+    lead = next(words for prefix, words in _LEADS.items() if code.startswith(prefix))
     return f"{lead}: {feature.meaning.partition(';')[0]} ({shown}){_rank(reason['percentile'])}"
 
 

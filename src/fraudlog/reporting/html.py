@@ -12,6 +12,7 @@ import pandas as pd
 
 from fraudlog.deciding import VERDICTS
 from fraudlog.detecting import EVIDENCE, describe_reasons
+from fraudlog.reporting.fairness import fairness
 from fraudlog.reporting.text import safe_text
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def render_report(
         evidence=_evidence(scores),
         risks=_risks(everything),
         hours=_hours(everything),
-        groups=[_group(everything, "operating system", 0), _group(everything, "browser", 1)],
+        groups=fairness(everything, ~everything["verdict"].isin(["allow", "observe"])),
     )
 
 
@@ -136,14 +137,3 @@ def _bars(counts: Mapping[Verdict, Any], titles: list[str], *, root: bool) -> li
         split = ", ".join(f"{counts[name][i]} {name}" for name in VERDICTS if counts[name][i])
         bars.append(_Bar(i * 1000 / len(titles), 1000 / len(titles) - 2, tuple(parts), f"{title}: {split or 'none'}"))
     return bars
-
-
-def _group(everything: pd.DataFrame, title: str, part: int) -> dict[str, Any]:
-    """Flag rates by a part of the profile: rare is not abusive, so a reader must see whom the flags fall on."""
-    words = everything["profile"].str.split(" ").str[part].replace("?", "unknown")
-    flagged = ~everything["verdict"].isin(["allow", "observe"])
-    table = flagged.groupby(words).agg(["sum", "size"]).sort_values("size", ascending=False).head(8)
-    return {
-        "title": title,
-        "rows": [(name, int(size), int(hits), hits / size) for name, hits, size in table.to_records()],
-    }
