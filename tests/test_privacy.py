@@ -34,7 +34,7 @@ def test_addresses_equal_the_drafts_vectors():
 
 
 def test_addresses_equal_the_peers():
-    """ipcrypt of PyPI, one address at a time, over both versions; and the way back."""
+    """Ipcrypt of PyPI, one address at a time, over both versions; and the way back."""
     peer = pytest.importorskip("ipcrypt", reason="the package ipcrypt is absent")
     rng = np.random.default_rng(0)
     plain = [str(ipaddress.ip_address(int(number))) for number in rng.integers(0, 1 << 32, 40)]
