@@ -1,4 +1,4 @@
-"""How well the detector judges: over bot shares, beside its best voice, with a few labels, on a budget, in microseconds.
+"""How well the detector judges: over bot shares, beside its best voice, with labels, on a budget, in microseconds.
 
 ``python benchmarks/judgement.py [shares|voices|feedback|budget|row] ...``; all of them, if none is named.
 """
@@ -154,9 +154,7 @@ def budget() -> None:
     known, later = detector.score(past), detector.score(coming)
     moments = later["start"].astype("datetime64[us, UTC]").astype("int64").to_numpy()
     days = later["start"].dt.date
-    print(
-        "\n| reviews a day | sessions a day | fixed threshold: days within 15 % | pace: days within 15 % |\n|---|---|---|---|"
-    )
+    print("\n| reviews a day | sessions a day | fixed: days within 15 % | pace: days within 15 % |\n|---|---|---|---|")
     for wanted in (20, 50):
         fixed = (later["risk"] >= review_budget(known, wanted).risk).groupby(days).sum()
         pace = ReviewPace(wanted, known)

@@ -104,7 +104,7 @@ def _rank(percentile: float | None) -> str:
 def _number(value: float | None) -> str:
     if value is None:
         return "some"
-    return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:.2g}"
+    return f"{value:,.0f}" if value == round(value) or abs(value) >= 100 else f"{value:.2g}"
 
 
 def _percent(share: float | None, digits: int = 0) -> str:
