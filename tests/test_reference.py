@@ -36,9 +36,9 @@ def disguised() -> pd.DataFrame:
     return sessions[sessions["requests"] >= 3]
 
 
-def thinned(sessions: pd.DataFrame, share: float) -> pd.DataFrame:
+def thinned(sessions: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
     """Take sessions out of one class until programs have the share."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     bots, people = (np.flatnonzero(sessions["label"] == one) for one in (True, False))
     wanted = int(share * len(people) / (1 - share))
     if wanted <= len(bots):
@@ -50,18 +50,22 @@ def thinned(sessions: pd.DataFrame, share: float) -> pd.DataFrame:
 
 def test_no_share_of_programs_turns_the_risk_over(disguised):
     """From 1 to 90 %, without a word in the agent: above 0.85 throughout, where a plain forest falls below one half."""
-    plain, ours = [], []
-    for share in (0.01, 0.25, 0.9):
-        sessions = thinned(disguised, share)
-        values = sessions.reindex(columns=feature_names(in_forest=True)).to_numpy(float)
-        values = np.nan_to_num(values[:, ~np.isnan(values).all(axis=0)])
-        forest = IsolationForest(random_state=0).fit(values)
-        plain.append(roc_auc_score(sessions["label"], -forest.score_samples(values)))
-        risk = fl.Detector(n_estimators=60).fit(sessions).score(sessions)["risk"]
-        ours.append(roc_auc_score(sessions["label"], risk))
-    assert plain[0] > 0.8
-    assert plain[-1] < 0.5
-    assert min(ours) > 0.85
+    plain, ours = {}, {}
+    for share, draws in ((0.01, 1), (0.25, 1), (0.9, 4)):  # at 90 % some 25 people are left: one draw says little
+        found = [thinned(disguised, share, seed) for seed in range(draws)]
+        plain[share] = np.mean([roc_auc_score(one["label"], plain_forest(one)) for one in found])
+        risks = [fl.Detector().fit(one).score(one)["risk"] for one in found]
+        ours[share] = np.mean([roc_auc_score(one["label"], risk) for one, risk in zip(found, risks, strict=True)])
+    assert plain[0.01] > 0.8
+    assert plain[0.9] < 0.5
+    assert min(ours.values()) > 0.85, ours
+
+
+def plain_forest(sessions):
+    """Score with scikit-learn's forest, fitted on everything."""
+    values = sessions.reindex(columns=feature_names(in_forest=True)).to_numpy(float)
+    values = np.nan_to_num(values[:, ~np.isnan(values).all(axis=0)])
+    return -IsolationForest(random_state=0).fit(values).score_samples(values)
 
 
 def people(n):
