@@ -146,7 +146,7 @@ def wilson(hits: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     middle = share + z * z / (2 * n)
     reach = z * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
     scale = 1 + z * z / n
-    return max(0.0, (middle - reach) / scale), min(1.0, (middle + reach) / scale)
+    return max(0.0, min(share, (middle - reach) / scale)), min(1.0, max(share, (middle + reach) / scale))
 
 
 def _deviations(confidence: float) -> float:
