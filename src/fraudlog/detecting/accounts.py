@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 import numpy as np
 
+from fraudlog.detecting.drawing import mix, mix_one
 from fraudlog.detecting.entities import entity_token, entity_tokens, secret
 from fraudlog.detecting.histories import COLUMNS, LADDERS, AccountHistory, LoginRisk
 from fraudlog.detecting.voices import Cause, Judgement, Opinion, Parameters, Row
@@ -120,8 +121,8 @@ class Accounts:
         return np.stack([_of_column(tokens, place) for place, tokens in enumerate(columns)], axis=1)
 
     def _one_token(self, place: int, value: Any) -> int:  # noqa: ANN401 -- any cell of a table
-        token = np.array([entity_token(value, self._key)], np.uint64)
-        return int(_of_column(token, place)[0])
+        token = entity_token(value, self._key)
+        return mix_one(token, place + 1) if token else 0
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the counts, under keyed tokens, and which sessions they are of."""
@@ -150,8 +151,6 @@ class Accounts:
 
 
 def _of_column(tokens: Tokens, place: int) -> Tokens:
-    from fraudlog.detecting.drawing import mix  # noqa: PLC0415 -- as in entities
-
     return np.where(tokens == 0, np.uint64(0), mix(tokens, place + 1))
 
 

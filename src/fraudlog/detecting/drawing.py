@@ -14,6 +14,7 @@ number generators", OOPSLA 2014) over tokens that are keyed BLAKE2b.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,11 +25,23 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Pool", "draw", "full_size", "mix", "numbered", "row_tokens", "source_codes", "text_tokens", "tree_seed"]
+__all__ = [
+    "Pool",
+    "draw",
+    "full_size",
+    "mix",
+    "mix_one",
+    "numbered",
+    "row_tokens",
+    "source_codes",
+    "text_tokens",
+    "tree_seed",
+]
 
 _FULL: Final = 2.0**64
 _BLOCK: Final = 1 << 15
 _ALL: Final = np.uint64(2**64 - 1)
+_ALL_BITS: Final = 2**64 - 1
 
 
 @dataclass(eq=False)
@@ -91,8 +104,13 @@ def source_codes(sources: Any) -> NDArray[np.int64]:  # noqa: ANN401 -- any arra
 
 def text_tokens(texts: Iterable[str], key: bytes, purpose: str) -> NDArray[np.uint64]:
     """Return a keyed 64-bit token of each text; `purpose` keeps the tokens of owners and of ids apart."""
-    salt = tree_seed(key, 0, purpose).to_bytes(8, "little")
+    salt = _salt(key, purpose)
     return np.asarray([_digest(key, salt, text.encode("utf-8", "surrogatepass")) for text in texts], dtype=np.uint64)
+
+
+@lru_cache(64)
+def _salt(key: bytes, purpose: str) -> bytes:
+    return tree_seed(key, 0, purpose).to_bytes(8, "little")
 
 
 def row_tokens(owners: NDArray[np.uint64], ids: Any, key: bytes) -> NDArray[np.uint64]:  # noqa: ANN401 -- as above
@@ -120,6 +138,18 @@ def mix(tokens: NDArray[np.uint64], salt: int) -> NDArray[np.uint64]:
     out *= np.uint64(0x94D049BB133111EB)
     out ^= out >> np.uint64(31)
     return out
+
+
+def mix_one(token: int, salt: int) -> int:
+    """Do what `mix` does for one token, in plain integers: the calls of NumPy would cost ten times as much.
+
+    >>> mix_one(7, 3) == int(mix(np.array([7], dtype=np.uint64), 3)[0])
+    True
+    """
+    out = (token + salt) & _ALL_BITS
+    out = ((out ^ out >> 30) * 0xBF58476D1CE4E5B9) & _ALL_BITS
+    out = ((out ^ out >> 27) * 0x94D049BB133111EB) & _ALL_BITS
+    return out ^ out >> 31
 
 
 def tree_seed(key: bytes, tree: int, purpose: str) -> int:
