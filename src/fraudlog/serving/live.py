@@ -79,7 +79,7 @@ class LiveSessions:
         max_bytes: int | None = 1 << 30,
     ) -> None:
         self.policy = policy or Policy()
-        self.enricher = enricher or Enricher()
+        self.enricher = enricher or Enricher(mix=None if detector is None else detector.population_.mix)
         self.pseudonyms = pseudonyms
         if pseudonyms is not None and not key:
             key = pseudonyms.session_key
