@@ -1,6 +1,6 @@
 """A service's `observe`: time of each step, of the whole, and with a shared state beside a plain GET and SET.
 
-``python benchmarks/serving.py [EVENTS]``. One thread; requests as `serving_load` makes them, the first fifth to warm up.
+``python benchmarks/serving.py [EVENTS]``. One thread; requests as `serving_load` makes them, the first fifth warms up.
 Wall time tells what a request waits, CPU time what it costs; on a loaded machine only the latter can be compared.
 """
 
