@@ -55,7 +55,7 @@ def score(
     names = pseudonyms(key_file, out, ip_mode)
     with progress() as step:
         scored = score_logs(logs, model, log_format, session_gap, names, step, max_reject_share)
-        decisions = policy.decide(scored.scores)
+        decisions = policy.decide(scored.scores, scored.sessions)
         step("writing")
         paths = _write(out, scored, decisions, names.note)
     _print_score(scored, decisions, paths, top, as_json=as_json)

@@ -150,8 +150,8 @@ class AllowList:
         for name, look in looks.items():
             if name in sessions.columns and self:
                 values = sessions[name]
-                held = {value: look(value) for value in values.dropna().unique()}
-                covered |= values.map(held).fillna(value=False).to_numpy(bool)
+                on_list = [value for value in values.dropna().unique() if look(value)]
+                covered |= values.isin(on_list).to_numpy(bool)
         return covered
 
     def to_dict(self) -> dict[str, list[str]]:
