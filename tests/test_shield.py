@@ -13,8 +13,7 @@ import sys
 import urllib.parse
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -31,6 +30,9 @@ from fraudlog.errors import ConfigError
 from fraudlog.privacy import IP_MODES, Pseudonyms, Withheld
 from fraudlog.sessions import FEATURES
 from job_support import Site, sample_lines, small_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KEY = bytes(range(32))
 NAMES = [row.name for row in FEATURES]
