@@ -174,7 +174,7 @@ def under_load(model, seconds=6):
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "served.py").write_text(SERVER)
         script = Path(folder) / "clients.lua"
-        # 2,000 clients, each with an address and one of 20 agents of its own.
+        # 200 clients in turn, each with an address and one of 20 agents.
         script.write_text(
             "local n = 0\nrequest = function()\n  n = n + 1\n"
             '  local ip = string.format("203.%d.%d.%d", n % 8, n % 5, n % 50)\n'
