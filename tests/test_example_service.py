@@ -19,6 +19,7 @@ BROWSER = {
     "user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
     "accept-language": "en-US,en;q=0.5",
 }
+_LONGEST_START_S = 120
 SCANNER = {"user-agent": "sqlmap/1.8"}
 
 
@@ -35,11 +36,16 @@ class Service:
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30)
 
     def __enter__(self):
-        self.wait_for(lambda found: found is not None)
+        try:
+            self.wait_for(lambda found: found is not None)
+        except AssertionError:
+            self.__exit__()
+            raise AssertionError(self.output) from None
         return self
 
     def wait_for(self, is_right):
-        for _ in range(600):
+        began = time.monotonic()
+        while time.monotonic() - began < _LONGEST_START_S and self.process.poll() is None:
             try:
                 found = self.client.get("/health").json()
             except httpx.TransportError:
@@ -47,7 +53,7 @@ class Service:
             if is_right(found):
                 return found
             time.sleep(0.05)
-        raise AssertionError(found)
+        raise AssertionError("the service does not run, or never said so")
 
     def get(self, path, **headers):
         return self.client.get(path, headers=headers)
@@ -94,7 +100,7 @@ def test_it_starts_without_a_model_and_takes_one_later(model, tmp_path):
     with Service(path) as service:
         assert not service.get("/health").json()["model"]
         path.write_bytes(b"damaged")
-        time.sleep(0.3)
+        service.wait_for(lambda found: found["models_refused"])
         assert "You are" in service.get("/", **BROWSER).text
         path.write_bytes(model.read_bytes())
         service.wait_for(lambda found: found["model"])

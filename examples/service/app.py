@@ -43,6 +43,7 @@ PASS_HOLDS_S = 3600
 
 log = logging.getLogger("uvicorn.error")
 verdicts: Counter[str] = Counter()
+refused: Counter[str] = Counter()
 live = LiveSessions(None, fl.Policy(dry_run=IS_DRY_RUN))
 
 
@@ -65,7 +66,8 @@ async def login(request: Request) -> Response:
 def health(_request: Request) -> Response:
     """Count what was decided; keep this path inside your network."""
     failures = sum(app.judge.failures.values())
-    return JSONResponse({"model": live.detector is not None, "verdicts": dict(verdicts), "failures": failures})
+    model = {"model": live.detector is not None, "models_refused": refused["model"]}
+    return JSONResponse(model | {"verdicts": dict(verdicts), "failures": failures})
 
 
 # --- acting on decisions ---
@@ -137,6 +139,7 @@ async def _load() -> None:
     try:
         detector = await asyncio.to_thread(lambda: fl.Detector.load(MODEL).prepare())
     except FraudlogError as error:
+        refused["model"] += 1
         log.warning("the model stays as it is: %s", error)
         return
     live.swap(detector)
