@@ -42,8 +42,10 @@ def logins(rng, n_users):
     past, own, stolen = [], [], {"own language": [], "own browser": [], "nothing of the owner": []}
     for user, (place, device, tongue) in enumerate(homes):
         row = {"user": f"u{user}"} | place | device | tongue
-        for _ in range(int(rng.integers(4, 25))):
-            past.append(row | ({"client_ip": f"b{rng.integers(10**6)}"} if rng.random() < 0.3 else {}))
+        past += [
+            row | ({"client_ip": f"b{rng.integers(10**6)}"} if rng.random() < 0.3 else {})
+            for _ in range(int(rng.integers(4, 25)))
+        ]
         now = dict(row)
         if rng.random() < 0.1:
             now |= home(rng, 10**6 + user)[0]

@@ -53,9 +53,7 @@ def main():
     fit_s = time.process_time() - start
     weights = -np.log1p(-np.array([row.weight for row in EVIDENCE]))
     print(f"{n_events:,} requests, {len(clean):,} sessions without a campaign; fitted in {fit_s:.2f} s CPU")
-    print(
-        "| campaign | share of requests | session | prefix 1 h | manner 1 d | evidence | voice, fitted before | same log |"
-    )
+    print("| campaign | requests | session | prefix 1 h | manner 1 d | evidence | voice, fitted before | same log |")
     print("|---|---|---|---|---|---|---|---|")
     for name, how in CAMPAIGNS.items():
         traffic = site(6, given.visits)

@@ -150,36 +150,34 @@ def _print(title, found):
         print(f"left out: {kind}, since {why}")
 
 
-def crowdsec(threshold=CHALLENGE):
+def crowdsec():
     """Print how many of the sources CrowdSec alerts on are flagged, and how many quiet logs stay quiet.
 
-    Each case is a log of a few lines, too short to learn from; the detector has learnt from made-up benign traffic.
+    Each case is a log of a few lines, too short to learn from; the detector has learnt from made-up benign traffic. A
+    source is flagged if a session is that holds a request of it: those of one /24 and agent are one session here.
     """
     detector = fl.Detector().fit(fl.build_sessions(benign_events(14, 300, seed=2026)[0]))
-    alerted, flagged, quiet, silent, unread, missed, loud = 0, 0, 0, 0, [], [], []
+    sources, quiet, unread = {}, {}, []
     for line in (SHARED / "crowdsec" / "scenarios.jsonl").read_text().splitlines():
         case = json.loads(line)
         events = _case_events(SHARED / "crowdsec" / "logs" / case["test"] / case["log_file"])
         if events is None:
             unread.append(case["test"])
             continue
-        sessions = fl.build_sessions(events)
-        scores = detector.score(sessions)
-        worst = scores["risk"].groupby(sessions["client_ip"].to_numpy()).max()
-        sources = {str(ipaddress.ip_address(source)) for alert in case["alerts"] for source in alert["sources"]}
-        if not sources:
-            quiet += 1
-            silent += worst.max() < threshold
-            if worst.max() >= threshold:
-                loud.append(case["test"])
-            continue
-        hits = {source for source in sources if worst.get(source, 0) >= threshold}
-        alerted, flagged = alerted + len(sources), flagged + len(hits)
-        if hits != sources:
-            missed.append(f"{case['test']} {len(hits)}/{len(sources)}")
-    print(f"\nsources that CrowdSec alerts on: {flagged} of {alerted} flagged at risk {threshold:g}")
-    print(f"missed: {', '.join(missed) or 'none'}")
-    print(f"quiet logs: {silent} of {quiet} quiet; loud: {', '.join(loud) or 'none'}")
+        scores = detector.score(fl.build_sessions(events)).set_index("session_id")["risk"]
+        worst = fl.sessionize(events)["session_id"].map(scores).groupby(events["client_ip"].to_numpy()).max()
+        alerting = {str(ipaddress.ip_address(source)) for alert in case["alerts"] for source in alert["sources"]}
+        sources |= {(case["test"], source): worst.get(source, 0.0) for source in alerting}
+        if not alerting:
+            quiet[case["test"]] = worst.max()
+    policy = fl.Policy()
+    for name, limit in (("observe", policy.observe_at), ("challenge", policy.challenge_at)):
+        flagged = sum(risk >= limit for risk in sources.values())
+        print(f"\nsources that CrowdSec alerts on: {flagged} of {len(sources)} at {name} or above (risk {limit:g})")
+        missed = (f"{test} {source}" for (test, source), risk in sources.items() if risk < limit)
+        print(f"missed: {', '.join(missed) or 'none'}")
+        loud = [f"{test} {risk:.2f}" for test, risk in quiet.items() if risk >= limit]
+        print(f"quiet logs: {len(quiet) - len(loud)} of {len(quiet)} below; loud: {', '.join(loud) or 'none'}")
     print(f"not read as an access log: {', '.join(unread) or 'none'}")
 
 

@@ -31,7 +31,7 @@ def test_distance_is_scipys():
     row = drift_of({"x": np.sort(a)}, 1001, {"x": b}).table.iloc[0]
     peer = ks_2samp(a, b, method="asymp")
     assert row["distance"] == pytest.approx(peer.statistic, abs=1.5e-3)
-    assert row["p_value"] == pytest.approx(peer.pvalue, rel=0.2)
+    assert row["p_value"] == pytest.approx(peer.pvalue, rel=0.3)
 
 
 def test_equal_days_keep_the_model():

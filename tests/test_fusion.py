@@ -73,7 +73,7 @@ def test_trust_is_the_auroc_against_people():
     assert scale.trust(np.array([np.nan])) == 0.0
 
 
-def test_oddness_alone_stays_below_a_challenge(sample_detector, sample_sessions, sample_scores):
+def test_oddness_alone_stays_below_a_challenge(sample_scores):
     """Whoever no evidence speaks against, and however odd, is not challenged for it."""
     codes = [{reason["code"].partition("_")[0] for reason in reasons} for reasons in sample_scores["reasons"]]
     only_odd = np.array([names <= {"UNUSUAL", "LIKE"} for names in codes])

@@ -211,6 +211,26 @@ def test_export_makes_no_key(folder, tmp_path):
     assert "not the one" in str(run(folder, "--as", "cidr", key=OTHER).exception)
 
 
+@pytest.mark.parametrize("ip_mode", ["truncate", "opaque", "drop"])
+def test_what_was_not_encrypted_is_not_decrypted(tmp_path, ip_mode):
+    """A cut-off address would decrypt to that of a stranger: the tables say how they were made."""
+    decisions, sessions = tables({"scope": "prefix"})
+    decisions["policy_version"], decisions["collateral"] = "x", 0
+    sessions = sessions.assign(start=NOW, end=NOW, first_line=1, piece=0)
+    names = Pseudonyms(KEY, ip_mode)
+    with staged(tmp_path / "scored") as draft:
+        write_tables(draft, {"sessions": sessions, "decisions": decisions}, {}, names)
+    done = run(tmp_path / "scored", "--as", "cidr", *AT)
+    assert done.stdout == ""
+    assert f"written with ip_mode {ip_mode}" in str(done.exception)
+    path = tmp_path / "a.log"
+    path.write_text('203.0.113.9 - - [01/Jan/2026:10:00:00 +0000] "GET / HTTP/1.1" 404 0 "-" "x"\n')
+    in_memory = fl.build_sessions(fl.read_log(path, privacy=Shield(names)).table)
+    for reveal in (None, reidentifier([])):
+        with pytest.raises(ConfigError):
+            block_list(decisions.assign(session_id=in_memory["session_id"]), in_memory, at=NOW, reveal=reveal)
+
+
 def test_export_calls_a_webhook(folder):
     """The decisions that hold, with real networks, signed; the trail has its line."""
     with receiving((200, {})) as (url, got):

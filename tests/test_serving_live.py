@@ -19,7 +19,7 @@ class Replay:
     """A log as a service saw it, request by request, beside the same log as a batch."""
 
     def __init__(self, table, detector, policy):
-        sessions = fl.build_sessions(table, key=KEY)
+        sessions = fl.build_sessions(table, key=KEY, population=detector.population_)
         self.scores = detector.score(sessions).set_index("session_id")
         self.batch = policy.decide(self.scores.reset_index(), sessions).set_index("session_id")
         live = fl.LiveSessions(detector, policy, key=KEY)

@@ -15,15 +15,16 @@ import pytest
 import fraudlog as fl
 from conftest import ROOT
 from fraudlog.detecting import read_model, write_model
+from fraudlog.enriching import Enricher
 from fraudlog.errors import ConfigError, InputError, SchemaError
 from fraudlog.privacy import Pseudonyms
 from fraudlog.serving import LocalState
 from fraudlog.serving.snapshot import _seal_key, read_snapshot, write_snapshot
-from serving_support import KEY, probe, request
+from serving_support import KEY, events_in_order, probe, request
 
 SERVICE = """
 import sys, time
-from serving_support import KEY, probe, request
+from serving_support import KEY, events_in_order, probe, request
 import fraudlog as fl
 live = fl.LiveSessions(fl.Detector.load(sys.argv[1]), key=KEY)
 for second in range(3):
@@ -84,6 +85,19 @@ def test_all_features_go_on_the_same_after_any_number_of_restarts(tmp_path, samp
     for one, other in zip(whole.state.live, parts.state.live, strict=True):
         assert one.session_id == other.session_id
         assert repr(one.features) == repr(other.features)
+
+
+def test_every_state_of_a_real_log_is_read_back(sample_log):
+    """After each event; a burst that is over leaves pointers to nothing behind."""
+    state, enricher = LocalState(key=KEY), Enricher()
+    for event in events_in_order(sample_log.table.slice(0, 600)):
+        full = event | enricher.event(event)
+        state.begin(full)
+        actor = state.live.actor_of(full)
+        saved = json.loads(json.dumps(state.saver.dump(actor) | {"notes": None}))
+        known, read = state.saver.load(saved)
+        assert known == actor
+        assert repr(state.live.values(read)) == repr(state.live.values(state.live.state_of(actor)))
 
 
 def test_a_sample_of_many_values_goes_on_the_same(tmp_path):

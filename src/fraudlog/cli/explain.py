@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -70,9 +70,10 @@ def _print_explanation(scored: Scored, row: int) -> None:
         highlight=False,
     )
     own = scored.events[scored.events["session_id"] == found["session_id"]].sort_values(["timestamp", "line_number"])
-    texts, lines_of = fl.describe_reasons(found["reasons"]), reason_lines(found["reasons"], own)
-    for reason, text, lines in zip(found["reasons"], texts, lines_of, strict=True):
-        where = safe_text(line_ranges(lines), 200)
+    reasons: list[Any] = list(found["reasons"])
+    texts, lines_of = fl.describe_reasons(reasons), reason_lines(reasons, own)
+    for reason, text, counting in zip(reasons, texts, lines_of, strict=True):
+        where = safe_text(line_ranges(counting), 200)
         console.print(Text(f"  +{reason['contribution']:.3f}  {text}  [{reason['code']}]  {where}"), soft_wrap=True)
     for source in own["source"].unique():
         wanted = {int(number) for number in own.loc[own["source"] == source, "line_number"]}

@@ -111,7 +111,7 @@ def _pseudonyms(folder: Path, key_file: Path | None, made_with: str | None) -> P
             f"the key file {wanted} is not there; give the one the tables were written with", parameter="key"
         )
     newest, *older = load_keyring(wanted, outside=folder).pseudonyms().values()
-    return next((names for names in (newest, *older) if names.key_id == made_with), newest)
+    return next((names for names in (newest, *older) if names.key_id == (made_with or "").partition("/")[0]), newest)
 
 
 def _trail(path: Path) -> Callable[[Mapping[str, Any]], None]:

@@ -57,7 +57,7 @@ def score(
         scored = score_logs(logs, model, log_format, session_gap, names, step, max_reject_share)
         decisions = policy.decide(scored.scores)
         step("writing")
-        paths = _write(out, scored, decisions, names.key_id)
+        paths = _write(out, scored, decisions, names.note)
     _print_score(scored, decisions, paths, top, as_json=as_json)
     if fail_on is not None and decisions["verdict"].isin(VERDICTS[VERDICTS.index(fail_on) :]).any():
         raise typer.Exit(1)

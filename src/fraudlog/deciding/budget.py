@@ -243,12 +243,12 @@ class ReviewPace:
 
 def _days_of(scores: pd.DataFrame) -> NDArray[np.int64]:
     """Return days since 1970."""
-    return _hours_of(scores) // 24
+    return np.asarray(_hours_of(scores) // 24, dtype=np.int64)
 
 
 def _hours_of(scores: pd.DataFrame) -> NDArray[np.int64]:
-    hours: NDArray[np.int64] = scores["start"].astype("datetime64[us, UTC]").astype("int64").to_numpy() // 3_600_000_000
-    return hours
+    moments = scores["start"].astype("datetime64[us, UTC]").astype("int64").to_numpy(np.int64)
+    return np.asarray(moments // 3_600_000_000, dtype=np.int64)
 
 
 def _left_of_day(scores: pd.DataFrame) -> Floats:

@@ -24,7 +24,7 @@ SCOPES: Final[tuple[Scope, ...]] = ("session", "user", "prefix", "profile")
 FALLBACKS: Final[dict[str, str]] = {
     "no_model": "there is no model, or it has not learnt yet",
     "model_failed": "the model could not score this session",
-    "no_state": "the shared state could not be reached, so the session is judged by what this worker saw",
+    "no_state": "the shared state could not be reached",
     "bad_event": "the event lacks what a session is made of",
     "scoring_failed": "something in scoring broke; the service counted and logged it",
     "too_slow": "no decision came before the deadline",

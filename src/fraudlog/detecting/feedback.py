@@ -61,9 +61,11 @@ class Feedback:
     def __init__(self, parameters: Parameters | None = None) -> None:
         self.parameters = parameters or Parameters()
         self._places: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
-        self._centre, self._scale, self._weights = np.zeros(0), np.ones(0), np.zeros(0)
+        self._centre: Floats = np.zeros(0)
+        self._scale: Floats = np.ones(0)
+        self._weights: Floats = np.zeros(0)
         self._threshold = 0.0
-        self._inverse = np.zeros((0, 0))
+        self._inverse: Floats = np.zeros((0, 0))
 
     @property
     def abstains(self) -> bool:
@@ -84,9 +86,11 @@ class Feedback:
         useful = spread > 1e-9
         self._places = np.array([PLACES[name] for name in names], dtype=np.int64)[useful]
         self._centre, self._scale = centre[useful], spread[useful]
-        standard: Floats = np.where(known, (values - centre) / np.where(useful, spread, 1.0), 0.0)[:, useful]
-        covariance: Floats = standard.T @ standard / max(1, len(standard))
-        self._inverse = np.linalg.inv((1 - _SHRINK) * covariance + _SHRINK * np.eye(len(covariance)))
+        filled = np.where(known, (values - centre) / np.where(useful, spread, 1.0), 0.0)
+        standard = filled[:, useful]
+        covariance = standard.T @ standard / max(1, len(standard))
+        shrunk = (1 - _SHRINK) * covariance + _SHRINK * np.eye(len(covariance))
+        self._inverse = np.linalg.inv(shrunk).astype(np.float64, copy=False)
         self._weights, self._threshold = np.zeros(len(self._places)), 0.0
         return self
 

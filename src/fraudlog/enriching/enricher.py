@@ -126,6 +126,14 @@ class Enricher:
             events = _with_column(events, name, found[name].cast(_TYPES[name]))
         return events
 
+    def mixed(self, events: pa.Table) -> pa.Table:
+        """Return a table that is enriched already with the columns of `MIX_COLUMNS`, if this has a mix and it has none."""
+        inputs = {name: events[name] for name in _MIX_INPUTS if name in events.column_names}
+        found = self._mix_columns(inputs) if inputs and MIX_COLUMNS[0][0] not in events.column_names else {}
+        for name, column in found.items():
+            events = _with_column(events, name, column.cast(_TYPES[name]))
+        return events
+
     def frame(self, events: pd.DataFrame) -> pd.DataFrame:
         """Return a copy of `events` with the derived columns; index and other columns stay as they are."""
         columns = (*DERIVED, *EVENTS) if is_shielded(events) else EVENTS

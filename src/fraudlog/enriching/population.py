@@ -6,16 +6,17 @@ once, so that one busy scraper can't move the mix. Counts of two periods add up.
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["MIX_COLUMNS", "SiteMix"]
 
@@ -28,6 +29,7 @@ MIX_COLUMNS: Final = (
 _FEWEST_CLIENTS: Final = 20
 _CURRENT_SHARE: Final = 0.05
 _SMOOTHING: Final = 0.5
+Key = TypeVar("Key")
 
 
 @dataclass
@@ -73,6 +75,34 @@ class SiteMix:
                     for key, language in _clients(events, [entity, "language_primary"]):
                         counts.setdefault(key, Counter())[language] += 1
         return self
+
+    def to_bytes(self) -> bytes:
+        """Return the counts as JSON, those of single accounts left out."""
+        counts = {
+            "browsers": {
+                name: {str(n): c for n, c in sorted(of.items())} for name, of in sorted(self.browsers.items())
+            },
+            "countries": {name: dict(sorted(of.items())) for name, of in sorted(self.countries.items())},
+            "languages": dict(sorted(self.languages.items())),
+        }
+        return json.dumps(counts, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> SiteMix:
+        """Read what `to_bytes` wrote.
+
+        Raises
+        ------
+        ValueError
+            If it is anything else.
+        """
+        try:
+            counts = json.loads(raw)
+            browsers = {name: _counts(of, int) for name, of in counts["browsers"].items()}
+            countries = {name: _counts(of, str) for name, of in counts["countries"].items()}
+            return cls(browsers, countries, {}, _counts(counts["languages"], str))
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"no counts of a site's mix: {type(error).__name__}") from None
 
     def merge(self, other: SiteMix) -> SiteMix:
         """Add the counts of another period and return self."""
@@ -150,6 +180,13 @@ class SiteMix:
             self.country_surprise(country, language),
             self.user_surprise(user, language),
         )
+
+
+def _counts(found: Mapping[str, Any], kind: Callable[[str], Key]) -> Counter[Key]:
+    """Read counts from a file: whole numbers above 0, and nothing else."""
+    if not all(type(count) is int and count > 0 for count in found.values()):
+        raise TypeError("count")
+    return Counter({kind(key): count for key, count in found.items()})
 
 
 def _current(versions: Counter[int]) -> int:

@@ -94,7 +94,7 @@ class Shield:
         events, refused = self._without_withheld(events, refused)
         hidden = shield(self.enricher.table(events), _COLUMNS, self.pseudonyms, by_row=self.by_row)
         hidden = hidden.append_column("notice", self._notices(hidden["timestamp"]))
-        return marked(hidden, self.pseudonyms.key_id), refused
+        return marked(hidden, self.pseudonyms.note), refused
 
     def _notices(self, times: pa.ChunkedArray) -> pa.Array:
         if self.policies is None:

@@ -104,6 +104,11 @@ class Pseudonyms:
         return derive_key(self.key, "key id", 8).hex()
 
     @property
+    def note(self) -> str:
+        """What a table says of its pseudonyms: the key's id, and `ip_mode` where addresses can't be turned back."""
+        return self.key_id if self.ip_mode == "pfx" else f"{self.key_id}/{self.ip_mode}"
+
+    @property
     def session_key(self) -> bytes:
         """Key of session ids, for `fraudlog.build_sessions`."""
         return derive_key(self.key, "session_id")

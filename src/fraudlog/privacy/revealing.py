@@ -25,13 +25,13 @@ KEY_MARK: Final = "fraudlog_key"
 _ATTRS: Final = b"PANDAS_ATTRS"
 
 
-def marked(table: pa.Table, key_id: str) -> pa.Table:
-    """Return `table` with a note in its metadata that its pseudonyms are of one key.
+def marked(table: pa.Table, note: str) -> pa.Table:
+    """Return `table` with a note in its metadata on its pseudonyms, as from `Pseudonyms.note`.
 
     Read back, by fraudlog or by ``pandas.read_parquet``, the frame's ``attrs`` say so: a pseudonym looks like an
     address, and without the note somebody would take it for one.
     """
-    return table.replace_schema_metadata({_ATTRS: json.dumps({KEY_MARK: key_id})})
+    return table.replace_schema_metadata({_ATTRS: json.dumps({KEY_MARK: note})})
 
 
 def marks(table: pa.Table | pd.DataFrame) -> dict[str, Any]:
@@ -79,9 +79,15 @@ class Reidentifier:
         Raises
         ------
         ConfigError
-            If `made_with`, the key's id that a table names, is another.
+            If `made_with`, the note of a table, names another, or an ``ip_mode`` that leaves no way back.
         """
-        if made_with != self._pseudonyms.key_id:
+        key_id, _, ip_mode = (made_with or "").partition("/")
+        if ip_mode:
+            raise ConfigError(
+                f"these tables were written with ip_mode {ip_mode}, so their addresses can't be turned back",
+                parameter="ip_mode",
+            )
+        if key_id != self._pseudonyms.key_id:
             raise ConfigError(
                 "the key is not the one these tables were written with, so their addresses can't be turned back; give "
                 "the right one with --key-file or FRAUDLOG_KEY",

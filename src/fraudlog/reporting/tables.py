@@ -101,9 +101,9 @@ def write_tables(
     pseudonyms : Pseudonyms, optional
         For tables with raw values; those of a log that was read with a `Shield` need none.
     key_id : str, optional
-        Which key the pseudonyms were made with, noted in each file; by default that of `pseudonyms`.
+        What `Pseudonyms.note` says of them, noted in each file; by default that of `pseudonyms`.
     """
-    key_id = key_id if pseudonyms is None else pseudonyms.key_id
+    key_id = key_id if pseudonyms is None else pseudonyms.note
     for name, frame in tables.items():
         table = to_arrow(frame, TABLES[name])
         table = closed(table, TABLES[name]) if pseudonyms is None else shield(table, TABLES[name], pseudonyms)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fraudlog.detecting import Detector
     from fraudlog.privacy import Pseudonyms
     from fraudlog.serving.state import Seen, State
+    from fraudlog.sessions import Population
 
 __all__ = ["LiveSessions"]
 
@@ -77,16 +78,15 @@ class LiveSessions:
         max_sessions: int = 100_000,
         max_bytes: int | None = 1 << 30,
     ) -> None:
-        self.detector = detector
         self.policy = policy or Policy()
-        self.enricher = enricher or Enricher()
+        self.enricher = enricher or Enricher(mix=None if detector is None else detector.population_.mix)
         self.pseudonyms = pseudonyms
         if pseudonyms is not None and not key:
             key = pseudonyms.session_key
         if state is None:
-            population = None if detector is None else detector.population_
-            state = LocalState(key=key, max_sessions=max_sessions, max_bytes=max_bytes, population=population)
+            state = LocalState(key=key, max_sessions=max_sessions, max_bytes=max_bytes)
         self.state: State = state
+        self.swap(detector)
         self._clock = clock
 
     def swap(self, detector: Detector | None) -> None:
@@ -94,7 +94,8 @@ class LiveSessions:
 
         Call its `prepare` before, where it may take a second.
         """
-        self.detector = detector
+        self.detector: Detector | None = detector
+        self.state.use(_population(detector))
 
     def observe(self, event: Mapping[str, Any]) -> Decision:
         """Take a request in and say what to do.
@@ -121,6 +122,8 @@ class LiveSessions:
 
     def _decide(self, seen: Seen, event: Mapping[str, Any]) -> Decision:
         policy, entities = self.policy, seen.entities
+        if seen.fallback is not None:
+            return self._without_model(seen, seen.fallback)
         try:
             score = self._model().score_one(seen.values, entities)
         except NotFittedError:
@@ -172,6 +175,7 @@ class LiveSessions:
         return self.detector
 
     def _without_model(self, seen: Seen, why: str) -> Decision:
+        self.state.keep(seen)
         policy = self.policy
         verdict = policy.fallback if not policy.dry_run else VERDICTS[min(VERDICTS.index(policy.fallback), _OBSERVE)]
         expires = _EPOCH + timedelta(microseconds=seen.end_us + policy.ttls_us[0])
@@ -259,6 +263,13 @@ class LiveSessions:
         if not isinstance(self.state, LocalState):
             raise ConfigError("a shared state needs no snapshot; only one of this process does", parameter="state")
         return self.state
+
+
+def _population(detector: Detector | None) -> Population | None:
+    try:
+        return None if detector is None else detector.population_
+    except NotFittedError:
+        return None
 
 
 def _is_allowed(policy: Policy, entities: Mapping[str, Any], event: Mapping[str, Any]) -> bool:

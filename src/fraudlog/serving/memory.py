@@ -13,9 +13,21 @@ if TYPE_CHECKING:
     from fraudlog.deciding import Policy, Scope
     from fraudlog.deciding.scoping import Ruling
 
-__all__ = ["DAY_US", "LocalMemory", "Mark", "Memory", "Settled", "Target", "settle"]
+__all__ = [
+    "BYSTANDERS_MS",
+    "DAY_US",
+    "LocalMemory",
+    "Mark",
+    "Memory",
+    "Notes",
+    "Settled",
+    "Target",
+    "counted",
+    "settle",
+]
 
 DAY_US: Final = 86_400_000_000
+BYSTANDERS_MS: Final = BYSTANDERS_US // 1000 + DAY_US // 1000
 _DAYS: Final = BYSTANDERS_US // DAY_US
 _CHALLENGE: Final = 2
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fraudlog.privacy import Pseudonyms
     from fraudlog.serving.state import LocalState
 
-__all__ = ["read_snapshot", "write_snapshot"]
+__all__ = ["notes_of", "plain_notes", "read_snapshot", "write_snapshot"]
 
 _KIND: Final = "live sessions"
 _VERSION: Final = 1
@@ -109,7 +109,7 @@ def read_snapshot(state: LocalState, path: str | os.PathLike[str]) -> dict[str, 
     if manifest.get("digest") != state.saver.digest:
         raise SchemaError(f"{name}: was taken with other features or limits of a session; start without it")
     rows = {part: _rows(array, part) for part, array in arrays.items()}
-    sessions = [(*state.saver.load(row), _notes(row.get("notes"))) for row in rows.pop("sessions", [])]
+    sessions = [(*state.saver.load(row), notes_of(row.get("notes"))) for row in rows.pop("sessions", [])]
     targets = [read_target(row) for row in rows.pop("targets", [])]
     for start in range(0, len(sessions), _AT_ONCE):
         with state.lock:
@@ -141,14 +141,24 @@ def _chunked(state: LocalState, keys: list[Any], dump: Callable[[Any], Any]) -> 
 
 def _dumped(state: LocalState, actor: tuple[Any, ...]) -> dict[str, Any] | None:
     row = state.saver.dump(actor)
-    if row is None:
-        return None
-    notes = row.pop("notes")
-    struck = [[*target, strikes] for target, strikes in ((notes and notes.struck) or {}).items()]
-    return row | {"notes": [bool(notes and notes.is_counted), struck]}
+    return None if row is None else row | {"notes": plain_notes(row["notes"])}
 
 
-def _notes(saved: Any) -> Notes:  # noqa: ANN401 -- anything a file may hold
+def plain_notes(notes: Notes | None) -> list[Any]:
+    """Return notes as JSON holds them."""
+    if notes is None:
+        return [False, []]
+    return [notes.is_counted, [[*target, strikes] for target, strikes in (notes.struck or {}).items()]]
+
+
+def notes_of(saved: Any) -> Notes:  # noqa: ANN401 -- anything a file may hold
+    """Return what `plain_notes` gave.
+
+    Raises
+    ------
+    SchemaError
+        If it is none.
+    """
     match saved:
         case [bool(is_counted), list(struck)]:
             return Notes({_target(row[:2]): int(row[2]) for row in struck if len(row) == 3}, is_counted=is_counted)

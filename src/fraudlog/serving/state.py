@@ -42,6 +42,8 @@ class Seen:
         Whether some counts are estimates because it has more distinct values than are kept.
     fallback : str or None
         A code of `FALLBACKS`, if the state could not be reached.
+    slot : object
+        The state's own.
     """
 
     session_id: str
@@ -53,6 +55,7 @@ class Seen:
     notes: Notes
     is_estimated: bool = False
     fallback: str | None = None
+    slot: Any = None
 
 
 class State(Protocol):
@@ -68,6 +71,14 @@ class State(Protocol):
 
     def peek(self, key: str | Mapping[str, Any]) -> Seen | None:
         """Return an open session by its id, or by an event of its client, without touching it."""
+        ...
+
+    def keep(self, seen: Seen) -> None:
+        """Take in a session about which nothing was ruled."""
+        ...
+
+    def use(self, population: Population | None) -> None:
+        """Take the rarities of another model."""
         ...
 
     def close(self) -> None:
@@ -153,6 +164,14 @@ class LocalState:
         span = (seen.start_us, seen.end_us)
         with self.lock:
             return settle(ruling, seen.targets, seen.notes, span, policy, self.memory, is_human=is_human)
+
+    def keep(self, seen: Seen) -> None:
+        """Take in a session about which nothing was ruled: it is in already."""
+
+    def use(self, population: Population | None) -> None:
+        """Take the rarities of another model."""
+        with self.lock:
+            self.live.use(population)
 
     def add(self, actor: tuple[Any, ...], state: list[Any], notes: Notes) -> None:
         """Put a session in that another process had open; the caller holds the lock."""

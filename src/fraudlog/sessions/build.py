@@ -15,7 +15,7 @@ from fraudlog.schema import DERIVED, EVENTS, to_arrow, to_pandas
 from fraudlog.sessions.catalogue import DEFAULT
 from fraudlog.sessions.definition import CHECKPOINTS, Definition, microseconds
 from fraudlog.sessions.facts import encode
-from fraudlog.sessions.population import Population
+from fraudlog.sessions.population import READ, Population
 from fraudlog.sessions.segments import segment
 from fraudlog.sessions.stream import Settings, State, checked, enriched, finish, moments, step
 
@@ -145,7 +145,10 @@ def build_sessions(  # noqa: PLR0913 -- each limit of a session is a parameter o
     table = _table(events)
     if population == "fit":
         table = enriched(table)
-        population = Population.of_sessions(build_sessions_table(table, Settings(defined.only(()))))
+        first_look = replace(defined, features=DEFAULT.only(READ).features)
+        population = Population.of_sessions(build_sessions_table(table, Settings(first_look)))
+    if population is not None and population.mix is not None:
+        table = Enricher(mix=population.mix).mixed(enriched(table))
     settings = Settings(defined, key=key or b"", population=population, checkpoints=checkpoints)
     sessions = to_pandas(build_sessions_table(table, settings))
     # Pseudonyms look like addresses: what says that the events hold them must be said of their sessions too.

@@ -190,6 +190,8 @@ class LiveFeatures:
         is counted in it becomes an estimate (see `fraudlog.sessions.live_sample`). Without it all are kept.
     on_end : callable, optional
         Takes each `LiveSession` that ended; without one they wait in `ended`, from where the caller takes them.
+    make_window : callable, optional
+        Makes what stands for a `Window` over other sessions; by default one of this process.
 
     Attributes
     ----------
@@ -223,6 +225,7 @@ class LiveFeatures:
         max_bytes: int | None = None,
         exact_values: int | None = None,
         on_end: Callable[[LiveSession], None] | None = None,
+        make_window: Callable[..., Any] = window_for,
     ) -> None:
         self.definition = definition or DEFAULT
         if batch_only := [row.name for row in self.definition.features if row.is_batch_only]:
@@ -245,9 +248,9 @@ class LiveFeatures:
         self._open: OrderedDict[tuple[Any, ...], list[Any]] = OrderedDict()
         self._last: list[Any] | None = None
         self._expires_us = -1 << 62
-        self._prepare(population)
+        self._prepare(population, make_window)
 
-    def _prepare(self, population: Population | None) -> None:
+    def _prepare(self, population: Population | None, make_window: Callable[..., Any]) -> None:
         """Write and compile the two functions of this definition."""
         layout, slots = Layout.of(self.definition, live_lanes(self.definition)), Slots()
         readers = [Reader(group, layout, population, self.code) for group in layout.groups]
@@ -255,7 +258,7 @@ class LiveFeatures:
         rules: dict[int, int] = {}
         plan = self.definition.plan
         most, most_values = (self.max_sessions, self.exact_values) if self.exact_values else (None, None)
-        self.windows = {window.name: window_for(window, most, most_values) for window in plan.windows}
+        self.windows = {window.name: make_window(window, most, most_values) for window in plan.windows}
         self.kinds = {window.name: window.kind for window in plan.windows}
         env: dict[str, Any] = {
             "moment": _moment,
@@ -289,6 +292,7 @@ class LiveFeatures:
         self._initial = slots.initial
         self.weights: list[int] = env["weights"]
         self.slots = slots
+        self._readers = readers
 
     def __len__(self) -> int:
         return len(self._open)
@@ -371,6 +375,18 @@ class LiveFeatures:
         prefix = event.get("ip_prefix") or event.get("client_ip")
         client = (prefix, event.get("user_agent"), event.get("language"))
         return tuple(None if part is None else self.code(part) for part in client)
+
+    def use(self, population: Population | None) -> None:
+        """Take the rarities of another model, from the next event on."""
+        for reader in self._readers:
+            if reader.population is not population:
+                reader.population = population
+                reader.entries.clear()
+
+    def clear(self) -> None:
+        """Let all open sessions go without a word."""
+        self._open.clear()
+        self.n_bytes = 0
 
     def fresh(self) -> list[Any]:
         """Return the state of a session without an event."""

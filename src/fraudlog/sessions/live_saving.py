@@ -58,8 +58,10 @@ class Saver:
     def dump(self, actor: Actor) -> dict[str, Any] | None:
         """Return one open session, or None if it is open no more."""
         state = self.live.state_of(actor)
-        if state is None:
-            return None
+        return None if state is None else self.dump_state(actor, state)
+
+    def dump_state(self, actor: Actor, state: list[Any]) -> dict[str, Any]:
+        """Return one session."""
         return {
             "actor": list(actor),
             "id": self.live.id_of(state),

@@ -160,7 +160,9 @@ class Layouted:
             kind = _kind(key)
             if kind == "head":
                 times = state[self.slots["times", key[1]]]  # type: ignore[index] # a head's key names its times
-                if not 0 <= state[self.slots[key]] <= (len(times) - 1 if times else 0):
+                if times is None:  # pointers into times that are gone are set anew with the next
+                    state[self.slots[key]] = 0
+                elif not 0 <= state[self.slots[key]] < len(times):
                     raise SchemaError("a saved session points outside its times")
             elif kind == "held" and isinstance(state[self.slots[key]], (dict, CountSample)):
                 held = state[self.slots[key]]

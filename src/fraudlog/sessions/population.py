@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fraudlog.enriching import SiteMix
 from fraudlog.errors import ModelError
 from fraudlog.schema import SESSIONS, to_arrow
 from fraudlog.sessions.values import profile_of
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-__all__ = ["Population"]
+__all__ = ["READ", "Population"]
 
 _COLUMN_OF: Final = {
     "agent_rarity": "user_agent",
@@ -33,7 +34,12 @@ _COLUMN_OF: Final = {
 }
 _UNIT: Final = 1024
 _HALF: Final = 32
-_READ: Final = ("user_agent", "language", "profile", "country", "language_primary")
+_READ: Final = (
+    *("user_agent", "language", "profile", "country", "language_primary"),
+    *("ip_prefix", "browser", "browser_version"),
+)
+READ: Final = ("automation_share",)
+"""Features that are read besides: programs have no part in the mix of browsers."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,9 @@ class Population:
     ----------
     counts : dict of str to dict of int to int
         Of each field, in how many sessions each value stood. Values are 64-bit hashes: a rare agent may name a person.
+    mix : SiteMix, optional
+        The site's browser versions and languages, each client counting once; no counts of single accounts. Two of them
+        add up and can't be taken apart.
 
     Examples
     --------
@@ -59,6 +68,7 @@ class Population:
     """
 
     counts: dict[str, dict[int, int]] = field(default_factory=dict)
+    mix: SiteMix | None = field(default=None, compare=False)
 
     @classmethod
     def fit(cls, events: pa.Table) -> Population:
@@ -67,7 +77,7 @@ class Population:
         from fraudlog.sessions.catalogue import DEFAULT  # noqa: PLC0415 -- as above
         from fraudlog.sessions.stream import Settings  # noqa: PLC0415 -- as above
 
-        return cls.of_sessions(build_sessions_table(events, Settings(DEFAULT.only(()))))
+        return cls.of_sessions(build_sessions_table(events, Settings(DEFAULT.only(READ))))
 
     @classmethod
     def of_sessions(cls, sessions: pd.DataFrame | pa.Table) -> Population:
@@ -80,10 +90,14 @@ class Population:
         """
         is_last = sessions["is_last"] if "is_last" in _names(sessions) else None
         table = to_arrow(sessions, [column for column in SESSIONS if column.name in _READ])
+        if set(READ) <= set(_names(sessions)):
+            programs = np.asarray(sessions[READ[0]], np.float64)
+            table = table.append_column("is_automation", pa.array(programs > 0, mask=np.isnan(programs)))
         if is_last is not None:
             table = table.filter(pa.array(is_last) if not isinstance(is_last, pa.ChunkedArray) else is_last)
         counts = {name: _count(table, (name,)) for name in ("user_agent", "language", "profile")}
-        return cls(counts | {"country_language": _count(table, ("country", "language_primary"))})
+        counts["country_language"] = _count(table, ("country", "language_primary"))
+        return cls(counts, SiteMix().learn(table.drop_columns("user") if "user" in table.column_names else table))
 
     def __add__(self, other: Population) -> Population:
         """Return the counts of both."""
@@ -100,7 +114,8 @@ class Population:
             for value, count in other.counts.get(name, {}).items():
                 counts[value] += sign * count
             fields[name] = {value: count for value, count in counts.items() if count > 0}
-        return Population(fields)
+        both = sign > 0 and self.mix is not None and other.mix is not None
+        return Population(fields, SiteMix().merge(self.mix).merge(other.mix) if both else None)  # type: ignore[arg-type] # both
 
     @staticmethod
     def column_of(name: str) -> str:
@@ -140,6 +155,8 @@ class Population:
             pairs = sorted(counts.items())
             arrays[f"{name}.values"] = np.array([value for value, _ in pairs], np.uint64)
             arrays[f"{name}.counts"] = np.array([count for _, count in pairs], np.int64)
+        if self.mix is not None:
+            arrays["mix"] = np.frombuffer(self.mix.to_bytes(), np.uint8)
         return arrays
 
     @classmethod
@@ -159,7 +176,18 @@ class Population:
             if values.dtype != np.uint64 or counts.dtype != np.int64 or not (counts > 0).all():
                 raise ModelError(f"the model's counts of {name} are out of range: save it again")
             counted[name] = dict(zip(values.tolist(), counts.tolist(), strict=True))
-        return cls(counted)
+        return cls(counted, _read_mix(arrays.get("mix")))
+
+
+def _read_mix(raw: NDArray[Any] | None) -> SiteMix | None:
+    if raw is None:
+        return None
+    if raw.dtype != np.uint8 or raw.ndim != 1:
+        raise ModelError("the model's mix of browsers is misshapen: save it again")
+    try:
+        return SiteMix.from_bytes(raw.tobytes())
+    except ValueError:
+        raise ModelError("the model's mix of browsers is damaged: save it again") from None
 
 
 def _names(sessions: pd.DataFrame | pa.Table) -> list[str]:

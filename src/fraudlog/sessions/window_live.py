@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from fraudlog.sessions.windows import Window
 
-__all__ = ["CountWindow", "DistinctWindow", "SpeedWindow", "window_for"]
+__all__ = ["CountWindow", "DistinctWindow", "SpeedWindow", "speed_between", "window_for"]
 
 _HOUR_US: Final = 3_600_000_000.0
 _DROPPED_AT_ONCE: Final = 2
@@ -187,6 +187,14 @@ class CountWindow:
             self.keys.young[key] = several if len(buckets) > 1 else buckets[0]
 
 
+def speed_between(before: str, then_us: int, country: str, time_us: int, window_us: int) -> int | None:
+    """Return the least speed from one country to another, km/h; None where the first lies too far back."""
+    if time_us - then_us >= window_us or country not in places() or before not in places():
+        return None
+    way = distance_km(before, country)
+    return int((way or 0.0) * _HOUR_US / max(time_us - then_us, LEAST_TRAVEL_US))
+
+
 class SpeedWindow:
     """Speed between this place of a key and its last."""
 
@@ -202,10 +210,7 @@ class SpeedWindow:
             return None
         record = self.keys.find(key, time_us)
         self.keys.young[key] = (country, time_us)
-        if record is None or time_us - record[1] >= self.window_us:
-            return None
-        way = distance_km(record[0], country)
-        return int((way or 0.0) * _HOUR_US / max(time_us - record[1], LEAST_TRAVEL_US))
+        return None if record is None else speed_between(*record, country, time_us, self.window_us)
 
     def dump(self, key: object) -> list[list[Any]]:
         """Return the last place of a key with its time, as JSON holds them."""

@@ -1,0 +1,191 @@
+"""How well the detector judges: over bot shares, beside its best voice, with a few labels, on a budget, in microseconds.
+
+``python benchmarks/judgement.py [shares|voices|feedback|budget|row] ...``; all of them, if none is named.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.ensemble import IsolationForest
+from sklearn.metrics import roc_auc_score
+
+import fraudlog as fl
+from fraudlog.deciding import ReviewPace, review_budget
+from fraudlog.detecting import Label
+from fraudlog.evaluation import Campaign, benign_events, inject
+from fraudlog.sessions import feature_names
+
+SHARED = Path(__file__).parents[1].parent / "shared" / "data"
+SHARES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.9)
+NAMES = feature_names(in_forest=True)
+HARD = {
+    "driven browsers": (["headless_browser"], 0.15),
+    "accounts and votes": (["account_takeover", "stuffing_residential", "skewing", "cashing_out"], 0.05),
+}
+
+
+def disguised(path: Path, seed: int) -> pd.DataFrame:
+    """Return a real log's sessions: programs that name themselves are labelled, then given visitors' agents."""
+    rng = np.random.default_rng(seed)
+    events = fl.read_log(path).events
+    agents = events["user_agent"].astype("object")
+    program = fl.enrich(events)["is_automation"].fillna(value=False).to_numpy(bool) | agents.isna().to_numpy()
+    actors = (events["client_ip"].astype("object") + "|" + agents.fillna("")).to_numpy()
+    names = pd.unique(actors[program])
+    new = dict(zip(names, rng.choice(agents[~program].unique(), len(names)), strict=True))
+    changed = agents.to_numpy().copy()
+    changed[program] = [new[actor] for actor in actors[program]]
+    events = events.assign(user_agent=pd.array(changed, dtype="str"))
+    of_session = fl.sessionize(events)["session_id"].to_numpy()
+    labels = pd.Series(program).groupby(of_session).max()
+    sessions = fl.build_sessions(events)
+    return sessions.assign(label=sessions["session_id"].map(labels).to_numpy(bool))
+
+
+def thinned(sessions: pd.DataFrame, share: float, rng: np.random.Generator) -> pd.DataFrame:
+    """Take sessions out of one class until programs have the share."""
+    bots, people = (np.flatnonzero(sessions["label"] == one) for one in (True, False))
+    wanted = share * len(people) / (1 - share)
+    if wanted <= len(bots):
+        bots = rng.choice(bots, max(3, int(wanted)), replace=False)
+    else:
+        people = rng.choice(people, max(3, int(len(bots) * (1 - share) / share)), replace=False)
+    return sessions.iloc[np.sort(np.r_[bots, people])].reset_index(drop=True)
+
+
+def plain_forest(sessions: pd.DataFrame, seed: int) -> np.ndarray:
+    """Score with scikit-learn's forest, fitted on everything, medians where a value is missing."""
+    values = sessions.reindex(columns=NAMES).to_numpy(float)
+    values = values[:, ~np.isnan(values).all(axis=0)]
+    values = np.where(np.isnan(values), np.nanmedian(values, axis=0), values)
+    return -IsolationForest(random_state=seed).fit(values).score_samples(values)
+
+
+def shares() -> None:
+    """Turn the bot share of a real log from 1 % to 90 %."""
+    log = SHARED / "logs" / "elastic_apache_logs.log"
+    for fewest in (3, 1):
+        print(f"\n| bot share, sessions of {fewest} or more requests | plain forest | fraudlog: risk, mean (least) |")
+        print("|---|---|---|")
+        for share in SHARES:
+            found = []
+            for seed in range(3):
+                sessions = disguised(log, seed)
+                sessions = thinned(sessions[sessions["requests"] >= fewest], share, np.random.default_rng(seed))
+                risk = fl.Detector(random_state=seed).fit(sessions).score(sessions)["risk"]
+                both = [roc_auc_score(sessions["label"], one) for one in (plain_forest(sessions, seed), risk)]
+                found.append(both)
+            (plain, ours), least = np.mean(found, axis=0), np.min(found, axis=0)[1]
+            print(f"| {share:.0%} | {plain:.2f} | {ours:.2f} ({least:.2f}) |", flush=True)
+
+
+def attacked(kinds: list[str], share: float, seed: int) -> pd.DataFrame:
+    """Return sessions of made-up people with an attack among them; programs that name themselves do not count."""
+    events, _ = benign_events(days=5, people=200, seed=seed)
+    found = inject(events, kinds, Campaign(mimicry=1.0, seed=seed, share=share))
+    of_session = fl.sessionize(found.events)["session_id"].to_numpy()
+    labels = pd.Series(found.labels["kind"].notna().to_numpy()).groupby(of_session).max()
+    sessions = fl.build_sessions(found.events)
+    sessions["label"] = sessions["session_id"].map(labels).to_numpy(bool)
+    return sessions[(sessions["automation_share"] == 0) | sessions["label"]].reset_index(drop=True)
+
+
+def voices() -> None:
+    """Compare the risk with each voice alone."""
+    log = SHARED / "logs" / "elastic_apache_logs.log"
+    sets = {
+        "real log, programs disguised, 25 %": lambda seed: thinned(
+            disguised(log, seed), 0.25, np.random.default_rng(seed)
+        )
+    }
+    sets |= {f"made-up people, {name}": lambda seed, made=made: attacked(*made, seed) for name, made in HARD.items()}
+    print("\n| set | plain forest | best voice | fraudlog: risk | risk less best voice |\n|---|---|---|---|---|")
+    for name, make in sets.items():
+        for seed in (1, 2):
+            sessions = make(seed)
+            detector, truth = fl.Detector().fit(sessions), sessions["label"]
+            alone = {
+                voice: roc_auc_score(truth, np.nan_to_num(one.judge(sessions).strength, nan=-1e9))
+                for voice, one in detector._hearing.voices.items()  # noqa: SLF001 -- each voice by itself
+            }
+            best = max(alone, key=lambda voice: alone[voice])
+            risk = roc_auc_score(truth, detector.score(sessions)["risk"])
+            plain = roc_auc_score(truth, plain_forest(sessions, seed))
+            print(
+                f"| {name} | {plain:.2f} | {alone[best]:.3f} ({best}) | {risk:.3f} | {risk - alone[best]:+.3f} |",
+                flush=True,
+            )
+
+
+def feedback() -> None:
+    """Give twenty labels a class on sets that are hard for a forest."""
+    print("\n| set, two seeds | plain forest | risk | risk after 20 labels a class |\n|---|---|---|---|")
+    for name, made in HARD.items():
+        rows = []
+        for seed in (1, 2):
+            sessions = attacked(*made, seed)
+            truth, rng = sessions["label"].to_numpy(), np.random.default_rng(seed)
+            detector = fl.Detector().fit(sessions)
+            before = detector.score(sessions)["risk"]
+            picked = [rng.choice(np.flatnonzero(truth == one), 20, replace=False) for one in (True, False)]
+            picked = np.concatenate(picked)
+            detector.learn(Label("session", sessions["session_id"][row], bool(truth[row])) for row in picked)
+            after, rest = detector.score(sessions)["risk"], np.setdiff1d(np.arange(len(sessions)), picked)
+            scores = (plain_forest(sessions, seed), before, after)
+            rows.append([roc_auc_score(truth[rest], one[rest]) for one in scores])
+        cells = " | ".join(" / ".join(f"{value:.2f}" for value in column) for column in np.transpose(rows))
+        print(f"| {name} | {cells} |", flush=True)
+
+
+def budget() -> None:
+    """Learn from two weeks, and spend a day's reviews on each of the four weeks after."""
+    events, _ = benign_events(days=42, people=120, seed=5)
+    attack = inject(events, campaign=Campaign(share=0.004, seed=5))
+    sessions = fl.build_sessions(attack.events)
+    until = sessions["start"].min().floor("D") + pd.Timedelta("14D")
+    past, coming = sessions[sessions["start"] < until], sessions[sessions["start"] >= until]
+    detector = fl.Detector().fit(past)
+    known, later = detector.score(past), detector.score(coming)
+    moments = later["start"].astype("datetime64[us, UTC]").astype("int64").to_numpy()
+    days = later["start"].dt.date
+    print(
+        "\n| reviews a day | sessions a day | fixed threshold: days within 15 % | pace: days within 15 % |\n|---|---|---|---|"
+    )
+    for wanted in (20, 50):
+        fixed = (later["risk"] >= review_budget(known, wanted).risk).groupby(days).sum()
+        pace = ReviewPace(wanted, known)
+        taken = [pace.admit(risk, int(at)) for risk, at in zip(later["risk"], moments, strict=True)]
+        paced = pd.Series(taken, index=later.index).groupby(days).sum()
+        within = [f"{(np.abs(counts.iloc[:28] - wanted) <= 0.15 * wanted).mean():.0%}" for counts in (fixed, paced)]
+        print(f"| {wanted} | {len(later) / days.nunique():.0f} | {' | '.join(within)} |", flush=True)
+
+
+def row() -> None:
+    """Time single rows, reasons and all."""
+    sessions = fl.build_sessions(fl.read_log("data/sample/access.log.gz").table)
+    detector = fl.Detector().fit(sessions)
+    rows = sessions.reindex(columns=feature_names()).to_numpy(float).tolist()[:1000]
+    print("\n| one row with its reasons | p50 us | p90 us | p99 us |\n|---|---|---|---|")
+    for name, prepared in (("NumPy alone", False), ("prepared (extra `fast`)", True)):
+        if prepared:
+            detector.prepare()
+        spent = []
+        for values in rows:
+            start = time.thread_time_ns()
+            detector.score_one(values)
+            spent.append((time.thread_time_ns() - start) / 1000)
+        print(f"| {name} | " + " | ".join(f"{np.percentile(spent, at):.0f}" for at in (50, 90, 99)) + " |")
+
+
+PARTS = {"shares": shares, "voices": voices, "feedback": feedback, "budget": budget, "row": row}
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    for part in sys.argv[1:] or PARTS:
+        PARTS[part]()

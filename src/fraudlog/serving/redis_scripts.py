@@ -1,0 +1,79 @@
+"""The two round trips of `RedisState`, as Lua: fetch all that an event needs, and put back what it changed.
+
+A session is a hash of version and sealed state. A worker that finds another version than it fetched puts its event on
+the session's list of pending ones, and the next worker takes those in first: no event is lost, and nobody tries again.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["COMMIT", "FETCH"]
+
+FETCH: Final = """
+local n, memory = tonumber(ARGV[1]), tonumber(ARGV[2])
+local out = {redis.call('HMGET', KEYS[1], 'v', 's'), redis.call('LRANGE', KEYS[2], 0, -1)}
+local arg = 3
+for i = 1, n do
+  local key, kind, value = KEYS[2 + i], ARGV[arg], ARGV[arg + 3]
+  local now, span, most = tonumber(ARGV[arg + 1]), tonumber(ARGV[arg + 2]), tonumber(ARGV[arg + 4])
+  arg = arg + 5
+  local keep = math.ceil(span / 1000) + 60000
+  if kind == 'distinct' then
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('%.0f', now - span))
+    local known = redis.call('ZSCORE', key, value)
+    redis.call('ZADD', key, 'GT', string.format('%.0f', now), value)
+    local count = redis.call('ZCARD', key)
+    if count > most then redis.call('ZPOPMIN', key); count = most end
+    redis.call('PEXPIRE', key, keep)
+    out[#out + 1] = {count, known and 0 or 1}
+  elseif kind == 'count' then
+    local bucket, length = math.floor(now / 60000000), math.floor(span / 60000000)
+    if tonumber(value) > 0 then
+      redis.call('HINCRBY', key, string.format('%.0f', bucket), value)
+      redis.call('PEXPIRE', key, keep)
+    end
+    local all, total = redis.call('HGETALL', key), 0
+    for j = 1, #all, 2 do
+      local age = bucket - tonumber(all[j])
+      if age >= length then redis.call('HDEL', key, all[j]) else total = total + tonumber(all[j + 1]) end
+    end
+    out[#out + 1] = {total}
+  else
+    local last = redis.call('GET', key)
+    redis.call('SET', key, value .. ':' .. string.format('%.0f', now), 'PX', keep)
+    out[#out + 1] = {last or ''}
+  end
+end
+for i = 1, memory do
+  out[#out + 1] = {redis.call('GET', KEYS[2 + n + 2 * i - 1]) or '', redis.call('HGETALL', KEYS[2 + n + 2 * i])}
+end
+return out
+"""
+"""Keys: session, pending, windows, then mark and people of each target. Returns what they hold, this event included."""
+
+COMMIT: Final = """
+local version = redis.call('HGET', KEYS[1], 'v') or '0'
+local took, idle, taken = 0, ARGV[5], tonumber(ARGV[4])
+if version == ARGV[1] then
+  redis.call('HSET', KEYS[1], 'v', tonumber(version) + 1, 's', ARGV[2])
+  if taken > 0 then redis.call('LTRIM', KEYS[2], taken, -1) end
+  took = 1
+else
+  redis.call('RPUSH', KEYS[2], ARGV[3])
+  redis.call('PEXPIRE', KEYS[2], idle)
+end
+redis.call('PEXPIRE', KEYS[1], idle)
+local arg = 6
+for i = 3, #KEYS do
+  if ARGV[arg] == 'mark' then
+    redis.call('SET', KEYS[i], ARGV[arg + 1], 'PX', ARGV[arg + 3])
+  else
+    redis.call('HINCRBY', KEYS[i], ARGV[arg + 1], ARGV[arg + 2])
+    redis.call('PEXPIRE', KEYS[i], ARGV[arg + 3])
+  end
+  arg = arg + 4
+end
+return took
+"""
+"""Keys: session, pending, then the marks and people that changed. Returns whether the state was taken."""
