@@ -107,6 +107,16 @@ def test_erase_by_address_after_many_runs(tmp_path, model):
     assert differing(site, never) == []
 
 
+@pytest.mark.parametrize("mode", ["opaque", "truncate", "drop"])
+def test_every_ip_mode_can_forget(make_site, mode):
+    """With tokens, coarse addresses or none in their place."""
+    site, never = (
+        make_site(name, lines, **{"privacy.ip_mode": mode}) for name, lines in (("a", LINES), ("b", WITHOUT))
+    )
+    assert desk(site).erase(ALICE).events > 0
+    assert differing(site, never) == []
+
+
 def test_the_given_model_forgets_too(tmp_path):
     """A model that keeps what it learnt from becomes the one fitted on the other rows, and judges everything anew."""
     names = Pseudonyms(bytes.fromhex(KEY))

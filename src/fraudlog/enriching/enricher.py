@@ -127,7 +127,7 @@ class Enricher:
         return events
 
     def mixed(self, events: pa.Table) -> pa.Table:
-        """Return a table that is enriched already with the columns of `MIX_COLUMNS`, unless it has them."""
+        """Return an enriched table with the columns of `MIX_COLUMNS`, if there is a mix and it has none."""
         inputs = {name: events[name] for name in _MIX_INPUTS if name in events.column_names}
         found = self._mix_columns(inputs) if inputs and MIX_COLUMNS[0][0] not in events.column_names else {}
         for name, column in found.items():

@@ -119,6 +119,7 @@ KEYS: Final[tuple[Key, ...]] = (
         most=30,
     ),
     Key("privacy.key_file", "path", "key of the pseudonyms; by default FRAUDLOG_KEY or your configuration folder"),
+    Key("privacy.ip_mode", "text", "what becomes of addresses: pfx, opaque, truncate or drop", "pfx"),
     Key("run.take_mb", "integer", "megabytes of log that become visible at a time", 64, least=1, most=4096),
     Key("run.lock_timeout_s", "number", "how long to wait for another run to end", 0.0, least=0),
     Key("publish.folder", "path", "where report.html and summary.json go; left out, nowhere"),

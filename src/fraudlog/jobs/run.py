@@ -152,7 +152,7 @@ def _take_in(
     step: Callable[[str], None],
 ) -> None:
     """Do take after take, each one change of the store; a dry run is one change that is dropped."""
-    names = Pseudonyms(ring.key)
+    names = Pseudonyms(ring.key, config["privacy.ip_mode"])
     older = [derive_key(ring.keys[epoch], "models") for epoch in sorted(ring.keys, reverse=True)[1:]]
     models = Models(config, store, derive_key(ring.key, "models"), older)
     line = Line(config, names, store, models, since_us=bounds[0], older_keys=ring.keys.values())
@@ -234,7 +234,7 @@ def _publish(config: JobConfig, store: Store, report: RunReport, key: bytes) -> 
             write_sql(store, config["sql.url"])
         write_whole(marker, report.manifest.encode())
     if folder is not None and config["publish.exports"]:
-        write_exports(config, store, Pseudonyms(key))
+        write_exports(config, store, Pseudonyms(key, config["privacy.ip_mode"]))
 
 
 def _hand_out(config: JobConfig, store: Store, report: RunReport, key: bytes) -> None:

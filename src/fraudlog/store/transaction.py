@@ -148,6 +148,11 @@ class Transaction:
                 n_touched += 1
         return n_touched
 
+    def clear(self, table: str, days: Iterable[date] | None = None) -> None:
+        """Take all rows of a table away, or those of some days; nothing is read for it."""
+        for part in self.before.of(table, days):
+            self._parts[part.key] = Part(*part.key)
+
     def put(self, name: str, data: bytes) -> None:
         """Add or replace a document: a file under ``state/`` or ``models/``.
 

@@ -115,7 +115,7 @@ def access(
     """
     store = open_store(config["store.path"], purpose=REQUESTS)
     carried = Carried.load(store, settings_of(config, Pseudonyms(ring.key)).definition)
-    person = find_person(Person.of(values, ring), _identities(store, carried))
+    person = find_person(Person.of(values, ring, config["privacy.ip_mode"]), _identities(store, carried))
     tables: dict[str, list[dict[str, Any]]] = {}
     for name in ("events", "late"):
         tables[name] = [row for rows in _parts(store, name) for row in _rows(rows.filter(pa.array(person.mask(rows))))]

@@ -212,7 +212,7 @@ class Desk:
             republish(self.config, store, self.ring.key)
 
     def _person(self, values: Mapping[str, str], store: Store) -> Person:
-        person = Person.of(values, self.ring)
+        person = Person.of(values, self.ring, self.config["privacy.ip_mode"])
         return find_person(person, _stored_events(store, self.config, self.ring))
 
     def _aside(self, values: Mapping[str, str]) -> str:

@@ -125,7 +125,7 @@ class _Again:
         self.store, self.change, self.since = store, change, since
         warm = date.min if since - date.min <= _WINDOW else since - _WINDOW
         self.models = _Scores(config, store, key, since)
-        self.line = _ReplayLine(config, Pseudonyms(key), store, self.models)
+        self.line = _ReplayLine(config, Pseudonyms(key, config["privacy.ip_mode"]), store, self.models)
         self.line.decider = _Deciders(self.line.decider, since)  # type: ignore[assignment]
         self.stored = _Stored(store, self.line.carried, warm, more)
         self.line.begin_anew()
@@ -136,7 +136,7 @@ class _Again:
         """Take away what the replay writes anew."""
         for table in _DERIVED_TABLES:
             days = [day for day in self.change.before.days(table) if day >= self.since]
-            self.change.rewrite(table, lambda rows: rows.slice(0, 0), days)
+            self.change.clear(table, days)
 
     def file_rejects(self) -> None:
         """Move rejected lines to another day where an event that went had set the day they stand under."""
