@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import io
 import json
 import os
 import random
@@ -64,6 +65,17 @@ def shielded_log():
 def test_features_are_the_same_behind_the_shield(raw_log, shielded_log):
     """Bit for bit, over all sessions of the sample."""
     pd.testing.assert_frame_equal(features_of(shielded_log), features_of(raw_log), check_exact=True)
+
+
+def test_markup_in_queries_is_told_behind_the_shield():
+    """That a query attacks is seen still; what it says is not, nor what others ask for."""
+    queries = ("id=1%27", "id=1'", "q=%3Cscript", "f=%2e%2e/x", "q=shoes", "")
+    line = '192.0.2.1 - - [10/Oct/2025:13:55:36 +0000] "GET /a?{} HTTP/1.1" 200 23\n'
+    text = "".join(line.format(query) for query in queries).encode()
+    raw, shielded = fl.read_log(io.BytesIO(text)), fl.read_log(io.BytesIO(text), privacy=Shield(KEY))
+    assert features_of(raw)["markup_in_queries"].item() == 4
+    pd.testing.assert_frame_equal(features_of(shielded), features_of(raw), check_exact=True)
+    assert set("".join(shielded.events["query"].dropna())) == {"*", "<"}
 
 
 def test_what_the_address_said_stays_true(raw_log, shielded_log):

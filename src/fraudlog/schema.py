@@ -26,6 +26,7 @@ __all__ = [
     "DECISIONS",
     "DERIVED",
     "EVENTS",
+    "MARKUP",
     "REJECTED",
     "SCORES",
     "SESSIONS",
@@ -45,8 +46,12 @@ UTC. ``reasons`` is a list of (code, contribution, value, percentile, oat)."""
 
 Treatment = Literal["keep", "ip", "token", "path", "url", "cut", "seal"]
 """What becomes of a value as it leaves the reader: ``ip`` and ``token`` become keyed pseudonyms; ``path``
-loses the identifiers that stand in it; ``url`` also its user and its query; ``cut`` keeps its length alone; ``seal`` is
-left out; ``keep`` stays, but for e-mail addresses in a text that the client chooses."""
+loses the identifiers that stand in it; ``url`` also its user and its query; ``cut`` keeps its length alone and
+whether it held `MARKUP`; ``seal`` is left out; ``keep`` stays, but for e-mail addresses in a text that the client
+chooses."""
+
+MARKUP: Final = ("<", "%3C", "%3c", "'", "%27", "../", "..%2f", "..%2F", "%2e%2e", "%2E%2E")
+"""Quotes, tags and climbing paths: what an attack writes into a query, and people hardly ever."""
 
 Purpose = Literal["essential.fraud_detection", "essential.service.authentication", "improve.system"]
 """What a column may be read for, by fideslang's names of data uses, beside the requests of the person it is about;

@@ -26,8 +26,8 @@ class Shield:
     r"""Takes identifiers out of events as they leave the reader, after all that needs them has been derived.
 
     What an address, an agent, a path and a query say is looked up first (`Enricher`); then addresses become encrypted
-    ones, accounts and ids keyed tokens, queries lose all but their length, e-mail addresses their place in texts,
-    rejected lines their bytes. Nothing behind the reader sees a raw value.
+    ones, accounts and ids keyed tokens, queries lose all but their length and whether they held markup,
+    e-mail addresses their place in texts, rejected lines their bytes. Nothing behind the reader sees a raw value.
 
     Parameters
     ----------

@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fraudlog.schema import MARKUP
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -23,6 +25,7 @@ _JWT: Final = re.compile(r"eyJ[\w-]{8,}\.[\w-]{4,}\.[\w-]*")
 _USER: Final = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/@?#]*@", re.IGNORECASE)
 _IDENTIFIER: Final = re.compile(r"[0-9@.:]")
 """What a value must hold to be taken for an identifier in a path: an account may be called ``login``."""
+_MARKUP: Final = "|".join(map(re.escape, MARKUP))
 _SUSPECT: Final = "@|%40|;|eyJ"
 """What a text must hold to be worth a look."""
 
@@ -130,14 +133,17 @@ def without_queries(urls: pa.Array, mark: Mark) -> pa.Array:
 
 
 def cut(texts: pa.Array) -> pa.Array:
-    """Keep the length of each text alone, as so many asterisks: what features need of a query.
+    """Keep the length of each text alone, as so many asterisks, the first ``<`` if it held any of `schema.MARKUP`.
+
+    That is all features need of a query, and none of it is what somebody looked for.
 
     Examples
     --------
-    >>> cut(pa.array(["a=1", "", None])).to_pylist()
-    ['***', '', None]
+    >>> cut(pa.array(["a=1", "a=1'", "", None])).to_pylist()
+    ['***', '<***', '', None]
     """
-    return pc.binary_repeat("*", pc.utf8_length(texts))
+    hidden = pc.binary_repeat("*", pc.utf8_length(texts))
+    return pc.if_else(pc.match_substring_regex(texts, _MARKUP), pc.utf8_replace_slice(hidden, 0, 1, "<"), hidden)
 
 
 def _named(segments: pa.Array, known: pa.Array) -> frozenset[str]:

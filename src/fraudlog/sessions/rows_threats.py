@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+from fraudlog.schema import MARKUP
 from fraudlog.sessions.definition import Feature
 
 __all__ = ["ROWS"]
@@ -23,6 +24,8 @@ _PAYMENT: Final = "endpoint == 'checkout'"
 _REFUSED: Final = "400 <= status <= 499"
 _POST: Final = "method == 'POST'"
 _CONTRADICTED: Final = " or ".join(f"is_ch_{what}_same == 0" for what in ("brand", "version", "platform", "mobile"))
+_HOLDS_MARKUP: Final = " or ".join(f"query.contains('{part}')" for part in MARKUP).replace("'''", r"'\x27'")
+"""Any of `schema.MARKUP`, which the shield says of a query too; a quote is written as ``\\x27`` inside quotes."""
 _KNOWN_CALLER: Final = "(known(user) or known(session_token))"
 
 
@@ -160,10 +163,7 @@ _SCANNING: Final = (
     ),
     _count(
         "markup_in_queries",
-        # \\x27 is the quote itself, which browsers write as %27 and scanners as it is
-        "query.contains('<') or query.contains('%3C') or query.contains('%3c') or query.contains('%27') "
-        "or query.contains('\\x27') or query.contains('..%2f') or query.contains('..%2F') or query.contains('../') "
-        "or query.contains('%2e%2e') or query.contains('%2E%2E')",
+        _HOLDS_MARKUP,
         "queries with single quotes, tags or climbing paths",
         "searches for a word with an apostrophe",
         "OAT-014",

@@ -31,7 +31,7 @@ _TREATED: Final = {
     "token": "replaced by a keyed token",
     "path": "identifiers in it are replaced",
     "url": "user, query and identifiers in it are replaced",
-    "cut": "its length alone is kept",
+    "cut": "its length is kept, and whether it holds quotes, tags or climbing paths",
     "seal": "not kept",
 }
 _CATEGORIES: Final = {
