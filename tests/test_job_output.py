@@ -21,7 +21,7 @@ from fraudlog.cli import app
 from fraudlog.errors import ConfigError, OutputError
 from fraudlog.jobs.publish import write_exports
 from fraudlog.jobs.sinks import write_sql
-from fraudlog.privacy import Pseudonyms, rotate_key
+from fraudlog.privacy import Pseudonyms, load_keyring, rotate_key
 from fraudlog.store import open_store
 from job_support import KEY, Site, sample_lines, small_model
 
@@ -314,3 +314,26 @@ def test_a_key_may_be_rotated_between_runs(model, tmp_path):
     rotate_key(site.key)
     site.append(b"".join(LINES[2400:2500]))
     assert site.run().tally.lines == 100
+
+
+def test_after_a_rotation_no_stranger_is_listed(model, tmp_path):
+    """What an older key wrote would turn into addresses of people who did nothing; lists begin anew."""
+    settings = {"publish.folder": str(tmp_path / "public"), "publish.exports": {"cidr": "addresses.txt"}}
+    site = Site(tmp_path / "site", model, **settings, **{"publish.export_verdict": "observe"})
+    site.append(b"".join(LINES[:1500]))
+    site.run()
+    rotate_key(site.key)
+    names = Pseudonyms(load_keyring(site.key).key)
+    before, after = pd.Timestamp("2015-05-17T20:00Z"), pd.Timestamp("2015-05-18T08:00Z")
+
+    def listed(at: pd.Timestamp) -> list[str]:
+        with open_store(site.store, purpose=PURPOSE) as store:
+            write_exports(site.config, store, names, at=at)
+        lines = (tmp_path / "public" / "addresses.txt").read_text().splitlines()
+        return [line.split("/")[0] for line in lines if line and line[0] != "#"]
+
+    assert listed(before) == []
+    site.append(b"".join(LINES[1500:]))
+    site.run()
+    assert listed(after)
+    assert set(listed(before)) <= raw_addresses() | {f"{a.rpartition('.')[0]}.0" for a in raw_addresses()}

@@ -59,6 +59,7 @@ def write_exports(config: JobConfig, store: Store, names: Pseudonyms, at: pd.Tim
     """Write the verdicts that hold now as each format that ``publish.exports`` names.
 
     Addresses are turned back with the key, which the store's audit trail notes; the files are their owner's alone.
+    Sessions that began under a key before it are left out: with this one they would turn into addresses of strangers.
 
     Parameters
     ----------
@@ -81,7 +82,9 @@ def write_exports(config: JobConfig, store: Store, names: Pseudonyms, at: pd.Tim
     moment = at or pd.Timestamp.now("UTC")
     days = [day for day in store.days("decisions") if day >= (moment - _LONGEST_VERDICT).date()]
     decisions = to_pandas(store.read("decisions", days=days))
-    sessions = to_pandas(store.read("sessions", columns=["session_id", "client_ip", "ip_prefix"], days=days))
+    sessions = to_pandas(store.read("sessions", columns=["session_id", "start", "client_ip", "ip_prefix"], days=days))
+    sessions = sessions[_is_under(names, store, sessions["start"])].drop(columns="start")
+    decisions = decisions[decisions["session_id"].isin(sessions["session_id"])]
     for frame in (decisions, sessions):
         frame.attrs[KEY_MARK] = names.key_id
     trail = Chain(store.path / "ledger" / "audit.jsonl")
@@ -93,3 +96,11 @@ def write_exports(config: JobConfig, store: Store, names: Pseudonyms, at: pd.Tim
             text = EXPORTS[name].render(block_list(decisions, sessions, rules, at=moment, reveal=reveal))
             (draft / file).touch(0o600)
             (draft / file).write_text(text, encoding="ascii")
+
+
+def _is_under(names: Pseudonyms, store: Store, starts: pd.Series[pd.Timestamp]) -> pd.Series[bool]:
+    """Say which sessions hold pseudonyms of this key alone: those begun after the last event under another."""
+    written = store.position.get("written_with", {"key_id": names.key_id, "after_us": -1})
+    if written["key_id"] != names.key_id:
+        return starts.isna()
+    return starts > pd.Timestamp(written["after_us"], unit="us", tz="UTC")

@@ -157,6 +157,9 @@ def _take_in(
     models = Models(config, store, derive_key(ring.key, "models"), older)
     line = Line(config, names, store, models, since_us=bounds[0], older_keys=ring.keys.values())
     place = {"key_id": names.key_id} | store.position
+    written = place.get("written_with", {"key_id": place["key_id"], "after_us": -1})
+    if written["key_id"] != names.key_id:
+        written = {"key_id": names.key_id, "after_us": max(line.carried.state.newest_us, -1)}
     before = place.get("counts", {})
     dropped = store.transaction("dry run") if report.dry_run else None
     try:
@@ -166,7 +169,7 @@ def _take_in(
                 change = dropped or store.transaction("run")
                 with change if dropped is None else nullcontext():
                     report.takes += _one_take(line, take, change, before)
-                    change.position = {**(change.position or {}), "key_id": place["key_id"]}
+                    change.position = {**(change.position or {}), "key_id": place["key_id"], "written_with": written}
                     _check_rejects(line.tally, config)
     finally:
         if dropped is not None:
