@@ -14,13 +14,49 @@ from fraudlog.sessions import FEATURES, Population, transforms
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 GOOGLEBOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
 HEADLESS = "Mozilla/5.0 (X11) HeadlessChrome/120.0"
+CHROME = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
+)
 QUIET = [{"at": 0.25}, {"at": 5.5, "path": "/a.css", "referrer": "http://a.example/"}]
 USER = {"user": "a"}
 LOGIN = {"path": "/login", "method": "POST"}
 FAILED = LOGIN | {"status": 401}
 PAY = {"path": "/checkout", "method": "POST"}
 OTHER_NET = {"client_ip": "198.51.100.7"}
+THIRD_NET = {"client_ip": "192.0.2.7"}
+FOURTH_NET = {"client_ip": "8.8.4.4"}
+POST = {"method": "POST"}
+SIGNUP = {"path": "/signup"}
+CAPTCHA = {"path": "/captcha"}
+CART = {"path": "/cart"}
+COUPON = {"path": "/coupon"}
+COMMENT = {"path": "/comments/new", "method": "POST"}
+API = {"path": "/api/v1", "user": "a"}
+LISTED = {"ip_prefix": "p", "endpoint": "page"}  # as an enricher with lists of networks leaves it
+BRANDS = '"Chromium";v="140", "Not=A?Brand";v="24", "Google Chrome";v="140"'
+HINTED = USER | {"user_agent": CHROME, "ch_ua": BRANDS, "ch_platform": '"Windows"', "ch_mobile": "?0"}
+UNHINTED = USER | {"user_agent": CHROME, "ch_ua": None, "ch_platform": None, "ch_mobile": None}
+DAY_S = 86_400
 NIGHT = {"at": 7 * 3600}  # 17:00 UTC, 2 o'clock in Japan
+
+
+def in_one_manner(door, other):
+    """Return a network that went through a door too long ago, one in time, one that did something else, and one now."""
+    return [
+        OTHER_NET | door | {"at": -DAY_S - 60},
+        THIRD_NET | door | {"at": -DAY_S + 60},
+        FOURTH_NET | other | {"at": -60},
+        door,
+    ]
+
+
+def firefox(version, address="203.0.113.9"):
+    """Return a request of one more client with a Firefox."""
+    return {
+        "client_ip": address,
+        "user_agent": f"Mozilla/5.0 (X11; Linux x86_64; rv:{version}.0) Gecko/20100101 Firefox/{version}.0",
+    }
+
 
 SHOWN = {
     "requests": ([{}] * 9, 9),
@@ -168,6 +204,83 @@ SHOWN = {
     "user_devices_30d": ([USER | {"user_agent": HEADLESS, "at": -80_000}, USER], 2),
     "new_devices": ([USER | {"user_agent": HEADLESS, "at": -80_000}, USER], 1),
     "user_speed_kmh": ([USER | {"country": "FR", "at": -3600}, USER | {"country": "JP"}], 6_611),
+    "device_users_30d": (
+        [
+            {"device_id": "d", "user": "a", "at": -31 * DAY_S},
+            {"device_id": "d", "user": "b", "at": -29 * DAY_S},
+            {"device_id": "e", "user": "c", "at": -60},
+            {"device_id": "d", "user": "d"},
+        ],
+        2,
+    ),
+    "manner_prefixes_1d": (in_one_manner({}, {"language": "de"}), 2),
+    "manner_logins_1d": (in_one_manner(LOGIN, {"path": "/login"}), 2),
+    "manner_failures_1d": (in_one_manner(FAILED, LOGIN), 2),
+    "manner_signups_1d": (in_one_manner(SIGNUP | POST, SIGNUP), 2),
+    "manner_refusals_1d": (in_one_manner(PAY | {"status": 402}, PAY), 2),
+    # --- what single threats show: each beside its nearest harmless neighbour, which must not count
+    "login_successes": (
+        [
+            LOGIN,
+            LOGIN | {"status": 302},
+            {"action": "login", "outcome": "success"},
+            FAILED,
+            {"path": "/login"},
+            LOGIN | {"action": "login", "outcome": "failure"},
+        ],
+        3,
+    ),
+    "login_only_share": ([LOGIN, CAPTCHA, {"action": "login"}, {}], 0.75),
+    "signup_posts": ([SIGNUP | POST, SIGNUP, COMMENT], 1),
+    "captcha_requests": ([CAPTCHA, CAPTCHA | POST, LOGIN], 2),
+    "captcha_failures": ([CAPTCHA | {"status": 400}, CAPTCHA | {"status": 422}, CAPTCHA, FAILED], 2),
+    "quick_captchas": (
+        [CAPTCHA | POST, CAPTCHA | POST | {"at": 1.5}, CAPTCHA | {"at": 2}, CAPTCHA | POST | {"at": 9}],
+        1,
+    ),
+    "account_paths": ([{"path": "/account/1"}, {"path": "/account/2"}, {"path": "/account/1"}, {"path": "/a"}], 2),
+    "payment_posts": ([PAY, PAY, {"path": "/checkout"}, CART | POST], 2),
+    "coupon_failures": ([COUPON | {"status": 404}, COUPON, {"status": 404}], 1),
+    "cart_requests": ([CART, CART | POST, PAY], 2),
+    "cart_posts": ([CART | POST, CART | POST, CART, PAY], 2),
+    "cart_burst_10s": ([CART, CART | {"at": 9}, {"at": 9.5}, CART | {"at": 10}], 2),
+    "time_to_checkout_s": ([{}, CART | {"at": 20}, PAY | {"at": 90}, PAY | {"at": 100}], 90),
+    "ad_requests": ([{"path": "/adclick"}, {"path": "/ads/click"}, {"path": "/ads"}], 2),
+    "vote_requests": ([{"path": "/post/1/vote"}, {"path": "/post/1/like"}, {"path": "/post/1"}], 2),
+    "votes_per_path": ([{"path": "/post/1/vote"}] * 4 + [{"path": "/post/2/vote"}, {}], 2.5),
+    "comment_posts": ([COMMENT, COMMENT, COMMENT | {"method": "GET"}, LOGIN], 2),
+    "form_burst_60s": (
+        [
+            COMMENT,
+            COMMENT | {"at": 58},
+            LOGIN | {"at": 59},
+            API | POST | {"at": 59, "user": None},
+            SIGNUP | {"at": 59},
+            SIGNUP | POST | {"at": 60},
+        ],
+        2,
+    ),
+    "odd_methods": ([{"method": "TRACE"}, {"method": "PROPFIND"}, {"method": "HEAD"}, {"method": "PUT"}], 2),
+    "version_files": ([{"path": "/readme.html"}, {"path": "/blog/license.txt"}, {"path": "/readme"}], 2),
+    "markup_in_queries": (
+        [{"query": q} for q in ("q=%3Cb%3E", "id=1'", "id=1%27", "f=../x", "f=%2e%2e%2fx", "q=shoes", None)],
+        5,
+    ),
+    "api_client_share": ([API, API | {"status": 403}, USER, USER | {"path": "/health"}], 0.5),
+    "health_share": ([{"path": "/health"}, {"path": "/healthy-food"}], 0.5),
+    "session_tokens": ([{"session_token": "s"}, {"session_token": "s"}], 1),
+    "impossible_agents": ([USER | {"user_agent": CHROME.replace("Win64", "Android 10")}, HINTED, USER], 1),
+    "hint_conflicts": (
+        [HINTED | {"ch_ua": BRANDS.replace("140", "131")}, HINTED | {"ch_platform": '"Linux"'}, HINTED, UNHINTED],
+        2,
+    ),
+    "hints_malformed": ([HINTED | {"ch_ua": '"Chromium;v='}, HINTED, UNHINTED], 1),
+    "hints_missing": ([UNHINTED, HINTED, UNHINTED | {"user_agent": FIREFOX}], 1),
+    "languages_malformed": ([USER | {"language": lang} for lang in ("en;;q", "xx", "de-CH,de;q=0.9", None)], 2),
+    "hosted_requests": ([LISTED | {"is_hosting": True}] * 2 + [LISTED | {"is_hosting": False}], 2),
+    "tor_requests": ([LISTED | {"is_tor": True}] * 2 + [LISTED | {"is_tor": False}], 2),
+    # one in 22 has 135, which is less than 5 %
+    "browser_age": ([firefox(135), *(firefox(128, f"203.0.{i}.9") for i in range(20)), firefox(120)], 8),
 }
 RARITIES = {
     "agent_rarity": {"user_agent": "curl/8.5.0"},
@@ -189,24 +302,31 @@ def test_feature_fires_and_stays_quiet(name):
 @pytest.mark.parametrize("name", RARITIES)
 def test_rarity_fires_and_stays_quiet(name):
     """What one in eight visitors has is three bits rare; what all have is not rare."""
-    usual = {"country": "FR"}
-    events = make_events(*[usual] * 6, usual | RARITIES[name])
-    population = Population.fit(pa.Table.from_pandas(events))
-    sessions = fl.build_sessions(events, population=population)
-    by_size = sessions.sort_values("requests")[name].tolist()
-    assert by_size[0] == pytest.approx(math.log2((7 + 2 + 1) / 2), abs=1e-3)
-    assert by_size[1] == pytest.approx(math.log2((7 + 2 + 1) / 7), abs=1e-3)
-    assert fl.build_sessions(events)[name].isna().all()
+    usual = [{"country": "FR", "client_ip": f"203.0.{i}.9"} for i in range(7)]
+    events = make_events(*usual, usual[0] | RARITIES[name])
+    rarities = fl.build_sessions(events)[name].tolist()
+    assert rarities[:7] == pytest.approx([math.log2((8 + 2 + 1) / (7 + 1))] * 7, abs=1e-3)
+    assert rarities[7] == pytest.approx(math.log2((8 + 2 + 1) / (1 + 1)), abs=1e-3)
+
+
+@pytest.mark.parametrize("name", RARITIES)
+def test_rarity_is_of_the_population_given(name):
+    """A model's own counts stand before those of the log at hand; with none, nothing is rare or common."""
+    before = make_events(*[{"country": "FR", "client_ip": f"203.0.{i}.9"} for i in range(6)])
+    population = Population.fit(pa.Table.from_pandas(before))
+    new = make_events({"country": "FR"} | RARITIES[name])
+    assert fl.build_sessions(new, population=population)[name].item() == 3
+    assert fl.build_sessions(new, population=None)[name].isna().all()
 
 
 def test_a_value_never_seen_is_as_rare_as_the_log_is_long():
     """No value is impossible; a frozen population knows of none that came later."""
-    population = Population.fit(pa.Table.from_pandas(make_events(*[{}] * 6)))
+    population = Population.fit(pa.Table.from_pandas(make_events(*[{"client_ip": f"203.0.{i}.9"} for i in range(6)])))
     assert population.rarity("agent_rarity", "never") == 3 * 1024
 
 
 def test_the_catalogue_is_complete():
-    """At least 70 features in nine families, each with what a reader has to know."""
+    """At least 70 features in ten families, each with what a reader has to know."""
     assert len(FEATURES) >= 70
     assert {row.family for row in FEATURES} == {
         "volume",
@@ -218,9 +338,10 @@ def test_the_catalogue_is_complete():
         "population",
         "endpoints",
         "cross",
+        "threats",
     }
     assert all(row.meaning and row.unit and row.expression for row in FEATURES)
-    for paper in ("Iliou 2019", "Iliou 2021", "Cabri 2018", "Stevanovic 2012", "Lagopoulos 2017"):
+    for paper in ("Tan 2002", "Stevanovic 2012", "Iliou 2019", "Wiefling 2022", "Freeman 2016"):
         assert any(row.source == paper for row in FEATURES)
 
 

@@ -46,7 +46,7 @@ class Feature:
     unit : str
         Unit of the value.
     family : str
-        volume, tempo, mix, navigation, errors, identity, population, endpoints, cross or own.
+        volume, tempo, mix, navigation, errors, identity, population, endpoints, cross, threats or own.
     meaning : str
         One phrase for a person.
     misses : str

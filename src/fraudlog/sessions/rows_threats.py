@@ -15,7 +15,8 @@ __all__ = ["ROWS"]
 _HANDBOOK: Final = "OWASP Automated Threat Handbook"
 _LOGIN: Final = "(endpoint == 'login' or (known(action) and action == 'login'))"
 _SUCCESS: Final = (
-    "(endpoint == 'login' and method == 'POST' and 200 <= status <= 399) "
+    "(endpoint == 'login' and method == 'POST' and 200 <= status <= 399 "
+    "and not (known(outcome) and outcome == 'failure')) "
     "or (known(outcome) and action == 'login' and outcome == 'success')"
 )
 _PAYMENT: Final = "endpoint == 'checkout'"
@@ -132,7 +133,7 @@ _MONEY: Final = (
         "form_burst_60s",
         f"burst(60, {_POST} and endpoint not in ('api', 'asset', 'login'))",
         "requests",
-        "most forms sent within a minute",
+        "most forms sent within a minute, logins left out",
         "sites that are all forms",
         "OAT-017",
         "OAT-019",
@@ -159,10 +160,12 @@ _SCANNING: Final = (
     ),
     _count(
         "markup_in_queries",
+        # \\x27 is the quote itself, which browsers write as %27 and scanners as it is
         "query.contains('<') or query.contains('%3C') or query.contains('%3c') or query.contains('%27') "
-        "or query.contains('..%2f') or query.contains('..%2F') or query.contains('../')",
-        "queries with quotes, tags or climbing paths",
-        "searches for a quoted phrase",
+        "or query.contains('\\x27') or query.contains('..%2f') or query.contains('..%2F') or query.contains('../') "
+        "or query.contains('%2e%2e') or query.contains('%2E%2E')",
+        "queries with single quotes, tags or climbing paths",
+        "searches for a word with an apostrophe",
         "OAT-014",
     ),
 )
@@ -172,7 +175,7 @@ _CLIENT: Final = (
         "api_client_share",
         f"share(endpoint in ('api', 'health') and status < 400 and {_KNOWN_CALLER})",
         "share",
-        "share of requests that a known caller made to an API, and that were answered",
+        "share of requests that a known caller made to an API or health page, and that were answered without an error",
         "APIs that log no caller",
     ),
     _row(
@@ -186,7 +189,7 @@ _CLIENT: Final = (
         "session_tokens",
         "distinct(session_token)",
         "tokens",
-        "different session tokens",
+        "session tokens: 1 where the service issued one, since each opens a session of its own",
         "logs without tokens",
     ),
     *(

@@ -103,12 +103,12 @@ ROWS: Final = (
     ),
     Evidence(
         "MARKUP_IN_QUERIES",
-        "sent quotes, tags or climbing paths in queries ({value})",
+        "sent single quotes, tags or climbing paths in queries ({value})",
         _WEAK,
         0.4,
         when("markup_in_queries >= 2"),
         _FAMILY,
-        misses="searches for quoted phrases",
+        misses="searches for words with an apostrophe",
     ),
     Evidence(
         "LONG_QUERIES_REFUSED",
