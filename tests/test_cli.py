@@ -141,6 +141,7 @@ def test_explain_prints_reasons_and_lines(scored, key_file):
     assert done.returncode == 0, done.stderr
     assert f"risk {risk:.2f}" in done.stdout
     assert done.stdout.count("access.log.gz:") == top["requests"]
+    assert done.stdout.count("]  lines ") == len(top["reasons"])
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,7 @@ def postgres(tmp_path_factory):
     programs = Path(program).resolve().parent
     owner = pwd.getpwnam("postgres") if os.geteuid() == 0 else None  # it refuses to run as root
     if owner is not None:
-        for part in (folder, *list(folder.parents)[:2]):
+        for part in (folder, *list(folder.parents)[:3]):
             part.chmod(0o755)
         os.chown(folder, owner.pw_uid, owner.pw_gid)
     with socket.socket() as free:

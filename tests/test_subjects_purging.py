@@ -40,7 +40,7 @@ def site(filled, tmp_path):
     copy = Site.__new__(Site)
     shutil.copytree(filled.folder, tmp_path / "site")
     copy.folder, copy.key, copy.log = tmp_path / "site", filled.key, tmp_path / "site" / "logs" / "access.log"
-    copy.write_config(filled.values | {"store.path": str(copy.store), "log.path": str(copy.log)})
+    copy.write_config(filled.settings | {"store.path": str(copy.store), "log.path": str(copy.log)})
     return copy
 
 

@@ -100,6 +100,7 @@ class Baselines:
         self.parameters = parameters or Parameters()
         self.counts = Counts()
         self.quantiles_: dict[int, Quantiles] = {}
+        self._group_of: list[int] = []
 
     def after(self, earlier: Mapping[str, Any]) -> None:
         """Need none."""
@@ -110,7 +111,7 @@ class Baselines:
         is_calm = ~_FACTS.fired(_matrix(sessions, list(PLACES))).any(axis=1)
         values = _matrix(sessions, list(COMPARED)).astype(np.float32)
         kinds = _kinds(_matrix(sessions, _READ))
-        self.quantiles_ = {}
+        self.quantiles_, self._group_of = {}, []
         for group in range(_ALL + 1):
             rows = values[is_calm & _belongs(kinds, group)]
             if len(rows) >= _FEWEST or (group == _ALL and len(rows)):
@@ -147,11 +148,14 @@ class Baselines:
         return chosen
 
     def prepare(self) -> None:
-        """Have nothing to prepare."""
+        """Look up once whose quantiles each kind is held against."""
+        self._group_of = self._groups(np.arange(len(CALLERS) * len(PURPOSES))).tolist()
 
     def judge_one(self, row: Row) -> Opinion:
         """Judge one session as `judge` does."""
-        group = int(self._groups(_kinds(row.features.take(_KIND_PLACES)[np.newaxis]))[0])
+        if not self._group_of:
+            self.prepare()
+        group = self._group_of[_kind_of(row.features.take(_KIND_PLACES).tolist())]
         if group not in self.quantiles_:
             return Opinion(float("nan"), list)
         values = row.features.take(_PLACES)
@@ -202,6 +206,15 @@ def _kinds(values: Floats) -> NDArray[np.int64]:
     purpose = np.select([api >= half, known[:, 6:].sum(axis=1) >= half, assets >= requests], [1, 2, 3], 0)
     kinds: NDArray[np.int64] = caller * len(PURPOSES) + purpose
     return kinds
+
+
+def _kind_of(values: Sequence[float]) -> int:
+    """Return the kind of one session, as `_kinds` does, at a tenth of the cost."""
+    requests, browsers, automated, unnamed, api, assets, *actions = (0.0 if x != x else x for x in values)  # noqa: PLR0124
+    half = max(requests, 1.0) / 2.0
+    caller = 3 if unnamed >= 0.5 else 2 if automated > 0 else 0 if browsers >= half else 1
+    purpose = 1 if api >= half else 2 if sum(actions) >= half else 3 if assets >= requests else 0
+    return caller * len(PURPOSES) + purpose
 
 
 def _belongs(kinds: NDArray[np.int64], group: int) -> Bools:

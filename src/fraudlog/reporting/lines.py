@@ -75,14 +75,18 @@ def reason_lines(
 
 
 def line_ranges(lines: Sequence[tuple[str, int]]) -> str:
-    """Return line numbers as a person writes them.
+    """Return line numbers as a person writes them; files are named where there are several.
 
+    >>> line_ranges([("a.log", 3), ("a.log", 4), ("a.log", 9)])
+    'lines 3-4, 9'
     >>> line_ranges([("a.log", 3), ("a.log", 4), ("a.log", 5), ("a.log", 9), ("b.log", 1)])
     'a.log: 3-5, 9; b.log: 1'
     """
     by_source: dict[str, list[int]] = {}
     for source, number in lines:
         by_source.setdefault(source, []).append(number)
+    if len(by_source) == 1:
+        return f"lines {_ranges(sorted(next(iter(by_source.values()))))}"
     return "; ".join(f"{source}: {_ranges(sorted(numbers))}" for source, numbers in by_source.items())
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from fraudlog.detecting import Detector
+    from fraudlog.enriching import SiteMix
     from fraudlog.privacy import Pseudonyms
     from fraudlog.serving.state import Seen, State
     from fraudlog.sessions import Population
@@ -79,7 +80,7 @@ class LiveSessions:
         max_bytes: int | None = 1 << 30,
     ) -> None:
         self.policy = policy or Policy()
-        self.enricher = enricher or Enricher(mix=None if detector is None else detector.population_.mix)
+        self.enricher = enricher or Enricher(mix=_mix(detector))
         self.pseudonyms = pseudonyms
         if pseudonyms is not None and not key:
             key = pseudonyms.session_key
@@ -270,6 +271,11 @@ def _population(detector: Detector | None) -> Population | None:
         return None if detector is None else detector.population_
     except NotFittedError:
         return None
+
+
+def _mix(detector: Detector | None) -> SiteMix | None:
+    counts = _population(detector)
+    return None if counts is None else counts.mix
 
 
 def _is_allowed(policy: Policy, entities: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
