@@ -33,6 +33,8 @@ __all__ = ["Hearing", "RowScore", "Scored"]
 
 _FOREST: Final = "forest"
 _MOST: Final = odds_of_risk(ODDNESS)
+_AUDIBLE: Final = 0.01
+"""Share of a risk below which a voice is not asked for its causes: a reviewer would read `+0.000`."""
 _REQUESTS: Final = PLACES["requests"]
 _VERIFIED: Final = PLACES["verified_crawler_requests"]
 
@@ -104,7 +106,7 @@ class Hearing:
         for judgement in judgements.values():
             if judgement.certainty is not None:
                 confidence = confidence * judgement.certainty
-        said = self._said(judgements, odds, risk)
+        said = self._said(judgements, odds, total, risk)
         reasons = [self._reasons(*row) for row in zip(said, total.tolist(), risk.tolist(), strict=True)]
         return Scored(judgements[_FOREST].strength, risk, confidence, reasons)
 
@@ -127,13 +129,14 @@ class Hearing:
         return _MOST / np.maximum(rare, _MOST)
 
     def _said(
-        self, judgements: Mapping[str, Judgement], odds: Mapping[str, Floats], risk: Floats
+        self, judgements: Mapping[str, Judgement], odds: Mapping[str, Floats], total: Floats, risk: Floats
     ) -> list[list[tuple[float, list[Cause]]]]:
         """Ask each voice for causes, only on the rows it is heard on; returns odds and causes by row."""
         said: list[list[tuple[float, list[Cause]]]] = [[] for _ in next(iter(odds.values()))]
         for name, judgement in judgements.items():
             scale = self.scales[name]
-            rows = np.flatnonzero((odds[name] >= scale.worth_naming) & (risk >= scale.told_from)).tolist()
+            is_heard = (odds[name] >= scale.worth_naming) & (odds[name] >= total * _AUDIBLE)
+            rows = np.flatnonzero(is_heard & (risk >= scale.told_from)).tolist()
             for row, causes in zip(rows, judgement.causes(rows), strict=True):
                 said[row].append((float(odds[name][row]), causes))
         return said
@@ -163,7 +166,7 @@ class Hearing:
         said = [
             (part, opinion.causes())
             for part, (_, opinion, scale, _) in zip(parts, heard, strict=True)
-            if part >= scale.worth_naming and risk >= scale.told_from
+            if part >= scale.worth_naming and part >= total * _AUDIBLE and risk >= scale.told_from
         ]
         return RowScore(anomaly, risk, confidence, self._reasons(said, total, risk))
 
