@@ -23,7 +23,7 @@ from fraudlog.schema import DERIVED, EVENTS
 from fraudlog.serving.memory import BYSTANDERS_MS, DAY_US, Mark, Notes, Settled, Target, counted, settle
 from fraudlog.serving.redis_scripts import COMMIT, FETCH
 from fraudlog.serving.snapshot import notes_of, plain_notes
-from fraudlog.serving.state import Seen, targets_of
+from fraudlog.serving.state import Seen, seen_in, targets_of
 from fraudlog.sessions import LiveFeatures, LiveSession
 from fraudlog.sessions.live_saving import Saver
 from fraudlog.sessions.window_live import speed_between
@@ -195,7 +195,11 @@ class RedisState:
             return None
         with self._lock:
             state = self._opened(actor, sealed)
-            return None if state is None else self._seen(state, self.live.values(state), None)
+            return (
+                None
+                if state is None
+                else seen_in(LiveSession(self.live, state, "open"), self.live.values(state), self.live.code)
+            )
 
     def _ask(self, event: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, list[str]], LiveSession]:
         """Run the event through an empty twin: whose it is, and what it asks of which window."""
@@ -242,7 +246,7 @@ class RedisState:
             self._answer(answers)
             values = self.live.observe(event)
             opened.state = self.live.state_of(actor) or []
-            return self._seen(opened.state, values, opened)
+            return seen_in(LiveSession(self.live, opened.state, "open"), values, self.live.code, opened)
 
     def _opened(self, actor: tuple[Any, ...], sealed: bytes | None) -> list[Any] | None:
         """Put the stored session into the empty twin; one that can't be read is begun anew."""
@@ -272,24 +276,6 @@ class RedisState:
     def _answer(self, answers: Mapping[str, list[Any]]) -> None:
         for name, answer in answers.items():
             self.live.windows[name].answer = answer
-
-    def _seen(self, state: list[Any], values: list[float], opened: _Open | None) -> Seen:
-        session = LiveSession(self.live, state, "open")
-        if session.notes is None:
-            session.notes = Notes()
-        entities = session.entities
-        return Seen(
-            session.session_id,
-            values,
-            session.start_us,
-            session.end_us,
-            entities,
-            targets_of(entities, self.live.code),
-            session.notes,
-            session.is_estimated,
-            None,
-            opened,
-        )
 
     def _without(self, alone: LiveSession) -> Seen:
         """Return the event as a session of its own, which says that there was no state."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fraudlog.sessions import Definition, Population
     from fraudlog.sessions.codes import Codes
 
-__all__ = ["LocalState", "Seen", "State", "targets_of"]
+__all__ = ["LocalState", "Seen", "State", "seen_in", "targets_of"]
 
 
 @dataclass(slots=True)
@@ -133,22 +133,7 @@ class LocalState:
             session = self.live.current
             if session.n_events == 1:
                 self._by_id[session.session_id] = self.live.actor_of(event)
-            return self._seen(session, values)
-
-    def _seen(self, session: LiveSession, values: list[float]) -> Seen:
-        if session.notes is None:
-            session.notes = Notes()
-        entities = session.entities
-        return Seen(
-            session.session_id,
-            values,
-            session.start_us,
-            session.end_us,
-            entities,
-            targets_of(entities, self.live.code),
-            session.notes,
-            session.is_estimated,
-        )
+            return seen_in(session, values, self.live.code)
 
     def peek(self, key: str | Mapping[str, Any]) -> Seen | None:
         """Return an open session by its id, or by an event of its client, without touching it."""
@@ -157,7 +142,7 @@ class LocalState:
             state = None if actor is None else self.live.state_of(actor)
             if state is None:
                 return None
-            return self._seen(LiveSession(self.live, state, "open"), self.live.values(state))
+            return seen_in(LiveSession(self.live, state, "open"), self.live.values(state), self.live.code)
 
     def settle(self, seen: Seen, ruling: Ruling, policy: Policy, *, is_human: bool) -> Settled:
         """Remember what was ruled."""
@@ -191,6 +176,24 @@ class LocalState:
         self._by_id.pop(session.session_id, None)
         if self._on_end is not None:
             self._on_end(session)
+
+
+def seen_in(session: LiveSession, values: list[float], code: Codes, slot: object = None) -> Seen:
+    """Return a session as of its last event, with room for notes on it; `slot` is the state's own."""
+    if session.notes is None:
+        session.notes = Notes()
+    entities = session.entities
+    return Seen(
+        session.session_id,
+        values,
+        session.start_us,
+        session.end_us,
+        entities,
+        targets_of(entities, code),
+        session.notes,
+        session.is_estimated,
+        slot=slot,
+    )
 
 
 def targets_of(entities: Mapping[str, Any], code: Codes) -> dict[Scope, Target]:
