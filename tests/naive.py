@@ -29,10 +29,11 @@ from fraudlog.sessions.language import (
     parse_condition,
 )
 from fraudlog.sessions.places import places
-from fraudlog.sessions.windows import WINDOWS
+from fraudlog.sessions.windows import APPROACHES, WINDOWS
 
 if TYPE_CHECKING:
     from fraudlog.sessions.definition import Definition
+    from fraudlog.sessions.windows import Window
 
 Event = dict[str, Any]
 MINUTE, HOUR = 60_000_000, 3_600_000_000
@@ -56,6 +57,8 @@ def text_fields(event: Event) -> Event:
     fields["profile"] = profile(system, browser, language)
     parts = [event.get(name) for name in ("user_agent", "language", "protocol", "tls_fingerprint")]
     fields["manner"] = profile(*parts)
+    asked = [event.get(name) for name in ("method", "endpoint", "status", "action", "outcome")]
+    fields["shape"] = profile(*(None if value is None else str(value) for value in asked))
     device = event.get("device_id")
     fields["device"] = device if device is not None else profile(system, browser, event.get("device_class"))
     country = event.get("country")
@@ -115,6 +118,9 @@ def last_number(path: str) -> int | None:
 def add_windows(events: list[Event]) -> None:
     """Fill the window fields of events in total order, each by looking at all events before it."""
     for window in WINDOWS:
+        if window.kind in APPROACHES:
+            add_approach(events, window)
+            continue
         where = parse_condition(window.where) if window.where else None
         needs = parse_condition(window.needs) if window.needs else None
         seen: list[tuple[Any, Any, int, bool]] = []
@@ -141,6 +147,35 @@ def add_windows(events: list[Event]) -> None:
                 waited = max(event["time"] - of_key[-1][1], MINUTE)
                 event[window.name] = int(distance_km(of_key[-1][0], value) * 3_600_000_000.0 / waited)
             seen.append((key, value, event["time"], counts))
+
+
+def add_approach(events: list[Event], window: Window) -> None:
+    """Say of each event at a door how its client came, and how many networks came so in the day until then."""
+    where, needs = parse_condition(window.where), parse_condition(window.needs)
+    came: list[tuple[str, Any, str, int]] = []
+    for place, event in enumerate(events):
+        for name in window.fields:
+            event[name] = None
+        shape = event.get("shape")
+        if holds(needs, event) is not True or shape is None:
+            continue
+        steps = [
+            event["time"] - other["time"]
+            for other in events[:place]
+            if other["client_ip"] == event["client_ip"] and other.get("shape") and holds(where, other) is True
+        ]
+        gap = steps[-1] if steps and steps[-1] < window.memory_us else None
+        if window.kind == "straight":
+            way = "straight" if gap is None else "not"
+        elif gap is None:
+            continue
+        else:
+            way = gap // 250_000
+        came.append((shape, way, event["ip_prefix"], event["time"]))
+        recent = [row for row in came if row[3] + window.window_us > event["time"] and row[0] == shape]
+        event[window.new] = len({network for _, _, network, _ in recent})
+        if way != "not":
+            event[window.name] = len({network for _, other, network, _ in recent if other == way})
 
 
 def distance_km(one: str, other: str) -> float:
