@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from fraudlog.reading import kernel, kernel_values
+from fraudlog.reading import kernel_bytes, kernel_values
 from fraudlog.reading.columns import Chunk, Interners, Reject, empty_column, finished, is_code, is_null, join_clients
 from fraudlog.reading.fast import Texts
 from fraudlog.reading.framing import LINE_LIMIT
@@ -76,7 +76,7 @@ class FastValues(LineReader):
     def __init__(self, format_: Format, options: Options) -> None:
         super().__init__(format_, options)
         self.active: list[tuple[int, str]] = []
-        self.buffer = np.zeros(kernel.PAD, np.uint8)
+        self.buffer = np.zeros(kernel_bytes.PAD, np.uint8)
 
     @abstractmethod
     def find(self, n_lines: int, size: int) -> Found:
@@ -107,7 +107,7 @@ class FastValues(LineReader):
         if self.texts.is_full or self.interners is not before:
             self.renew()
         size = block.n_bytes + (not block.is_ended)
-        self.buffer = kernel.load(self.buffer, block.parts, size)
+        self.buffer = kernel_bytes.load(self.buffer, block.parts, size)
         found = self.find(block.n_lines, size)
         self._decode()
         return self._assemble(block, found)
