@@ -120,33 +120,38 @@ def add_windows(events: list[Event]) -> None:
     for window in WINDOWS:
         if window.kind in APPROACHES:
             add_approach(events, window)
+        else:
+            add_window(events, window)
+
+
+def add_window(events: list[Event], window: Window) -> None:
+    """Fill the fields of one window."""
+    where = parse_condition(window.where) if window.where else None
+    needs = parse_condition(window.needs) if window.needs else None
+    seen: list[tuple[Any, Any, int, bool]] = []
+    for event in events:
+        key, value = event.get(window.key), event.get(window.value) if window.value else ""
+        is_known = key is not None and value is not None and (needs is None or holds(needs, event) is True)
+        if window.kind == "speed":
+            is_known = is_known and value in places()
+        for name in window.fields:
+            event[name] = None
+        if not is_known:
             continue
-        where = parse_condition(window.where) if window.where else None
-        needs = parse_condition(window.needs) if window.needs else None
-        seen: list[tuple[Any, Any, int, bool]] = []
-        for event in events:
-            key, value = event.get(window.key), event.get(window.value) if window.value else ""
-            is_known = key is not None and value is not None and (needs is None or holds(needs, event) is True)
-            if window.kind == "speed":
-                is_known = is_known and value in places()
-            for name in window.fields:
-                event[name] = None
-            if not is_known:
-                continue
-            counts = where is None or holds(where, event) is True
-            of_key = [(v, t, c) for k, v, t, c in seen if k == key]
-            if window.kind == "distinct":
-                recent = {v for v, t, _ in of_key if t + window.window_us > event["time"]}
-                event[window.name] = len(recent | {value})
-                if window.new:
-                    event[window.new] = int(value not in recent)
-            elif window.kind == "count":
-                first = event["time"] // MINUTE - window.window_us // MINUTE
-                event[window.name] = sum(c for _, t, c in of_key if t // MINUTE > first) + counts
-            elif of_key and event["time"] - of_key[-1][1] < window.window_us:
-                waited = max(event["time"] - of_key[-1][1], MINUTE)
-                event[window.name] = int(distance_km(of_key[-1][0], value) * 3_600_000_000.0 / waited)
-            seen.append((key, value, event["time"], counts))
+        counts = where is None or holds(where, event) is True
+        of_key = [(v, t, c) for k, v, t, c in seen if k == key]
+        if window.kind == "distinct":
+            recent = {v for v, t, _ in of_key if t + window.window_us > event["time"]}
+            event[window.name] = len(recent | {value})
+            if window.new:
+                event[window.new] = int(value not in recent)
+        elif window.kind == "count":
+            first = event["time"] // MINUTE - window.window_us // MINUTE
+            event[window.name] = sum(c for _, t, c in of_key if t // MINUTE > first) + counts
+        elif of_key and event["time"] - of_key[-1][1] < window.window_us:
+            waited = max(event["time"] - of_key[-1][1], MINUTE)
+            event[window.name] = int(distance_km(of_key[-1][0], value) * 3_600_000_000.0 / waited)
+        seen.append((key, value, event["time"], counts))
 
 
 def add_approach(events: list[Event], window: Window) -> None:

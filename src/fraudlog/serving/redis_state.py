@@ -71,7 +71,6 @@ class _SharedWindow:
         country, _, then = _text(self.answer[0]).partition(":")
         return speed_between(country, int(then), str(value), time_us, self.window.window_us) if country else None
 
-
     def _approach(self, shape: object, network: object, is_at_door: object, is_step: object) -> str:
         """Write down what the script asks for: door or not, step or not, memory, length of a step, and the codes."""
         flags = f"{int(bool(is_at_door))}:{int(bool(is_step))}"

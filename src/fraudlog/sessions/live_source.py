@@ -22,7 +22,6 @@ from fraudlog.sessions.plan import (
     Uncertainty,
     selection,
 )
-
 from fraudlog.sessions.windows import APPROACHES
 
 if TYPE_CHECKING:

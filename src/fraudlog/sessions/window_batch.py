@@ -228,16 +228,14 @@ def _approach(
 ) -> tuple[dict[str, NDArray[np.int64]], WindowState]:
     if window.where_condition is None or window.needs_condition is None:
         raise TypeError(window.name)
-    known = _known(facts, window)
-    steps = np.flatnonzero(known & _holds(facts, plan, window.where_condition))
-    rows = np.flatnonzero(known & _holds(facts, plan, window.needs_condition))
+    is_told = _known(facts, window)
+    steps = np.flatnonzero(is_told & _holds(facts, plan, window.where_condition))
+    rows = np.flatnonzero(is_told & _holds(facts, plan, window.needs_condition))
     before = _parts(state)
     clients, shapes, networks = (hashed[name] for name in (window.key, window.value, window.counted))
     gap, remembered = _since(clients, facts.time, steps, rows, before[_STEPS], window.memory_us)
-    if window.kind == "straight":
-        way = np.where(gap == NULL, 0, NULL)
-    else:
-        way = np.where(gap == NULL, NULL, gap // BEAT_US)
+    unknown, known = (0, NULL) if window.kind == "straight" else (NULL, gap // BEAT_US)
+    way = np.where(gap == NULL, unknown, known)
     after, filled = {_STEPS: remembered}, {}
     for part, name, rows_of in ((_ALIKE, window.name, way != NULL), (_ALL, window.new, (way != NULL) | (gap != NULL))):
         at = rows[rows_of]

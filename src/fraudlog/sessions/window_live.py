@@ -237,7 +237,7 @@ class ApproachWindow:
         Last steps of clients, by their codes; and networks by ways to the door, by negative numbers.
     """
 
-    __slots__ = ("all", "alike", "keys", "kind", "memory_us", "steps")
+    __slots__ = ("alike", "all", "keys", "kind", "memory_us", "steps")
 
     def __init__(self, window: Window, most: int | None = None, most_values: int | None = None) -> None:
         self.kind = window.kind
