@@ -8,7 +8,7 @@ import pytest
 
 import fraudlog as fl
 from conftest import make_events
-from fraudlog.detecting.coordination import DOORS, Coordination, clients_behind, narrowest_scope
+from fraudlog.detecting.coordination import DOORS, Coordination, clients_behind
 from fraudlog.detecting.evidence import presumed_human
 from fraudlog.detecting.voices import PLACES, Parameters, Row
 from fraudlog.errors import ModelError
@@ -118,20 +118,16 @@ def test_one_session_is_judged_as_in_a_frame(calm, attacked):
             assert opinion.causes() == judgement.causes([place])[0]
 
 
-def test_an_office_lowers_the_confidence_and_narrows_the_scope():
+def test_an_office_lowers_the_confidence():
     """Twenty agents behind one prefix are people, one is one; an account is known wherever it is."""
     office = [{"user_agent": f"Mozilla/5.0 Firefox/{i}", "client_ip": f"203.0.113.{i}", "at": i} for i in range(20)]
     sessions = fl.build_sessions(make_events(*office, {"client_ip": "198.51.100.7"}))
     clients = clients_behind(sessions)
     assert clients.max() == 20
     assert clients[sessions["client_ip"] == "198.51.100.7"] == 1
-    scopes = narrowest_scope(sessions)
-    assert scopes[np.argmax(clients)] == "session"
-    assert scopes[(sessions["client_ip"] == "198.51.100.7").to_numpy()].tolist() == ["prefix"]
     certainty = Coordination().judge(sessions).certainty
     assert certainty[np.argmax(clients)] < 0.5 < certainty[np.argmin(clients)] == 1
     known = sessions.assign(user="ann")
-    assert set(narrowest_scope(known)) == {"user"}
     assert set(Coordination().judge(known).certainty) == {1.0}
 
 

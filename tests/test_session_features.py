@@ -211,6 +211,7 @@ SHOWN = {
     "robots_requests": ([{"path": "/robots.txt"}], 1),
     "prefix_users_1h": ([{"user": "a", "at": -1800}, {"user": "b"}], 2),
     "prefix_users_1d": ([{"user": "a", "at": -80_000}, {"user": "b"}], 2),
+    "prefix_agents_1d": ([{"user_agent": "curl/8", "at": -80_000}, {"user_agent": "x", "at": -90_000}, {}], 2),
     "prefix_agents_1h": ([{"user_agent": "curl/8", "at": -1800}, {}], 2),
     "prefix_failures_1h": ([FAILED | {"at": -1800, "user": "a"}, FAILED | {"at": -5, "user": "b"}, {}], 2),
     "prefix_requests_10m": ([{"at": -400, "user": "a"}, {"at": -30, "user": "b"}, {}], 3),

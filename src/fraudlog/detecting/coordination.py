@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Bools = NDArray[np.bool_]
 
-__all__ = ["DOORS", "Coordination", "Door", "clients_behind", "narrowest_scope"]
+__all__ = ["DOORS", "Coordination", "Door", "clients_behind"]
 
 
 class Door(NamedTuple):
@@ -157,7 +157,7 @@ _N: Final = len(DOORS)
 _MANNER: Final = 0
 _REQUESTS: Final = 1
 _HERE, _AMONG, _OWN, _THROUGH_IT = (slice(2 + part * _N, 2 + (part + 1) * _N) for part in range(4))
-_NAT: Final = ("prefix_users_1d", "prefix_agents_1h", "prefix_failures_1h")
+_NAT: Final = ("prefix_users_1d", "prefix_agents_1d", "prefix_failures_1h")
 _FEATURES: Final = (
     "manner_prefixes_1d",
     "requests",
@@ -298,7 +298,7 @@ class Coordination:
 def clients_behind(sessions: pd.DataFrame) -> Floats:
     """Estimate how many clients stand behind each session's prefix.
 
-    The accounts of a day or the agents of an hour, whichever are more; 1 where their logins fail together, for then
+    The accounts or the agents of a day, whichever are more; 1 where their logins fail together, for then
     they are one who tries many.
 
     Returns
@@ -307,21 +307,6 @@ def clients_behind(sessions: pd.DataFrame) -> Floats:
         At least 1.
     """
     return _clients(_matrix(sessions, _NAT))
-
-
-def narrowest_scope(sessions: pd.DataFrame) -> NDArray[np.str_]:
-    """Say what a verdict on each session should hold for, at most: never for a prefix that people share.
-
-    Returns
-    -------
-    str array of shape (n_sessions,)
-        ``user`` where the account is known, else ``session`` where several clients stand behind the prefix, else
-        ``prefix``.
-    """
-    shared = np.where(clients_behind(sessions) >= 2, "session", "prefix")
-    has_user = sessions["user"].notna().to_numpy() if "user" in sessions.columns else np.zeros(len(sessions), bool)
-    scopes: NDArray[np.str_] = np.where(has_user, "user", shared)
-    return scopes
 
 
 def _clients(values: Floats) -> Floats:

@@ -106,6 +106,7 @@ KEYS: Final[tuple[Key, ...]] = (
     ),
     Key("policy.file", "path", "policy of `fraudlog`, with rules and allow lists; then no other key of it is needed"),
     Key("policy.daily_reviews", "integer", "at most so many challenges a day", least=0),
+    Key("policy.human_share", "number", "challenge at most this share of presumed humans", least=0, most=0.5),
     Key("policy.observe_at", "number", "risk from which a session is observed", 0.3, least=0, most=1),
     Key("policy.challenge_at", "number", "risk from which it is challenged", 0.5, least=0, most=1),
     Key("policy.deny_at", "number", "risk from which it is denied; left out, nothing is", least=0, most=1),

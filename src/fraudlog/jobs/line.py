@@ -102,7 +102,7 @@ class Line:
         older_keys: Iterable[bytes] = (),
     ) -> None:
         self.models = models
-        self.decider = Decider(config)
+        self.decider = Decider(config, models)
         self.since_us = since_us
         self.settings = settings_of(config, names)
         self.carried = Carried.load(store, self.settings.definition)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -117,8 +117,17 @@ class Models:
             parts.append(self._current().score(frame))
         return pd.concat(parts, ignore_index=True)
 
+    def on(self, day: date) -> Detector:
+        """Return the model that spoke at the end of a day; the oldest that is kept, of a day before it."""
+        until_us = int(datetime.combine(day, time.max, UTC).timestamp() * 1e6)
+        named = [entry for entry in self.entries if entry.name is not None]
+        spoke = [entry for entry in named if entry.since_us <= until_us] or named[:1]
+        return self._named(spoke[-1].name or "")
+
     def _current(self) -> Detector:
-        name = next(entry.name for entry in reversed(self.entries) if entry.name is not None)
+        return self._named(next(entry.name for entry in reversed(self.entries) if entry.name is not None))
+
+    def _named(self, name: str) -> Detector:
         if name not in self._detectors:
             data = self._data.get(name) or self.store.document(name)
             if data is None:

@@ -79,7 +79,7 @@ class LiveSessions:
         max_sessions: int = 100_000,
         max_bytes: int | None = 1 << 30,
     ) -> None:
-        self.policy = policy or Policy()
+        self.policy = self._given_policy = policy or Policy()
         self.enricher = enricher or Enricher(mix=_mix(detector))
         self.pseudonyms = pseudonyms
         if pseudonyms is not None and not key:
@@ -96,6 +96,7 @@ class LiveSessions:
         Call its `prepare` before, where it may take a second.
         """
         self.detector: Detector | None = detector
+        self.policy = _measured(self._given_policy, detector)
         self.state.use(_population(detector))
 
     def observe(self, event: Mapping[str, Any]) -> Decision:
@@ -132,7 +133,7 @@ class LiveSessions:
         except (ModelError, ArithmeticError, LookupError, ValueError):
             return self._without_model(seen, "model_failed")
         confidence = score.confidence * _ESTIMATED if seen.is_estimated else score.confidence
-        n_users, n_agents = sharing(seen.values)
+        n_users, n_agents, n_failures = sharing(seen.values)
         is_allowed = bool(policy.allow) and _is_allowed(policy, entities, event)
         ruling = policy.rule(
             score.risk,
@@ -144,6 +145,7 @@ class LiveSessions:
             profile=entities["profile"],
             n_users=n_users,
             n_agents=n_agents,
+            n_failures=n_failures,
             is_allowed=is_allowed,
             is_verified_crawler=is_verified_crawler(seen.values),
         )
@@ -264,6 +266,13 @@ class LiveSessions:
         if not isinstance(self.state, LocalState):
             raise ConfigError("a shared state needs no snapshot; only one of this process does", parameter="state")
         return self.state
+
+
+def _measured(policy: Policy, detector: Detector | None) -> Policy:
+    """Return the policy with its share of presumed humans as a risk of this detector; as it is, if there is none."""
+    if _population(detector) is None or detector is None:
+        return policy
+    return policy.measured(detector.human_risk_)
 
 
 def _population(detector: Detector | None) -> Population | None:

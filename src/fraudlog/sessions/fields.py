@@ -103,6 +103,7 @@ _FIELDS: Final[tuple[Field, ...]] = (
     Field("prefix_users_1h", "users of this prefix in the last hour", ("ip_prefix", "user"), 24, "window"),
     Field("prefix_users_1d", "users of this prefix in the last day", ("ip_prefix", "user"), 24, "window"),
     Field("prefix_agents_1h", "agents of this prefix in the last hour", ("ip_prefix", "user_agent"), 24, "window"),
+    Field("prefix_agents_1d", "agents of this prefix in the last day", ("ip_prefix", "user_agent"), 24, "window"),
     Field("user_prefixes_1d", "prefixes of this user in the last day", ("user", "ip_prefix"), 24, "window"),
     Field("user_countries_1d", "countries of this user in the last day", ("user", "country"), 10, "window"),
     Field("profile_users_1d", "users of this profile in the last day", ("os", "browser", "user"), 24, "window"),

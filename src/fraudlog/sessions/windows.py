@@ -145,6 +145,7 @@ WINDOWS: Final[tuple[Window, ...]] = (
     Window("prefix_users_1h", "distinct", "ip_prefix", "user", _HOUR),
     Window("prefix_users_1d", "distinct", "ip_prefix", "user", _DAY),
     Window("prefix_agents_1h", "distinct", "ip_prefix", "user_agent", _HOUR),
+    Window("prefix_agents_1d", "distinct", "ip_prefix", "user_agent", _DAY),
     Window("user_prefixes_1d", "distinct", "user", "ip_prefix", _DAY),
     Window("user_countries_1d", "distinct", "user", "country", _DAY),
     Window("profile_users_1d", "distinct", "profile", "user", _DAY),
