@@ -176,6 +176,17 @@ def test_a_verified_crawler_is_never_challenged(sample_detector):
     assert live.observe(request(ip="192.0.32.7", user_agent=googlebot)).verdict == "deny"
 
 
+def test_a_verified_crawler_is_not_hit_by_its_networks_verdict(sample_detector):
+    """A scanner next door has its network challenged; who proves to be Googlebot passes, another does not."""
+    googlebot = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
+    live = fl.LiveSessions(sample_detector)
+    for second in range(3):
+        scanner = live.observe(probe(second, ip="66.249.66.9"))
+    assert (scanner.verdict, scanner.scope) == ("challenge", "prefix")
+    assert live.observe(request(5, ip="66.249.66.1", user_agent=googlebot)).verdict in ("allow", "observe")
+    assert live.observe(request(6, ip="66.249.66.2")).inherited == "prefix"
+
+
 def test_the_clock_stands_in_for_a_missing_time(sample_detector):
     """A naive time is refused."""
     live = fl.LiveSessions(sample_detector, fl.Policy(ttl="1h"), clock=lambda: 1_760_000_000.0)

@@ -135,6 +135,7 @@ class LiveSessions:
         confidence = score.confidence * _ESTIMATED if seen.is_estimated else score.confidence
         n_users, n_agents, n_failures = sharing(seen.values)
         is_allowed = bool(policy.allow) and _is_allowed(policy, entities, event)
+        is_verified = is_verified_crawler(seen.values)
         ruling = policy.rule(
             score.risk,
             confidence,
@@ -147,12 +148,12 @@ class LiveSessions:
             n_agents=n_agents,
             n_failures=n_failures,
             is_allowed=is_allowed,
-            is_verified_crawler=is_verified_crawler(seen.values),
+            is_verified_crawler=is_verified,
         )
         is_human = is_presumed_human(seen.values, score.reasons)
         settled = self.state.settle(seen, ruling, policy, is_human=is_human)
         level, scope, expires_us = settled.ruling.level, settled.ruling.scope, seen.end_us + settled.ttl_us
-        if settled.inherited is not None and settled.scope is not None and not is_allowed:
+        if settled.inherited is not None and settled.scope is not None and not (is_allowed or is_verified):
             level, scope, expires_us = settled.inherited.level, settled.scope, settled.inherited.expires_us
         return Decision(
             seen.session_id,
