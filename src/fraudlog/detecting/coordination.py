@@ -156,7 +156,10 @@ DOORS: Final = (
 _N: Final = len(DOORS)
 _MANNER: Final = 0
 _REQUESTS: Final = 1
-_HERE, _AMONG, _OWN, _THROUGH_IT = (slice(2 + part * _N, 2 + (part + 1) * _N) for part in range(4))
+_HERE: Final = slice(2, 2 + _N)
+_AMONG: Final = slice(2 + _N, 2 + 2 * _N)
+_OWN: Final = slice(2 + 2 * _N, 2 + 3 * _N)
+_THROUGH_IT: Final = slice(2 + 3 * _N, 2 + 4 * _N)
 _NAT: Final = ("prefix_users_1d", "prefix_agents_1d", "prefix_failures_1h")
 _FEATURES: Final = (
     "manner_prefixes_1d",

@@ -31,6 +31,9 @@ WindowState = dict[str, "NDArray[Any]"]
 """Columns of what a window remembers; keys and values as 64-bit hashes."""
 
 _HASH_KEY: Final = "fraudlog windows"
+_STEPS: Final = 0
+_ALIKE: Final = 1
+_ALL: Final = 2
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
 _HOUR_US: Final = 3_600_000_000.0
 
@@ -273,9 +276,6 @@ def _since(
     kept = is_last & (when + memory_us > (when.max() if n_steps else 0))
     after = {"key": client[:n_steps][order][kept], "value": np.zeros(int(kept.sum()), np.uint64), "time": when[kept]}
     return np.where(gap < memory_us, gap, NULL), after
-
-
-_STEPS, _ALIKE, _ALL = range(3)
 
 
 def _parts(state: WindowState | None) -> list[WindowState | None]:
