@@ -1,6 +1,6 @@
 """How well the detector judges: over bot shares, beside its best voice, with labels, on a budget, in microseconds.
 
-``python benchmarks/judgement.py [shares|voices|feedback|budget|row] ...``; all of them, if none is named.
+``python benchmarks/judgement.py [shares|voices|feedback|budget|drift|row] ...``; all of them, if none is named.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from fraudlog.sessions import feature_names
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 SHARES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.9)
 NAMES = feature_names(in_forest=True)
+ADVICE_ORDER = ("keep", "look", "fit")
 HARD = {
     "driven browsers": (["headless_browser"], 0.15),
     "accounts and votes": (["account_takeover", "stuffing_residential", "skewing", "cashing_out"], 0.05),
@@ -190,6 +191,31 @@ def paced(wanted: int, known: pd.DataFrame, later: pd.DataFrame) -> tuple[float,
     return len(later) / days.nunique(), within[0], within[1]
 
 
+def drift() -> None:
+    """Plant in one day a tenth of sessions that were never there before, and ask for drift; and on the days without."""
+    print("\n| a day of made-up traffic, and | sessions | keep | look | fit |\n|---|---|---|---|---|")
+    said: dict[str, list[str]] = {}
+    sizes: dict[str, list[int]] = {}
+    for seed in (1, 2, 3):
+        events, _ = benign_events(days=14, people=500, seed=seed)
+        sessions = fl.build_sessions(events, population=None)
+        until = sessions["start"].min().floor("D") + pd.Timedelta("10D")
+        detector = fl.Detector(n_estimators=50).fit(sessions[sessions["start"] < until])
+        for first in pd.date_range(until, periods=4):
+            last = first + pd.Timedelta("1D")
+            known = events[events["timestamp"] < last]
+            for kind in ("nothing else", "headless_browser", "scraping_slow"):
+                if kind != "nothing else":
+                    known = inject(known, [kind], Campaign(share=0.1, seed=seed, mimicry=1.0), since=first).events
+                window = fl.build_sessions(known, population=None)
+                window = window[window["start"] >= first]
+                said.setdefault(kind, []).append(detector.drift(window).advice)
+                sizes.setdefault(kind, []).append(len(window))
+                known = events[events["timestamp"] < last]
+    for kind, advice in said.items():
+        print(f"| {kind} | {np.mean(sizes[kind]):.0f} | {' | '.join(str(advice.count(w)) for w in ADVICE_ORDER)} |")
+
+
 def row() -> None:
     """Time single rows, reasons and all."""
     sessions = fl.build_sessions(fl.read_log("data/sample/access.log.gz").table)
@@ -207,7 +233,7 @@ def row() -> None:
         print(f"| {name} | " + " | ".join(f"{np.percentile(spent, at):.0f}" for at in (50, 90, 99)) + " |")
 
 
-PARTS = {"shares": shares, "voices": voices, "feedback": feedback, "budget": budget, "row": row}
+PARTS = {"shares": shares, "voices": voices, "feedback": feedback, "budget": budget, "drift": drift, "row": row}
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
