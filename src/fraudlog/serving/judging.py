@@ -79,6 +79,11 @@ class RequestJudge:
         self.arrive(_FIRST)  # loads what is loaded on first use, so that no request has to wait for it
         self.failures.clear()
 
+    @property
+    def n_remembered(self) -> int:
+        """How many sessions' verdicts are kept for their next request."""
+        return len(self._standing)
+
     def arrive(self, event: Mapping[str, Any]) -> Decision:
         """Return what to do about a request that has not been answered yet; never raises for a broken score.
 

@@ -10,6 +10,7 @@ from fraudlog.deciding import VERDICTS, Decision, Policy
 from fraudlog.enriching import Enricher
 from fraudlog.errors import ConfigError, ModelError, NotFittedError
 from fraudlog.serving.scoring import is_presumed_human, is_verified_crawler, sharing
+from fraudlog.serving.sizes import Size
 from fraudlog.serving.snapshot import read_snapshot, write_snapshot
 from fraudlog.serving.state import LocalState
 
@@ -259,6 +260,19 @@ class LiveSessions:
             As `restore`.
         """
         return read_snapshot(self._own_state(), path)
+
+    def sizes(self) -> dict[str, Size]:
+        """Return how full each table in this process is, beside the most it may hold.
+
+        Walks the windows under the lock, some milliseconds: for a gauge, not for every request.
+
+        Examples
+        --------
+        >>> LiveSessions(None, max_sessions=10).sizes()["sessions"]
+        Size(count=0, most=10)
+        """
+        remembered = {f"remembered: {name}": Size(*filled) for name, filled in self.enricher.filled.items()}
+        return self.state.sizes() | remembered
 
     def _own_state(self) -> LocalState:
         if not isinstance(self.state, LocalState):

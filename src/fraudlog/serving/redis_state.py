@@ -22,6 +22,7 @@ from fraudlog.errors import ConfigError, SchemaError
 from fraudlog.schema import DERIVED, EVENTS
 from fraudlog.serving.memory import BYSTANDERS_MS, DAY_US, Mark, Notes, Settled, Target, counted, settle
 from fraudlog.serving.redis_scripts import COMMIT, FETCH
+from fraudlog.serving.sizes import Size, tables_of
 from fraudlog.serving.snapshot import notes_of, plain_notes
 from fraudlog.serving.state import Seen, seen_in, targets_of
 from fraudlog.sessions import LiveFeatures, LiveSession
@@ -323,6 +324,11 @@ class RedisState:
         """Take the rarities of another model."""
         with self._lock:
             self.live.use(population)
+
+    def sizes(self) -> dict[str, Size]:
+        """Return how full each table in this process is; sessions, windows and verdicts lie in Redis."""
+        with self._lock:
+            return tables_of(self.live)
 
     def _key(self, kind: str, actor: tuple[Any, ...]) -> str:
         return f"{self._name}:{kind}:{'.'.join(map(str, actor))}"

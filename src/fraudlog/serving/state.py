@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fraudlog.deciding.targets import COLUMN_OF
 from fraudlog.serving.memory import LocalMemory, Notes, Settled, Target, settle
+from fraudlog.serving.sizes import Size, sizes_of
 from fraudlog.sessions import LiveFeatures, LiveSession
 from fraudlog.sessions.live_saving import Saver
 
@@ -79,6 +80,10 @@ class State(Protocol):
 
     def use(self, population: Population | None) -> None:
         """Take the rarities of another model."""
+        ...
+
+    def sizes(self) -> dict[str, Size]:
+        """Return how full each table in this process is."""
         ...
 
     def close(self) -> None:
@@ -166,6 +171,16 @@ class LocalState:
         if known is None or session.notes is None:
             session.notes = notes
         self._by_id[session.session_id] = actor
+
+    @property
+    def n_ids(self) -> int:
+        """How many sessions can be found by their id."""
+        return len(self._by_id)
+
+    def sizes(self) -> dict[str, Size]:
+        """Return how full each table is."""
+        with self.lock:
+            return sizes_of(self)
 
     def close(self) -> None:
         """End all sessions."""
