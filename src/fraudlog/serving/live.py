@@ -269,7 +269,7 @@ class LiveSessions:
         Examples
         --------
         >>> LiveSessions(None, max_sessions=10).sizes()["sessions"]
-        Size(count=0, most=10)
+        Size(held=0, most=10)
         """
         remembered = {f"remembered: {name}": Size(*filled) for name, filled in self.enricher.filled.items()}
         return self.state.sizes() | remembered

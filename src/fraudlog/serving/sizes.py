@@ -21,13 +21,13 @@ class Size(NamedTuple):
 
     Parameters
     ----------
-    count : int
+    held : int
         Entries; bytes where the name says so.
     most : int or None
         Most there may be; None where no bound was set.
     """
 
-    count: int
+    held: int
     most: int | None
 
 

@@ -10,7 +10,7 @@ import struct
 from collections import OrderedDict, deque
 from datetime import UTC, datetime
 from math import nan, sqrt
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from fraudlog.errors import ConfigError, SchemaError
 from fraudlog.schema import SESSIONS
@@ -286,7 +286,11 @@ class LiveFeatures:
         self.weights: list[int] = env["weights"]
         self.slots = slots
         self._readers = readers
-        self._looked_up = {"lanes": [masks], "rules": [rules], "parts": [part.known for part in parts]}
+        self._looked_up: dict[str, list[dict[int, Any]]] = {
+            "lanes": [masks],
+            "rules": [rules],
+            "parts": [part.known for part in parts],
+        }
 
     def __len__(self) -> int:
         return len(self._open)
@@ -324,7 +328,9 @@ class LiveFeatures:
     def tables(self) -> dict[str, int]:
         """Return how many entries each table of values seen before has; of the parts of a definition the largest."""
         sizes = {", ".join(reader.group.columns): len(reader.entries) for reader in self._readers}
-        return sizes | {name: max(map(len, tables), default=0) for name, tables in self._looked_up.items()}
+        return sizes | {
+            name: max((len(table) for table in tables), default=0) for name, tables in self._looked_up.items()
+        }
 
     @property
     def current(self) -> LiveSession:

@@ -179,7 +179,7 @@ class CountWindow:
 
     def longest(self) -> tuple[int, int | None]:
         """Return how many minutes are kept of one key, at most, and how many may be."""
-        return max((1 if type(one) is tuple else len(one[1]) for one in self.keys.records()), default=0), self.length
+        return max((1 if type(one) is tuple else len(one[1]) for one in self.keys.records()), default=0), self.length  # type: ignore[arg-type] # told apart
 
     def dump(self, key: object) -> list[list[Any]]:
         """Return the minutes of a key with their counts, as JSON holds them."""
