@@ -15,7 +15,7 @@ from fraudlog.reading.columns import Chunk, Interners, Reject, join_clients
 from fraudlog.reading.dropped import MORE, Dropped
 from fraudlog.reading.framing import LINE_LIMIT
 from fraudlog.reading.layout import FILLS
-from fraudlog.reading.lines import Options, TextReader
+from fraudlog.reading.lines_text import TextReader
 from fraudlog.reading.reasons import BadValueError
 from fraudlog.reading.values import FORWARDED, METHOD, PROTOCOL, TRUNCATED
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fraudlog.reading.formats import Format
     from fraudlog.reading.framing import Block
     from fraudlog.reading.layout import Layout, Part
+    from fraudlog.reading.lines import Options
     from fraudlog.reading.values import Row
 
 __all__ = ["Assembly", "FastTextReader", "Texts", "can_accelerate"]

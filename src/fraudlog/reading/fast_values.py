@@ -16,7 +16,8 @@ from fraudlog.reading import kernel_bytes, kernel_values
 from fraudlog.reading.columns import Chunk, Interners, Reject, empty_column, finished, is_code, is_null, join_clients
 from fraudlog.reading.fast import Texts
 from fraudlog.reading.framing import LINE_LIMIT
-from fraudlog.reading.lines import LineReader, is_scalar
+from fraudlog.reading.lines import LineReader
+from fraudlog.reading.lines_named import is_scalar
 from fraudlog.reading.reasons import BadValueError
 from fraudlog.reading.values import FORWARDED, READERS, TRUNCATED
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
     from fraudlog.reading.formats import Format
     from fraudlog.reading.framing import Block
-    from fraudlog.reading.lines import Options, Record
+    from fraudlog.reading.lines import Options
+    from fraudlog.reading.lines_named import Record
     from fraudlog.reading.values import Row, Target
 
 __all__ = ["FastValues", "Found"]
