@@ -14,13 +14,16 @@ import pyarrow.compute as pc
 from fraudlog.errors import ConfigError, PrivacyError
 from fraudlog.jobs.carried import Carried
 from fraudlog.jobs.line import settings_of
+from fraudlog.jobs.models import Models
 from fraudlog.jobs.run import republish
-from fraudlog.privacy import REQUESTS, Chain, Holds, Keyring, Pseudonyms, Withheld
+from fraudlog.privacy import REQUESTS, Chain, Holds, Keyring, Pseudonyms, Withheld, derive_key
 from fraudlog.schema import EVENTS
 from fraudlog.store import open_store
 from fraudlog.store.tables import TABLES, conform
+from fraudlog.subjects.leaving import leave_out
 from fraudlog.subjects.models import forget_in_model
 from fraudlog.subjects.persons import READ_COLUMNS, Person, find_person
+from fraudlog.subjects.pieces import Pieces
 from fraudlog.subjects.replay import Replayed, replay
 
 if TYPE_CHECKING:
@@ -192,13 +195,27 @@ class Desk:
     # --- what they share ---------------------------------------------------------------------------------------------
 
     def _without(self, store: Store, change: Transaction, gone: _Gone, what: str) -> Answer:
-        first_us, count = _first(store, self.config, self.ring, gone.mask)
-        sessions = gone.note_sessions(store)
+        pieces = self._pieces(store)
+        found = pieces.search(gone.columns, gone.mask)
+        sessions = gone.note_sessions(pieces)
         n_model, notes = forget_in_model(self.config["model.path"], gone.person, sessions)
-        done = Replayed()
-        if count:
-            done = replay(self.config, store, change, self.ring.key, gone, first_us=first_us, anew=n_model > 0)
-        return Answer(what, count + gone.n_held, gone.n_held, done.rescored, n_model, notes)
+        done: Replayed | None = Replayed()
+        if len(found):
+            models = self._models(store)
+            whole = (self.config, store, change, self.ring.key, gone)
+            done = None if n_model > 0 else leave_out(*whole, models=models, pieces=pieces, found=found)
+            if done is None:
+                if gone.keeps:
+                    gone.rows.clear()
+                done = replay(*whole, first_us=found.first_us, anew=n_model > 0)
+        return Answer(what, len(found) + gone.n_held, gone.n_held, done.rescored, n_model, notes)
+
+    def _pieces(self, store: Store) -> Pieces:
+        return Pieces(store, Carried.load(store, settings_of(self.config, Pseudonyms(self.ring.key)).definition))
+
+    def _models(self, store: Store) -> Models:
+        seals = [derive_key(self.ring.keys[epoch], "models") for epoch in sorted(self.ring.keys, reverse=True)]
+        return Models(self.config, store, seals[0], seals[1:])
 
     @contextmanager
     def _changing(self, what: str) -> Iterator[tuple[Store, Transaction]]:
@@ -213,7 +230,7 @@ class Desk:
 
     def _person(self, values: Mapping[str, str], store: Store) -> Person:
         person = Person.of(values, self.ring, self.config["privacy.ip_mode"])
-        return find_person(person, _stored_events(store, self.config, self.ring))
+        return find_person(person, self._pieces(store).tables(["user", "session_token"]))
 
     def _aside(self, values: Mapping[str, str]) -> str:
         """Return the name of what is put aside of a person: a keyed mark of who they are."""
@@ -263,7 +280,8 @@ class _Gone:
     def __call__(self, events: pa.Table) -> pa.Table:
         mask = self.mask(events)
         if self.keeps and mask.any():
-            self.rows.append(events.filter(pa.array(mask)))
+            rows = events.filter(pa.array(mask))
+            self.rows.append(rows.drop_columns("session_id") if "session_id" in rows.column_names else rows)
         return events.filter(pa.array(~mask)) if mask.any() else events
 
     def mask(self, events: pa.Table) -> NDArray[np.bool_]:
@@ -271,16 +289,22 @@ class _Gone:
         mask = self.person.mask(events)
         return mask & ~_among(events, self.held, mask) if self.held else mask
 
-    def note_sessions(self, store: Store) -> frozenset[str]:
+    @property
+    def columns(self) -> list[str]:
+        """What of an event `mask` looks at."""
+        return [*(["source", "line_number"] if self.held else []), *self.person.pseudonyms]
+
+    def note_sessions(self, pieces: Pieces) -> frozenset[str]:
         """Remember which sessions are theirs, and how many of their events are held."""
         found: set[str] = set()
-        for part in store.manifest.of("events"):
-            rows = store.load(part, store.path / part.path, [*READ_COLUMNS, "session_id"])
+        for n in range(pieces.n_events):
+            rows = pieces.load(n, self.columns)
             mask = self.person.mask(rows)
             if mask.any():
                 goes = self.mask(rows)
                 self.n_held += int((mask & ~goes).sum())
-                found |= set(rows.filter(pa.array(goes))["session_id"].drop_null().to_pylist())
+                ids = pieces.load(n, ["session_id"])["session_id"]
+                found |= set(ids.filter(pa.array(goes)).drop_null().to_pylist())
         self.sessions = frozenset(found)
         return self.sessions
 

@@ -239,9 +239,7 @@ class _ReplayLine(Line):
     def begin_anew(self) -> None:
         """Forget what the job carried: it comes out of the replay again."""
         self.carried = Carried.nothing(self.settings.definition)
-        empty = self._wanted(pa.table({"timestamp": pa.array([], pa.timestamp("us", "UTC"))}))
-        rejected = conform(pa.table({}), TABLES["rejected"])
-        self.columns = self.shield(empty, rejected)[0].column_names
+        self.columns = self.event_columns()
 
     def take_again(self, events: pa.Table, change: Any) -> None:  # noqa: ANN401 -- see `_Window`
         """Take events in; a column that the log never had is left out, as in the first run."""
