@@ -11,6 +11,7 @@ import pytest
 import fraudlog as fl
 from fraudlog.enriching import Shield
 from fraudlog.errors import ConfigError, PrivacyError
+from fraudlog.jobs import job_status
 from fraudlog.privacy import REQUESTS, Chain, Holds, Pseudonyms, Withheld, drop_key, load_keyring, rotate_key
 from fraudlog.store import open_store
 from fraudlog.subjects import Desk, access
@@ -105,6 +106,29 @@ def test_erase_by_address_after_many_runs(tmp_path, model):
         if begin == 900:
             desk(site).erase({"client_ip": client.decode()})
     assert differing(site, never) == []
+
+
+@pytest.mark.parametrize("values", [{}, {"retrain.every_days": 1, "retrain.window_days": 2}], ids=["near", "replayed"])
+def test_reports_count_as_if_they_had_never_come(make_site, tmp_path, values):
+    """Report and summary are those of the other run, byte for byte: so are the counts of lines that stand in them."""
+    pages = {name: tmp_path / name / "www" for name in "abc"}
+    sites = [
+        make_site(name, lines, **values, **{"publish.folder": str(pages[name])})
+        for name, lines in (("a", LINES), ("b", WITHOUT), ("c", LINES))
+    ]
+    pages = {name: _pages(tmp_path / name) for name in pages}
+    desk(sites[0]).erase(ALICE)
+    desk(sites[2]).restrict(ALICE)
+    assert _pages(tmp_path / "a") == pages["b"] != pages["a"]
+    assert [job_status(site.config)["counts"] for site in sites[::2]] == [
+        job_status(sites[1].config)["counts"]
+    ] * 2
+    desk(sites[2]).lift(ALICE)
+    assert _pages(tmp_path / "c") == pages["c"]
+
+
+def _pages(folder):
+    return {file.name: file.read_bytes() for file in (folder / "www").iterdir()}
 
 
 @pytest.mark.parametrize("mode", ["opaque", "truncate", "drop"])

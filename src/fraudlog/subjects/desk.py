@@ -148,6 +148,7 @@ class Desk:
             first_us = pc.min(rows["timestamp"].cast(pa.int64())).as_py()
             change.remove(name)
             done = replay(self.config, store, change, self.ring.key, lambda table: table, first_us=first_us, more=rows)
+            _recount(store, change, -len(rows))
             answer = Answer("lift", len(rows), 0, done.rescored)
         withheld = Withheld.load(self.ledger / "withheld.json")
         for column, value in values.items():
@@ -208,6 +209,7 @@ class Desk:
                 if gone.keeps:
                     gone.rows.clear()
                 done = replay(*whole, first_us=found.first_us, anew=n_model > 0)
+        _recount(store, change, len(found))
         return Answer(what, len(found) + gone.n_held, gone.n_held, done.rescored, n_model, notes)
 
     def _pieces(self, store: Store) -> Pieces:
@@ -264,6 +266,20 @@ class Desk:
                 "held": answer.held,
             }
         )
+
+
+def _recount(store: Store, change: Transaction, n_fewer: int) -> None:
+    """Count what was taken in as if the lines of some events had been blank; reports say these numbers."""
+    place = store.position
+    if "counts" not in place:
+        return
+    counts = dict(place["counts"])
+    counts["events"] -= n_fewer
+    counts["blank"] += n_fewer
+    for name in ("late", "sessions"):
+        counts[name] += sum(part.rows for part in change.after.of(name))
+        counts[name] -= sum(part.rows for part in change.before.of(name))
+    change.position = place | {"counts": counts}
 
 
 class _Gone:
