@@ -78,9 +78,18 @@ class Models:
         Key that models made here are sealed with.
     older_seals : sequence of bytes, optional
         Those of earlier epochs.
+    given : bytes, optional
+        In place of the configuration's model: what it is to become.
     """
 
-    def __init__(self, config: JobConfig, store: Store, seal: bytes, older_seals: Sequence[bytes] = ()) -> None:
+    def __init__(
+        self,
+        config: JobConfig,
+        store: Store,
+        seal: bytes,
+        older_seals: Sequence[bytes] = (),
+        given: bytes | None = None,
+    ) -> None:
         self.store = store
         self.seal = seal
         self.older_seals = older_seals
@@ -89,7 +98,7 @@ class Models:
         self.window_days = config["retrain.window_days"]
         self.gate = flag_rate_gate(config["retrain.max_flag_ratio"])
         self.news: list[str] = []
-        given = _bytes_of(config["model.path"])
+        given = given or _bytes_of(config["model.path"])
         self._given, self._given_digest = _loaded(given, config["model.path"]), sha256(given).hexdigest()
         index = store.document(_INDEX)
         self.entries = [_Entry(**row) for row in json.loads(index)] if index else []

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from fraudlog.errors import ConfigError, PrivacyError
 from fraudlog.jobs.carried import Carried
+from fraudlog.jobs.forgetting import finish_forgetting, note_forgetting
 from fraudlog.jobs.line import settings_of
 from fraudlog.jobs.models import Models
 from fraudlog.jobs.run import republish
@@ -199,18 +200,20 @@ class Desk:
         pieces = self._pieces(store)
         found = pieces.search(gone.columns, gone.mask)
         sessions = gone.note_sessions(pieces)
-        n_model, notes = forget_in_model(self.config["model.path"], gone.person, sessions)
+        model = forget_in_model(self.config["model.path"], gone.person, sessions)
         done: Replayed | None = Replayed()
         if len(found):
             models = self._models(store)
             whole = (self.config, store, change, self.ring.key, gone)
-            done = None if n_model > 0 else leave_out(*whole, models=models, pieces=pieces, found=found)
+            is_new = model.data is not None
+            done = None if is_new else leave_out(*whole, models=models, pieces=pieces, found=found)
             if done is None:
-                if gone.keeps:
-                    gone.rows.clear()
-                done = replay(*whole, first_us=found.first_us, anew=n_model > 0)
+                done = replay(*whole, first_us=found.first_us, anew=is_new, given=model.data)
         _recount(store, change, len(found))
-        return Answer(what, len(found) + gone.n_held, gone.n_held, done.rescored, n_model, notes)
+        if model.data is not None:
+            noted = note_forgetting(self.config["model.path"], model.data)
+            change.position = (change.position or store.position) | noted
+        return Answer(what, len(found) + gone.n_held, gone.n_held, done.rescored, model.n_rows, model.notes)
 
     def _pieces(self, store: Store) -> Pieces:
         return Pieces(store, Carried.load(store, settings_of(self.config, Pseudonyms(self.ring.key)).definition))
@@ -226,8 +229,10 @@ class Desk:
         if not verdict.is_whole:
             raise PrivacyError(f"the audit trail is broken ({verdict.problem}); nothing is done without it")
         with open_store(self.path, purpose=REQUESTS, mode="write") as store:
+            finish_forgetting(self.config["model.path"], store)
             with store.transaction(what) as change:
                 yield store, change
+            finish_forgetting(self.config["model.path"], store)
             republish(self.config, store, self.ring.key)
 
     def _person(self, values: Mapping[str, str], store: Store) -> Person:
