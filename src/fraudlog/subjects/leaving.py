@@ -141,7 +141,9 @@ class _Near:
         """Say whether a limit parted a session that goes from one that stays: the one after it bears its number."""
         columns = ["timestamp", "session_id", *_WHO]
         gone = [self.pieces.load(n, columns).take(pa.array(rows)) for n, rows in self.gone.of_piece.items()]
-        times = np.concatenate([_times(rows) for rows in gone] or [np.zeros(0, np.int64)])
+        if not gone:
+            return False
+        times = np.concatenate([_times(rows) for rows in gone])
         days = {day_of(time) for hour in np.unique(times // _HOUR_US) for time in (hour * _HOUR_US, hour * _HOUR_US + _AFTER_US)}
         store = self.pieces.store
         later = [store.load(part, store.path / part.path, ["session_id", "start", "piece", *_WHO]) for part in store.manifest.of("sessions", days)]
