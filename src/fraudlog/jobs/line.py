@@ -23,7 +23,7 @@ from fraudlog.jobs.carried import Carried
 from fraudlog.jobs.deciders import Decider
 from fraudlog.jobs.enrichment import enricher_of
 from fraudlog.privacy import Policies, Withheld
-from fraudlog.schema import EVENTS, SCORES, arrow_schema, to_arrow
+from fraudlog.schema import EVENTS, REJECTED, SCORES, arrow_schema, to_arrow
 from fraudlog.sessions import DEFAULT, Settings, define, traced_step
 
 if TYPE_CHECKING:
@@ -148,6 +148,12 @@ class Line:
             for field in fields
         ]
         return pa.table(columns, schema=pa.schema(fields))
+
+    def event_columns(self) -> list[str]:
+        """Return the columns of the events that are taken in; what the log never has is not among them."""
+        empty = self._wanted(pa.table({"timestamp": pa.array([], pa.timestamp("us", "UTC"))}))
+        names: list[str] = self.shield(empty, arrow_schema(REJECTED).empty_table())[0].column_names
+        return names
 
     def _newest_before(self, events: pa.Table, rejected: pa.Table) -> NDArray[np.int64]:
         """Return the newest time before each rejected line: the day that it is kept under."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fraudlog import __version__
 from fraudlog.errors import ConfigError, FormatError, OutputError
+from fraudlog.jobs.forgetting import finish_forgetting
 from fraudlog.jobs.line import COUNTS, Line, Tally
 from fraudlog.jobs.metrics import write_metrics
 from fraudlog.jobs.models import Models
@@ -154,6 +155,8 @@ def _take_in(
     """Do take after take, each one change of the store; a dry run is one change that is dropped."""
     names = Pseudonyms(ring.key, config["privacy.ip_mode"])
     older = [derive_key(ring.keys[epoch], "models") for epoch in sorted(ring.keys, reverse=True)[1:]]
+    if not report.dry_run:
+        finish_forgetting(config["model.path"], store)
     models = Models(config, store, derive_key(ring.key, "models"), older)
     line = Line(config, names, store, models, since_us=bounds[0], older_keys=ring.keys.values())
     place = {"key_id": names.key_id} | store.position
@@ -169,7 +172,9 @@ def _take_in(
                 change = dropped or store.transaction("run")
                 with change if dropped is None else nullcontext():
                     report.takes += _one_take(line, take, change, before)
-                    change.position = {**(change.position or {}), "key_id": place["key_id"], "written_with": written}
+                    kept = {name: place[name] for name in ("forgetting",) if name in place}
+                    kept |= {"key_id": place["key_id"], "written_with": written}
+                    change.position = {**(change.position or {}), **kept}
                     _check_rejects(line.tally, config)
     finally:
         if dropped is not None:

@@ -78,6 +78,7 @@ def replay(
     first_us: int,
     anew: bool = False,
     more: pa.Table | None = None,
+    given: bytes | None = None,
 ) -> Replayed:
     """Put into `change` what the store would hold had its events been others.
 
@@ -98,10 +99,12 @@ def replay(
         Score everything anew: for another model.
     more : pyarrow.Table, optional
         Events to go through the line besides those that are stored.
+    given : bytes, optional
+        The model that the configuration's is to become.
     """
     day = datetime.fromtimestamp(first_us / 1e6, UTC).date()
     since = date.min if anew else day
-    again = _Again(config, store, change, key, since, more)
+    again = _Again(config, store, change, key, since, more, given)
     again.empty()
     done = Replayed(since=day)
     for rows in again.stored.chunks():
@@ -120,11 +123,18 @@ class _Again:
     """One replay: what is stored, where its results go, and the line between."""
 
     def __init__(
-        self, config: JobConfig, store: Store, change: Transaction, key: bytes, since: date, more: pa.Table | None
+        self,
+        config: JobConfig,
+        store: Store,
+        change: Transaction,
+        key: bytes,
+        since: date,
+        more: pa.Table | None,
+        given: bytes | None,
     ) -> None:
         self.store, self.change, self.since = store, change, since
         warm = date.min if since - date.min <= _WINDOW else since - _WINDOW
-        self.models = _Scores(config, store, key, since)
+        self.models = _Scores(config, store, key, since, given)
         self.line = _ReplayLine(config, Pseudonyms(key, config["privacy.ip_mode"]), store, self.models)
         self.line.decider = _Deciders(self.line.decider, since)  # type: ignore[assignment]
         self.stored = _Stored(store, self.line.carried, warm, more)
@@ -239,9 +249,7 @@ class _ReplayLine(Line):
     def begin_anew(self) -> None:
         """Forget what the job carried: it comes out of the replay again."""
         self.carried = Carried.nothing(self.settings.definition)
-        empty = self._wanted(pa.table({"timestamp": pa.array([], pa.timestamp("us", "UTC"))}))
-        rejected = conform(pa.table({}), TABLES["rejected"])
-        self.columns = self.shield(empty, rejected)[0].column_names
+        self.columns = self.event_columns()
 
     def take_again(self, events: pa.Table, change: Any) -> None:  # noqa: ANN401 -- see `_Window`
         """Take events in; a column that the log never had is left out, as in the first run."""
@@ -276,8 +284,8 @@ class _Window:
 class _Scores(Models):
     """The job's models, which keep the score of a session that did not change."""
 
-    def __init__(self, config: JobConfig, store: Store, key: bytes, since: date) -> None:
-        super().__init__(config, store, derive_key(key, "models"))
+    def __init__(self, config: JobConfig, store: Store, key: bytes, since: date, given: bytes | None) -> None:
+        super().__init__(config, store, derive_key(key, "models"), given=given)
         self.rescored = 0
         self.known = frozenset((entry.since_us, entry.sha256) for entry in self.entries)
         since_us = _start_us(since)
