@@ -15,7 +15,7 @@ from fraudlog.schema import DECISIONS, DERIVED, EVENTS, REJECTED, SCORES, SESSIO
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from fraudlog.schema import Purpose
+    from fraudlog.schema.columns import Purpose
 
 __all__ = ["FEATURE_PURPOSES", "TABLES", "StoredTable", "barred_columns", "conform", "plain"]
 
