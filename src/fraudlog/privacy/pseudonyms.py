@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -79,6 +79,8 @@ class Pseudonyms:
         The secret, 32 bytes.
     ip_mode : str, default "pfx"
         One of `IP_MODES`.
+    epoch : int, default 1
+        Number of the key in its ring.
 
     Examples
     --------
@@ -92,16 +94,22 @@ class Pseudonyms:
     False
     """
 
-    def __init__(self, key: bytes, ip_mode: IpMode = "pfx") -> None:
+    def __init__(self, key: bytes, ip_mode: IpMode = "pfx", epoch: int = 1) -> None:
         if ip_mode not in IP_MODES:
             raise ConfigError(f"ip_mode knows {', '.join(IP_MODES)}", parameter="ip_mode")
         self.key = key
         self.ip_mode = ip_mode
+        self.epoch = epoch
 
     @property
     def key_id(self) -> str:
         """Name of the key, which tells nothing of it: what a manifest holds."""
         return derive_key(self.key, "key id", 8).hex()
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What a manifest says of the key: epoch, id and what became of addresses."""
+        return {"epoch": self.epoch, "key_id": self.key_id, "ip_mode": self.ip_mode}
 
     @property
     def note(self) -> str:
