@@ -53,7 +53,7 @@ def days_after(n: float) -> datetime:
 
 
 def purged(site, now, **options):
-    return purge(site.config, load_keyring(site.key).key, now, **options)
+    return purge(site.config, load_keyring(site.key), now, **options)
 
 
 def test_each_class_has_its_time(site):
@@ -146,7 +146,7 @@ def kill_loop(site, count: int, seed: int) -> None:
         "import sys; from datetime import datetime; from pathlib import Path\n"
         "from fraudlog.jobs import load_config; from fraudlog.privacy import load_keyring; import os, time\n"
         "from fraudlog.subjects import purge; import fraudlog.jobs.run, fraudlog.reporting\n"
-        "config = load_config(Path(sys.argv[1])); key = load_keyring(Path(sys.argv[2])).key\n"
+        "config = load_config(Path(sys.argv[1])); key = load_keyring(Path(sys.argv[2]))\n"
         "for line in sys.stdin:\n"
         "    child = os.fork()\n"
         "    if not child:\n"

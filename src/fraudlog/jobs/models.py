@@ -74,10 +74,8 @@ class Models:
     ----------
     config : JobConfig
     store : Store
-    seal : bytes
-        Key that models made here are sealed with.
-    older_seals : sequence of bytes, optional
-        Those of earlier epochs.
+    seals : sequence of bytes
+        Keys that models made here are sealed with: new ones with the first, older ones with any.
     given : bytes, optional
         In place of the configuration's model: what it is to become.
     """
@@ -86,13 +84,11 @@ class Models:
         self,
         config: JobConfig,
         store: Store,
-        seal: bytes,
-        older_seals: Sequence[bytes] = (),
+        seals: Sequence[bytes],
         given: bytes | None = None,
     ) -> None:
         self.store = store
-        self.seal = seal
-        self.older_seals = older_seals
+        self.seals = seals
         self.keep = config["retrain.keep"]
         self.every_us = config["retrain.every_days"] * _DAY_US
         self.window_days = config["retrain.window_days"]
@@ -172,7 +168,7 @@ class Models:
             data = self._data.get(name) or self.store.document(name)
             if data is None:
                 raise ModelError(f"{name}: is gone from the store; restore it from a copy", path=name)
-            seals = (None,) if name.startswith("models/given") else (self.seal, *self.older_seals)
+            seals = (None,) if name.startswith("models/given") else self.seals
             self._detectors[name] = _loaded(data, Path(name), seals)
         return self._detectors[name]
 
@@ -206,7 +202,7 @@ class Models:
         if refused:
             self._note(_Entry(since_us, None, "", f"refused: {refused}"), b"", change)
             return
-        data = _saved(made, self.seal)
+        data = _saved(made, self.seals[0])
         self._detectors[name] = made
         self._note(
             _Entry(since_us, name, sha256(data).hexdigest(), f"learnt from {len(sessions)} sessions"), data, change

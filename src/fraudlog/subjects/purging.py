@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fraudlog.jobs.config import JobConfig
-    from fraudlog.privacy import RetentionRow
+    from fraudlog.privacy import Keyring, RetentionRow
     from fraudlog.store import Transaction
 
 __all__ = ["Receipt", "purge", "verify_receipt"]
@@ -70,7 +70,7 @@ class Receipt:
 
 def purge(
     config: JobConfig,
-    key: bytes,
+    ring: Keyring,
     now: datetime,
     *,
     retention: Mapping[str, RetentionRow] = RETENTION,
@@ -85,8 +85,8 @@ def purge(
     ----------
     config : JobConfig
         Of the job that keeps the store.
-    key : bytes
-        Secret; receipts are signed with a key derived from it.
+    ring : Keyring
+        Receipts are signed with a key derived from the newest.
     now : datetime
     retention : mapping, optional
         The site's own times, as from `fraudlog.privacy.with_days`.
@@ -128,11 +128,11 @@ def purge(
                 before,
                 after,
             ),
-            key,
+            ring.key,
         )
         if not is_dry:
             _note(ledger, receipt, holds, now)
-            republish(config, store, key)
+            republish(config, store, ring)
     return receipt
 
 
