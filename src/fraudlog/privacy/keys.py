@@ -64,7 +64,7 @@ class Keyring:
         return self.keys[self.newest]
 
     def derived(self, purpose: str) -> dict[str, bytes]:
-        """Return the keys derived for a purpose, by the id of the key they come from, newest first; dropped ones last."""
+        """Return the keys derived for a purpose, by the id of what they come from: newest first, dropped ones last."""
         made = {
             Pseudonyms(self.keys[epoch]).key_id: derive_key(self.keys[epoch], purpose)
             for epoch in sorted(self.keys, reverse=True)
