@@ -147,7 +147,7 @@ def subjects(n_rows=1_000_000, n_days=90):
                 f"{seconds:.1f} | {time.monotonic() - wall:.1f} | {touched} of {len(after)} |"
             )
         wall = time.monotonic()
-        seconds, receipt = cpu(lambda: purge(config, ring.key, START + timedelta(days=180 + n_days // 2)), 1)
+        seconds, receipt = cpu(lambda: purge(config, ring, START + timedelta(days=180 + n_days // 2)), 1)
         gone = sum(receipt.rows.values())
         print(f"| purge half of it, {gone:,} rows | {seconds:.1f} | {time.monotonic() - wall:.1f} | 0 |")
 

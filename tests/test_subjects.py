@@ -123,9 +123,7 @@ def test_reports_count_as_if_they_had_never_come(make_site, tmp_path, values):
     desk(sites[0]).erase(ALICE)
     desk(sites[2]).restrict(ALICE)
     assert _pages(tmp_path / "a") == pages["b"] != pages["a"]
-    assert [job_status(site.config)["counts"] for site in sites[::2]] == [
-        job_status(sites[1].config)["counts"]
-    ] * 2
+    assert [job_status(site.config)["counts"] for site in sites[::2]] == [job_status(sites[1].config)["counts"]] * 2
     desk(sites[2]).lift(ALICE)
     assert _pages(tmp_path / "c") == pages["c"]
 

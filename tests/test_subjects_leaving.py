@@ -23,10 +23,28 @@ VALUES = {
     "log.records": ["language"],
 }
 START = datetime(2026, 1, 1, 8, tzinfo=UTC)
-AGENTS = [
-    f"Mozilla/5.0 (X11; Linux x86_64; rv:{n}.0) Gecko/20100101 Firefox/{n}.0" for n in (120, 121)
-] + ["curl/8.5.0"]
-STEPS_S = [0, 1, 1, 1, 20, 60, 600, 1500, 2400, 3 * 3600, 20 * 3600, 26 * 3600, 3 * 86_400, 20 * 86_400, -30, -400, -4000]
+AGENTS = [f"Mozilla/5.0 (X11; Linux x86_64; rv:{n}.0) Gecko/20100101 Firefox/{n}.0" for n in (120, 121)] + [
+    "curl/8.5.0"
+]
+STEPS_S = [
+    0,
+    1,
+    1,
+    1,
+    20,
+    60,
+    600,
+    1500,
+    2400,
+    3 * 3600,
+    20 * 3600,
+    26 * 3600,
+    3 * 86_400,
+    20 * 86_400,
+    -30,
+    -400,
+    -4000,
+]
 ALICE = {"user": "alice7"}
 
 
@@ -48,7 +66,10 @@ def line(at: datetime, user="-", ip="198.51.100.7", agent=AGENTS[0], path="/p", 
 @st.composite
 def logs(draw) -> list[tuple[str, str, bytes]]:
     """Lines with their user and address: few values of each, so that people share what can be shared."""
-    at, made = START, [("dave0", "192.0.2.1", line(START, "dave0", "192.0.2.1"))]  # a file is named after its first line
+    at, made = (
+        START,
+        [("dave0", "192.0.2.1", line(START, "dave0", "192.0.2.1"))],
+    )  # a file is named after its first line
     for _ in range(draw(st.integers(20, 60))):
         at += timedelta(seconds=draw(st.sampled_from(STEPS_S)))
         if not draw(st.integers(0, 15)):

@@ -63,7 +63,9 @@ class Decider:
         dict of str to int
             Those sessions by verdict.
         """
-        return self._decide(None, [day for day in change.after.days("scores") if day >= first - self.history], change, first)
+        return self._decide(
+            None, [day for day in change.after.days("scores") if day >= first - self.history], change, first
+        )
 
     def decide_again(self, changed: Iterable[date], change: Transaction) -> None:
         """Decide on what hangs on sessions that changed, went or came, by the days they started on."""
@@ -80,7 +82,7 @@ class Decider:
     def _decide(
         self, wanted: Collection[date] | None, days: Sequence[date], change: Transaction, first: date
     ) -> dict[str, int]:
-        """Decide on the sessions that started on some days, or on any since the first; `days` hold all these ended on."""
+        """Decide on the sessions that started on some days, or on any since the first; all ended within `days`."""
         sessions, scores, before = (
             _frame(change.read(table, days=days)) for table in ("sessions", "scores", "decisions")
         )

@@ -1,7 +1,7 @@
 """A model file that forgets somebody, in step with the store: both as they were, or both without them.
 
-The store's change is one rename, and the file's is another. Between them stands a note, part of the store's change: which
-model was put in place of which. Whoever comes next finishes what it says.
+The store's change is one rename, and the file's is another. Between them stands a note, part of the store's change:
+which model was put in place of which. Whoever comes next finishes what it says.
 """
 
 from __future__ import annotations

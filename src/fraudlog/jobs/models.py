@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import tempfile
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -74,10 +75,8 @@ class Models:
     ----------
     config : JobConfig
     store : Store
-    seal : bytes
-        Key that models made here are sealed with.
-    older_seals : sequence of bytes, optional
-        Those of earlier epochs.
+    seals : sequence of bytes
+        Keys that models made here are sealed with: new ones with the first, older ones with any.
     given : bytes, optional
         In place of the configuration's model: what it is to become.
     """
@@ -86,13 +85,11 @@ class Models:
         self,
         config: JobConfig,
         store: Store,
-        seal: bytes,
-        older_seals: Sequence[bytes] = (),
+        seals: Sequence[bytes],
         given: bytes | None = None,
     ) -> None:
         self.store = store
-        self.seal = seal
-        self.older_seals = older_seals
+        self.seals = seals
         self.keep = config["retrain.keep"]
         self.every_us = config["retrain.every_days"] * _DAY_US
         self.window_days = config["retrain.window_days"]
@@ -172,7 +169,7 @@ class Models:
             data = self._data.get(name) or self.store.document(name)
             if data is None:
                 raise ModelError(f"{name}: is gone from the store; restore it from a copy", path=name)
-            seals = (None,) if name.startswith("models/given") else (self.seal, *self.older_seals)
+            seals = (None,) if name.startswith("models/given") else self.seals
             self._detectors[name] = _loaded(data, Path(name), seals)
         return self._detectors[name]
 
@@ -206,7 +203,7 @@ class Models:
         if refused:
             self._note(_Entry(since_us, None, "", f"refused: {refused}"), b"", change)
             return
-        data = _saved(made, self.seal)
+        data = _saved(made, self.seals[0])
         self._detectors[name] = made
         self._note(
             _Entry(since_us, name, sha256(data).hexdigest(), f"learnt from {len(sessions)} sessions"), data, change
@@ -231,10 +228,34 @@ class Models:
             self._data[entry.name] = data
             change.put(entry.name, data)
         named = [one.name for one in self.entries if one.name is not None]
-        for name in named[: -self.keep]:
+        self._drop(named[: -self.keep], change)
+
+    def _drop(self, names: Sequence[str], change: Transaction) -> None:
+        """Let models go; a given one is remembered, lest the configuration's file be taken for a new one."""
+        for name in names:
             change.remove(name)
-        self.entries = [one for one in self.entries if one.name not in named[: -self.keep]]
+        kept = [replace(one, name=None) if one.name in names else one for one in self.entries]
+        self.entries = [
+            one for one, before in zip(kept, self.entries, strict=True) if one == before or one.why == "given"
+        ]
         change.put(_INDEX, _dumped(self.entries))
+
+    def drop_before(self, first_day: date, change: Transaction) -> list[str]:
+        """Let models go that spoke only for sessions that ended before a day; returns their names."""
+        first_us = int(datetime.combine(first_day, datetime.min.time(), UTC).timestamp()) * 1_000_000
+        named = [one for one in self.entries if one.name is not None]
+        gone = [one.name or "" for one, after in pairwise(named) if after.since_us <= first_us]
+        if gone:
+            self._drop(gone, change)
+        return gone
+
+    def notes_before(self, first_day: date) -> list[str]:
+        """Say whether the model that speaks knows, of accounts too, only what happened before a day."""
+        detector = self._current() if self.entries else self._given
+        last = pd.Timestamp(detector.window_[1]) if detector.window_[1] else None
+        if last is None or last.date() >= first_day:
+            return []
+        return [f"the model learnt from sessions until {last.date()}, which are over their time: fit it anew"]
 
 
 def _first_end(change: Transaction, since_us: int) -> int:

@@ -20,7 +20,7 @@ from fraudlog.jobs.models import Models
 from fraudlog.jobs.publish import publish, write_exports
 from fraudlog.jobs.sinks import write_sql
 from fraudlog.jobs.takes import Taker
-from fraudlog.privacy import Pseudonyms, derive_key, load_keyring
+from fraudlog.privacy import Pseudonyms, load_keyring
 from fraudlog.store import open_store
 from fraudlog.store.files import write_whole
 
@@ -154,10 +154,9 @@ def _take_in(
 ) -> None:
     """Do take after take, each one change of the store; a dry run is one change that is dropped."""
     names = ring.current(config["privacy.ip_mode"])
-    older = [derive_key(ring.keys[epoch], "models") for epoch in sorted(ring.keys, reverse=True)[1:]]
     if not report.dry_run:
         finish_forgetting(config["model.path"], store)
-    models = Models(config, store, derive_key(ring.key, "models"), older)
+    models = Models(config, store, list(ring.derived("models").values()))
     line = Line(config, names, store, models, since_us=bounds[0], older_keys=ring.keys.values())
     place = {"key_id": names.key_id} | store.position
     written = place.get("written_with", {"key_id": place["key_id"], "after_us": -1})
@@ -193,15 +192,15 @@ def _place_key(ring: Keyring, key_id: str) -> bytes:
     Raises
     ------
     ConfigError
-        If it is none of the ring's.
+        If it is none of the ring's, dropped ones among them.
     """
-    found = next((names for names in ring.pseudonyms().values() if names.key_id == key_id), None)
+    found = ring.derived("log streams").get(key_id)
     if found is None:
         raise ConfigError(
             "the store was written with another key; give that one with privacy.key_file or FRAUDLOG_KEY",
             parameter="privacy.key_file",
         )
-    return found.key
+    return found
 
 
 def _one_take(line: Line, take: Take, change: Transaction, before: Mapping[str, int]) -> bool:
@@ -225,11 +224,11 @@ def _check_rejects(tally: Tally, config: JobConfig) -> None:
         )
 
 
-def republish(config: JobConfig, store: Store, key: bytes) -> None:
+def republish(config: JobConfig, store: Store, ring: Keyring) -> None:
     """Publish what the store holds, for whoever changed it beside a run: report and database must not keep more."""
     report = RunReport("", manifest=store.manifest.sha256)
-    report.model = Models(config, store, derive_key(key, "models")).description()
-    _publish(config, store, report, key)
+    report.model = Models(config, store, list(ring.derived("models").values())).description()
+    _publish(config, store, report, ring.key)
 
 
 def _publish(config: JobConfig, store: Store, report: RunReport, key: bytes) -> None:

@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 
 from fraudlog.errors import ConfigError
-from fraudlog.privacy import derive_key
 from fraudlog.reading import Follower, TrustedProxies, with_named_values
 from fraudlog.reading.columns import Chunk, events_table, rejected_table
 from fraudlog.reading.fieldmaps import declared
@@ -86,7 +85,7 @@ class Taker:
     ----------
     config : JobConfig
     key : bytes
-        The secret: beginnings of files are remembered as keyed hashes.
+        Beginnings of files are remembered as hashes with it.
     position : dict
         Of the last `Take`, or empty.
     until_us : int, optional
@@ -94,7 +93,7 @@ class Taker:
     """
 
     def __init__(self, config: JobConfig, key: bytes, position: dict[str, Any], until_us: int | None = None) -> None:
-        self.follower = Follower(config["log.path"], position.get("log"), key=derive_key(key, "log streams"))
+        self.follower = Follower(config["log.path"], position.get("log"), key=key)
         self.preambles: dict[str, str] = dict(position.get("preambles", {}))
         self.until_us = until_us
         self.take_bytes = config["run.take_mb"] * _TAKE_UNIT

@@ -1,7 +1,7 @@
 """Features that hang on other sessions, once more: what a store needs to take somebody out of the windows of others.
 
-A window (`fraudlog.sessions.windows`) looks at the events of one key and nothing else, so what it says of an event can be
-worked out from the events of that key in the window's time alone, without the rest of the log.
+A window (`fraudlog.sessions.windows`) looks at the events of one key and nothing else, so what it says of an event can
+be worked out from the events of that key in the window's time alone, without the rest of the log.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class _Asked:
 def columns_read(definition: Definition, present: Iterable[str]) -> list[str]:
     """Return which of the columns that a log has `window_facts` reads."""
     probe = _Asked(present)
-    window_facts(probe, definition)  # type: ignore[arg-type]
+    window_facts(probe, definition)
     wanted = {*probe.asked, "timestamp", "source", "line_number", "client_ip"}  # a prefix not known is the address
     return [name for name in probe.column_names if name in wanted]
 

@@ -39,8 +39,8 @@ def places_of(rows: pa.Table, ranks: NDArray[np.int64]) -> NDArray[np.int64]:
 class Arrivals:
     """Tells whether the others would stand where they do without the events that go.
 
-    An event that goes may have been the newest when it came. Later ones were late by it, or a rejected line was put under
-    its day; without it neither need be so, unless another event as new had come before them.
+    An event that goes may have been the newest when it came. Later ones were late by it, or a rejected line was put
+    under its day; without it neither need be so, unless another event as new had come before them.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from fraudlog.jobs.forgetting import finish_forgetting, note_forgetting
 from fraudlog.jobs.line import settings_of
 from fraudlog.jobs.models import Models
 from fraudlog.jobs.run import republish
-from fraudlog.privacy import REQUESTS, Chain, Holds, Keyring, Pseudonyms, Withheld, derive_key
+from fraudlog.privacy import REQUESTS, Chain, Holds, Keyring, Pseudonyms, Withheld
 from fraudlog.schema import EVENTS
 from fraudlog.store import open_store
 from fraudlog.store.tables import TABLES, conform
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from fraudlog.jobs.config import JobConfig
     from fraudlog.privacy import Why
     from fraudlog.store import Store, Transaction
+    from fraudlog.subjects.models import Forgotten
+    from fraudlog.subjects.pieces import Rows
 
 __all__ = ["Answer", "Desk"]
 
@@ -148,7 +150,7 @@ class Desk:
             rows = _read(aside)
             first_us = pc.min(rows["timestamp"].cast(pa.int64())).as_py()
             change.remove(name)
-            done = replay(self.config, store, change, self.ring.key, lambda table: table, first_us=first_us, more=rows)
+            done = replay(self.config, store, change, self.ring, lambda table: table, first_us=first_us, more=rows)
             _recount(store, change, -len(rows))
             answer = Answer("lift", len(rows), 0, done.rescored)
         withheld = Withheld.load(self.ledger / "withheld.json")
@@ -189,7 +191,7 @@ class Desk:
             first_us, count = _first(store, self.config, self.ring, edit.mask)
             done = Replayed()
             if count:
-                done = replay(self.config, store, change, self.ring.key, edit, first_us=first_us)
+                done = replay(self.config, store, change, self.ring, edit, first_us=first_us)
             answer = Answer("rectify", count, 0, done.rescored)
         self._record(answer, reference)
         return answer
@@ -201,26 +203,29 @@ class Desk:
         found = pieces.search(gone.columns, gone.mask)
         sessions = gone.note_sessions(pieces)
         model = forget_in_model(self.config["model.path"], gone.person, sessions)
-        done: Replayed | None = Replayed()
-        if len(found):
-            models = self._models(store)
-            whole = (self.config, store, change, self.ring.key, gone)
-            is_new = model.data is not None
-            done = None if is_new else leave_out(*whole, models=models, pieces=pieces, found=found)
-            if done is None:
-                done = replay(*whole, first_us=found.first_us, anew=is_new, given=model.data)
+        done = self._done(store, change, gone, model, pieces, found) if len(found) else Replayed()
         _recount(store, change, len(found))
         if model.data is not None:
             noted = note_forgetting(self.config["model.path"], model.data)
             change.position = (change.position or store.position) | noted
         return Answer(what, len(found) + gone.n_held, gone.n_held, done.rescored, model.n_rows, model.notes)
 
+    def _done(
+        self, store: Store, change: Transaction, gone: _Gone, model: Forgotten, pieces: Pieces, found: Rows
+    ) -> Replayed:
+        """Leave events out by what stands near them; where that is not enough, by a replay."""
+        whole = (self.config, store, change, self.ring, gone)
+        if model.data is None:
+            done = leave_out(*whole, models=self._models(store), pieces=pieces, found=found)
+            if done is not None:
+                return done
+        return replay(*whole, first_us=found.first_us, given=model.data)
+
     def _pieces(self, store: Store) -> Pieces:
         return Pieces(store, Carried.load(store, settings_of(self.config, Pseudonyms(self.ring.key)).definition))
 
     def _models(self, store: Store) -> Models:
-        seals = [derive_key(self.ring.keys[epoch], "models") for epoch in sorted(self.ring.keys, reverse=True)]
-        return Models(self.config, store, seals[0], seals[1:])
+        return Models(self.config, store, list(self.ring.derived("models").values()))
 
     @contextmanager
     def _changing(self, what: str) -> Iterator[tuple[Store, Transaction]]:
@@ -233,7 +238,7 @@ class Desk:
             with store.transaction(what) as change:
                 yield store, change
             finish_forgetting(self.config["model.path"], store)
-            republish(self.config, store, self.ring.key)
+            republish(self.config, store, self.ring)
 
     def _person(self, values: Mapping[str, str], store: Store) -> Person:
         person = Person.of(values, self.ring, self.config["privacy.ip_mode"])

@@ -1,15 +1,16 @@
 """What a store would hold had some events never come, worked out from what stands near them.
 
-`replay` sends the log through the line again, which costs what the job cost. Most requests need far less: the person's own
-rows go, and of others only those sessions change that share a window with them (`nearby`). Where more would change, for the
-person's event was the newest of all, or stood in a session with somebody else's, `leave_out` says so, and a replay follows.
+`replay` sends the log through the line again, which costs what the job cost. Most requests need far less: the person's
+own rows go, and of others only those sessions change that share a window with them (`nearby`). Where more would change,
+for the person's event was the newest of all, or stood in a session with somebody else's, `leave_out` says so, and a
+replay follows.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from fraudlog.jobs.config import JobConfig
     from fraudlog.jobs.models import Models
+    from fraudlog.privacy import Keyring
     from fraudlog.store import Store, Transaction
     from fraudlog.subjects.nearby import Changed
     from fraudlog.subjects.pieces import Pieces
@@ -48,7 +50,7 @@ def leave_out(
     config: JobConfig,
     store: Store,
     change: Transaction,
-    key: bytes,
+    ring: Keyring,
     edit: Edit,
     *,
     models: Models,
@@ -63,8 +65,7 @@ def leave_out(
     store : Store
         Opened to write.
     change : Transaction
-    key : bytes
-        Of the pseudonyms.
+    ring : Keyring
     edit : callable
         From a table of stored events to those that stay.
     models : Models
@@ -78,7 +79,7 @@ def leave_out(
     Replayed or None
         None, and nothing put into `change`, if more changes than what stands near.
     """
-    line = Line(config, Pseudonyms(key, config["privacy.ip_mode"]), store, models)
+    line = Line(config, Pseudonyms(ring.key, config["privacy.ip_mode"]), store, models)
     on_time = Rows({n: rows for n, rows in found.of_piece.items() if not pieces.is_late(n)}, found.first_us)
     near = _Near(line.carried, line.settings.definition.session_gap_us, pieces, on_time)
     is_all = not near.has_newest() and not near.is_shared() and not models.has_learnt()
@@ -124,7 +125,7 @@ class _Near:
         return codes
 
     def _actors(self) -> NDArray[np.int64]:
-        """Number the actors of the events of open sessions."""
+        """Give each event of open sessions the number of its actor."""
         state = self.carried.state
         parts = [replace(part, numbers={}, words=[]) for part in (state.opened, state.pending) if part is not None]
         return actors(Facts.concatenate(parts))[0]
@@ -144,13 +145,22 @@ class _Near:
         if not gone:
             return False
         times = np.concatenate([_times(rows) for rows in gone])
-        days = {day_of(time) for hour in np.unique(times // _HOUR_US) for time in (hour * _HOUR_US, hour * _HOUR_US + _AFTER_US)}
+        days = {
+            day_of(time)
+            for hour in np.unique(times // _HOUR_US)
+            for time in (hour * _HOUR_US, hour * _HOUR_US + _AFTER_US)
+        }
         store = self.pieces.store
-        later = [store.load(part, store.path / part.path, ["session_id", "start", "piece", *_WHO]) for part in store.manifest.of("sessions", days)]
+        later = [
+            store.load(part, store.path / part.path, ["session_id", "start", "piece", *_WHO])
+            for part in store.manifest.of("sessions", days)
+        ]
         ids = self.gone_sessions()
         tables = [*later, self.carried.held_sessions.select(["session_id", "start", "piece", *_WHO])]
         for table in tables:
-            sequels = table.filter(pc.and_(pc.greater(table["piece"], 0), pc.invert(pc.is_in(table["session_id"], value_set=ids))))
+            sequels = table.filter(
+                pc.and_(pc.greater(table["piece"], 0), pc.invert(pc.is_in(table["session_id"], value_set=ids)))
+            )
             if self._follows(sequels.drop_columns(["session_id", "piece"]).rename_columns(["timestamp", *_WHO]), gone):
                 return True
         opened = self.carried.state.opened

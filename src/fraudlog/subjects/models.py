@@ -57,7 +57,8 @@ def forget_in_model(path: Path, person: Person, sessions: Collection[str]) -> Fo
         n_rows = detector.forget(*owners, session_ids=sorted(sessions))
     except ConfigError:
         return Forgotten(
-            -1, (f"{path.name} was saved without the sessions it learnt from: if the person was among them, fit it anew",)
+            -1,
+            (f"{path.name} was saved without the sessions it learnt from: if the person was among them, fit it anew",),
         )
     if not n_rows:
         return Forgotten(0)

@@ -256,7 +256,7 @@ class _Sight:
             self._evaluate()
 
     def _groups(self, n: int, lean: _Lean, is_hit: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Number the sessions that were hit; of open ones, the events."""
+        """Give the events of each session that was hit its number; of open ones, each event."""
         if n == self.shelf.pieces.opened:
             return np.where(is_hit, _OPEN + lean.row, -1)
         hits = np.unique(lean.codes[is_hit])

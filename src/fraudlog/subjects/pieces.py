@@ -88,7 +88,9 @@ class Pieces:
             table = self.store.load(part, self.store.path / part.path, wanted)
         if columns is not None:
             return table
-        return conform(table.drop_columns("session_id") if "session_id" in table.column_names else table, TABLES["late"])
+        return conform(
+            table.drop_columns("session_id") if "session_id" in table.column_names else table, TABLES["late"]
+        )
 
     def search(self, columns: list[str], mask: Mask) -> Rows:
         """Return the rows for which a mask holds, which reads some columns of theirs."""

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from fraudlog.jobs.carried import Carried
 from fraudlog.jobs.line import Line
 from fraudlog.jobs.models import Models
-from fraudlog.privacy import Pseudonyms, derive_key
+from fraudlog.privacy import Pseudonyms
 from fraudlog.schema import SCORES, arrow_schema, to_arrow, to_pandas
 from fraudlog.store.tables import TABLES, conform, plain
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from fraudlog.jobs.config import JobConfig
     from fraudlog.jobs.deciders import Decider
+    from fraudlog.privacy import Keyring
     from fraudlog.store import Store, Transaction
 
     Change = Callable[[pa.Table], pa.Table]
@@ -72,11 +73,10 @@ def replay(
     config: JobConfig,
     store: Store,
     change: Transaction,
-    key: bytes,
+    ring: Keyring,
     edit: Change,
     *,
     first_us: int,
-    anew: bool = False,
     more: pa.Table | None = None,
     given: bytes | None = None,
 ) -> Replayed:
@@ -89,22 +89,19 @@ def replay(
     store : Store
         Opened to write.
     change : Transaction
-    key : bytes
-        Of the pseudonyms.
+    ring : Keyring
     edit : callable
         From a table of stored events to what they should have been; rows may be missing, none may be added.
     first_us : int
         Time of the first event that `edit` changes.
-    anew : bool, default False
-        Score everything anew: for another model.
     more : pyarrow.Table, optional
         Events to go through the line besides those that are stored.
     given : bytes, optional
-        The model that the configuration's is to become.
+        The model that the configuration's is to become: everything is scored anew by it.
     """
     day = datetime.fromtimestamp(first_us / 1e6, UTC).date()
-    since = date.min if anew else day
-    again = _Again(config, store, change, key, since, more, given)
+    since = day if given is None else date.min
+    again = _Again(config, store, change, ring, since, more, given)
     again.empty()
     done = Replayed(since=day)
     for rows in again.stored.chunks():
@@ -127,15 +124,15 @@ class _Again:
         config: JobConfig,
         store: Store,
         change: Transaction,
-        key: bytes,
+        ring: Keyring,
         since: date,
         more: pa.Table | None,
         given: bytes | None,
     ) -> None:
         self.store, self.change, self.since = store, change, since
         warm = date.min if since - date.min <= _WINDOW else since - _WINDOW
-        self.models = _Scores(config, store, key, since, given)
-        self.line = _ReplayLine(config, Pseudonyms(key, config["privacy.ip_mode"]), store, self.models)
+        self.models = _Scores(config, store, ring, since, given)
+        self.line = _ReplayLine(config, Pseudonyms(ring.key, config["privacy.ip_mode"]), store, self.models)
         self.line.decider = _Deciders(self.line.decider, since)  # type: ignore[assignment]
         self.stored = _Stored(store, self.line.carried, warm, more)
         self.line.begin_anew()
@@ -284,8 +281,8 @@ class _Window:
 class _Scores(Models):
     """The job's models, which keep the score of a session that did not change."""
 
-    def __init__(self, config: JobConfig, store: Store, key: bytes, since: date, given: bytes | None) -> None:
-        super().__init__(config, store, derive_key(key, "models"), given=given)
+    def __init__(self, config: JobConfig, store: Store, ring: Keyring, since: date, given: bytes | None) -> None:
+        super().__init__(config, store, list(ring.derived("models").values()), given)
         self.rescored = 0
         self.known = frozenset((entry.since_us, entry.sha256) for entry in self.entries)
         since_us = _start_us(since)
