@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["RequestJudge"]
 
 _FIRST: Final = {"client_ip": "192.0.2.1", "path": "/", "user_agent": "Mozilla/5.0", "language": "en"}
+_SHARED: Final = ("detector", "policy", "enricher", "pace")
+"""What a request that is judged by itself is judged by."""
+
 _log = logging.getLogger("fraudlog.serving")
 _Actor = tuple[str | None, ...]
 P = ParamSpec("P")
@@ -186,7 +189,8 @@ class RequestJudge:
         """
         alone, live = self._alone, self.live
         with self._alone_lock:
-            alone.detector, alone.policy, alone.enricher = live.detector, live.policy, live.enricher
+            for name in _SHARED:
+                setattr(alone, name, getattr(live, name))
             self._alone_state.memory = _Onlooker(live.state.memory if isinstance(live.state, LocalState) else None)
             try:
                 return alone.observe(event)
@@ -200,12 +204,15 @@ class _Onlooker(LocalMemory):
     def __init__(self, other: LocalMemory | None) -> None:
         super().__init__(1)
         if other is not None:
-            self.marks, self.counts = other.marks, other.counts
+            self.marks, self.counts, self.days = other.marks, other.counts, other.days
 
     def put_mark(self, target: Target, mark: Mark) -> None:
         """Leave it as it is."""
 
     def add_people(self, target: Target, start_us: int, count: int) -> None:
+        """Leave it as it is."""
+
+    def add_today(self, day: int, seen: int, spent: int) -> None:
         """Leave it as it is."""
 
 

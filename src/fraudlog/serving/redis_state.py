@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from fraudlog.deciding import Today
 from fraudlog.errors import ConfigError, SchemaError
 from fraudlog.schema import DERIVED, EVENTS
 from fraudlog.serving.memory import BYSTANDERS_MS, DAY_US, Mark, Notes, Settled, Target, counted, settle
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from fraudlog.deciding import Policy
     from fraudlog.deciding.scoping import Ruling
+    from fraudlog.serving.state import Admits
     from fraudlog.sessions import Definition, Population
     from fraudlog.sessions.windows import Window
 
@@ -69,10 +71,12 @@ class _SharedWindow:
 class _Fetched:
     """The memory of an event's targets, as Redis had it, and what changed."""
 
-    def __init__(self, targets: list[Target], rows: list[Any]) -> None:
+    def __init__(self, targets: list[Target], rows: list[Any], days: Mapping[int, tuple[int, int]]) -> None:
         self.marks = {target: _mark(_text(row[0])) for target, row in zip(targets, rows, strict=True)}
         self.days = {target: _days(row[1]) for target, row in zip(targets, rows, strict=True)}
+        self.counted = {day: Today(*counts) for day, counts in days.items()}
         self.changes: list[tuple[str, Target, str, str]] = []
+        self.spent: list[tuple[int, int, int]] = []
 
     def mark(self, target: Target) -> Mark | None:
         """Return the mark of a target."""
@@ -92,6 +96,16 @@ class _Fetched:
         day, days = start_us // DAY_US, self.days.setdefault(target, {})
         days[day] = days.get(day, 0) + count
         self.changes.append(("people", target, str(day), str(count)))
+
+    def today(self, day: int) -> Today:
+        """Return how many sessions began on a day, and how many of them are reviewed."""
+        return self.counted.get(day, Today())
+
+    def add_today(self, day: int, seen: int, spent: int) -> None:
+        """Count a session of a day in, or a review."""
+        today = self.today(day)
+        self.counted[day] = Today(today.seen + seen, today.spent + spent)
+        self.spent.append((day, seen, spent))
 
 
 class _Open:
@@ -163,7 +177,7 @@ class RedisState:
         )
         self._saver = Saver(self.live)
         self._seal = AESGCM(hashlib.blake2b(b"state", key=key, digest_size=32, person=b"fraudlog seal").digest())
-        self._name = f"{name}:{self._saver.digest[:8]}"
+        self._name = f"{{{name}:{self._saver.digest[:8]}}}"  # one hash tag: a cluster keeps all in one slot
         self._lock = threading.Lock()
         self._retry_s = retry_s
         self._down_until = 0.0
@@ -175,14 +189,16 @@ class RedisState:
         with self._lock:
             actor, asked, alone = self._ask(event)
         targets = list(targets_of(alone.entities, self.live.code).values())
+        today = alone.end_us // DAY_US
+        days = [today, today - 1]  # a session of yesterday may still be open
         if time.monotonic() < self._down_until:
             return self._without(alone)
         try:
-            answer = self._fetch(*self._question(actor, asked, targets))
+            answer = self._fetch(*self._question(actor, asked, targets, days))
         except self._error:
             self._down_until = time.monotonic() + self._retry_s
             return self._without(alone)
-        return self._take(event, actor, asked, targets, answer)
+        return self._take(event, actor, asked, targets, days, answer)
 
     def peek(self, key: str | Mapping[str, Any]) -> Seen | None:
         """Return an open session by an event of its client; by its id none is found here."""
@@ -215,17 +231,17 @@ class RedisState:
         return actor, {name: parts for name, parts in asked.items() if parts}, self.live.current
 
     def _question(
-        self, actor: tuple[Any, ...], asked: Mapping[str, list[str]], targets: list[Target]
+        self, actor: tuple[Any, ...], asked: Mapping[str, list[str]], targets: list[Target], days: list[int]
     ) -> tuple[list[str], list[Any]]:
         keys = [self._key("s", actor), self._key("p", actor)]
-        arguments: list[Any] = [len(asked), len(targets)]
+        arguments: list[Any] = [len(asked), len(targets), len(days)]
         for name, (key, now, value) in asked.items():
             window = self.live.windows[name]
             keys.append(f"{self._name}:w:{name}:{key}")
             arguments += [window.window.kind, now, window.window.window_us, value, window.most_values]
         for target in targets:
             keys += [self._target_key("m", target), self._target_key("n", target)]
-        return keys, arguments
+        return keys + [self._day_key(day) for day in days], arguments
 
     def _take(
         self,
@@ -233,11 +249,16 @@ class RedisState:
         actor: tuple[Any, ...],
         asked: Mapping[str, list[str]],
         targets: list[Target],
+        days: list[int],
         answer: list[Any],
     ) -> Seen:
         (version, sealed), pending = answer[0], answer[1]
         answers = dict(zip(asked, answer[2 : 2 + len(asked)], strict=True))
-        memory = _Fetched(targets, answer[2 + len(asked) :])
+        rest = answer[2 + len(asked) :]
+        counted = {
+            day: (int(one or 0), int(two or 0)) for day, (one, two) in zip(days, rest[len(targets) :], strict=True)
+        }
+        memory = _Fetched(targets, rest[: len(targets)], counted)
         item = self._sealed({"event": _plain(event), "windows": {n: _plain_answer(a) for n, a in answers.items()}})
         opened = _Open(actor, _text(version) or "0", len(pending), item, memory)
         with self._lock:
@@ -285,13 +306,12 @@ class RedisState:
         span = (alone.start_us, alone.end_us)
         return Seen(alone.session_id, values, *span, alone.entities, {}, alone.notes, fallback="no_state")
 
-    def settle(self, seen: Seen, ruling: Ruling, policy: Policy, *, is_human: bool) -> Settled:
+    def settle(self, seen: Seen, ruling: Ruling, policy: Policy, *, is_human: bool, admits: Admits = None) -> Settled:
         """Remember what was ruled: the second round trip."""
         opened: _Open | None = seen.slot
-        memory = _Fetched([], []) if opened is None else opened.memory
-        settled = settle(
-            ruling, seen.targets, seen.notes, (seen.start_us, seen.end_us), policy, memory, is_human=is_human
-        )
+        memory = _Fetched([], [], {}) if opened is None else opened.memory
+        span = (seen.start_us, seen.end_us)
+        settled = settle(ruling, seen.targets, seen.notes, span, policy, memory, is_human=is_human, admits=admits)
         self.keep(seen)
         return settled
 
@@ -307,6 +327,9 @@ class RedisState:
         for kind, target, one, other in opened.memory.changes:
             keys.append(self._target_key("m" if kind == "mark" else "n", target))
             arguments += [kind, one, other, _MARK_MS if kind == "mark" else BYSTANDERS_MS]
+        for day, n_seen, n_spent in opened.memory.spent:
+            keys.append(self._day_key(day))
+            arguments += ["today", n_seen, n_spent, 3 * DAY_US // 1000]
         try:
             took = self._commit(keys, arguments)
         except self._error:
@@ -332,6 +355,9 @@ class RedisState:
 
     def _key(self, kind: str, actor: tuple[Any, ...]) -> str:
         return f"{self._name}:{kind}:{'.'.join(map(str, actor))}"
+
+    def _day_key(self, day: int) -> str:
+        return f"{self._name}:r:{day}"
 
     def _target_key(self, kind: str, target: Target) -> str:
         return f"{self._name}:{kind}:{target[0]}:{target[1]}"

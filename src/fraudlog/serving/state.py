@@ -15,10 +15,12 @@ from fraudlog.sessions.live_saving import Saver
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fraudlog.deciding import Policy, Scope
+    from fraudlog.deciding import Policy, Scope, Today
     from fraudlog.deciding.scoping import Ruling
     from fraudlog.sessions import Definition, Population
     from fraudlog.sessions.codes import Codes
+
+    Admits = Callable[[Today], bool] | None
 
 __all__ = ["LocalState", "Seen", "State", "seen_in", "targets_of"]
 
@@ -66,8 +68,8 @@ class State(Protocol):
         """Take an event, with its derived columns, into its session."""
         ...
 
-    def settle(self, seen: Seen, ruling: Ruling, policy: Policy, *, is_human: bool) -> Settled:
-        """Remember what was ruled."""
+    def settle(self, seen: Seen, ruling: Ruling, policy: Policy, *, is_human: bool, admits: Admits = None) -> Settled:
+        """Remember what was ruled; see `fraudlog.serving.memory.settle`."""
         ...
 
     def peek(self, key: str | Mapping[str, Any]) -> Seen | None:
@@ -149,11 +151,11 @@ class LocalState:
                 return None
             return seen_in(LiveSession(self.live, state, "open"), self.live.values(state), self.live.code)
 
-    def settle(self, seen: Seen, ruling: Ruling, policy: Policy, *, is_human: bool) -> Settled:
+    def settle(self, seen: Seen, ruling: Ruling, policy: Policy, *, is_human: bool, admits: Admits = None) -> Settled:
         """Remember what was ruled."""
         span = (seen.start_us, seen.end_us)
         with self.lock:
-            return settle(ruling, seen.targets, seen.notes, span, policy, self.memory, is_human=is_human)
+            return settle(ruling, seen.targets, seen.notes, span, policy, self.memory, is_human=is_human, admits=admits)
 
     def keep(self, seen: Seen) -> None:
         """Take in a session about which nothing was ruled: it is in already."""
