@@ -123,7 +123,8 @@ class Line:
         """Take lines in; what comes of them goes into `change`."""
         events, rejected = self.shield(self._wanted(take.events), take.rejected)
         self._count(take, len(rejected) - len(take.rejected))
-        change.append("rejected", rejected, self._newest_before(take.events, rejected))
+        at = self._newest_before(take.events, rejected) if take.newest is None else _newest_of(take.newest, rejected)
+        change.append("rejected", rejected, at)
         if len(events):
             self._add_events(events, change)
         self._release(change)
@@ -215,6 +216,16 @@ def settings_of(config: JobConfig, names: Pseudonyms) -> Settings:
     )
     lateness_us = pd.Timedelta(limits["lateness"]).value // 1000
     return Settings(definition, lateness_us, names.session_key)
+
+
+def _newest_of(newest: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]], rejected: pa.Table) -> NDArray[np.int64]:
+    """Return the newest time in its own log before each rejected line."""
+    found = np.zeros(len(rejected), np.int64)
+    sources = np.array(rejected.column("source").to_pylist(), dtype=object)
+    for source, (lines, turns) in newest.items():
+        rows = np.flatnonzero(sources == source)
+        found[rows] = turns[np.searchsorted(lines, rejected.column("line_number").to_numpy()[rows])]
+    return np.maximum(found, 0)
 
 
 def _places(rows: pa.Table, sources: pa.Array) -> NDArray[np.int64]:

@@ -15,11 +15,11 @@ from fraudlog import __version__
 from fraudlog.errors import ConfigError, FormatError, OutputError
 from fraudlog.jobs.forgetting import finish_forgetting
 from fraudlog.jobs.line import COUNTS, Line, Tally
+from fraudlog.jobs.merging import taker_of
 from fraudlog.jobs.metrics import write_metrics
 from fraudlog.jobs.models import Models
 from fraudlog.jobs.publish import publish, write_exports
 from fraudlog.jobs.sinks import write_sql
-from fraudlog.jobs.takes import Taker
 from fraudlog.privacy import Pseudonyms, load_keyring
 from fraudlog.store import open_store
 from fraudlog.store.files import write_whole
@@ -165,7 +165,7 @@ def _take_in(
     before = place.get("counts", {})
     dropped = store.transaction("dry run") if report.dry_run else None
     try:
-        with closing(Taker(config, _place_key(ring, place["key_id"]), place, bounds[1])) as taker:
+        with closing(taker_of(config, _place_key(ring, place["key_id"]), place, bounds[1])) as taker:
             for take in taker:
                 step(f"take {report.takes + 1}")
                 change = dropped or store.transaction("run")
@@ -220,7 +220,7 @@ def _check_rejects(tally: Tally, config: JobConfig) -> None:
     if share > config["log.max_reject_share"]:
         raise FormatError(
             f"log.path: {share:.2%} of the lines were rejected, more than log.max_reject_share; is log.format right?",
-            source=str(config["log.path"]),
+            source=", ".join(str(one["log.path"]) for one in config.inputs),
         )
 
 
@@ -264,7 +264,13 @@ def _summary(config: JobConfig, store: Store, report: RunReport) -> dict[str, An
     """Return what the report says beside its tables: of all that the store took in, not of this run."""
     counts = store.position.get("counts", {})
     log = {name: counts.get(name, 0) for name in ("lines", "events", "rejected", "blank")}
-    log |= {"sources": [config["log.path"].name], "format": config["log.format"], "reasons": {}, "problems": {}}
+    formats = ", ".join(dict.fromkeys(one["log.format"] for one in config.inputs))
+    log |= {
+        "sources": [one["log.path"].name for one in config.inputs],
+        "format": formats,
+        "reasons": {},
+        "problems": {},
+    }
     keys = store.manifest.key_rows
     return {"fraudlog": __version__, "log": log, "keys": keys, "model": report.model, "manifest": report.manifest}
 

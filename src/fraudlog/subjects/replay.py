@@ -23,6 +23,7 @@ from fraudlog.jobs.models import Models
 from fraudlog.privacy import Pseudonyms
 from fraudlog.schema import SCORES, arrow_schema, to_arrow, to_pandas
 from fraudlog.store.tables import TABLES, conform, plain
+from fraudlog.subjects.arrivals import newest_before, order_of, places_of, ranks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -150,7 +151,7 @@ class _Again:
         days = [day for day in self.change.before.days("rejected") if day >= self.since]
         for day in days:
             rows = self.change.read("rejected", days=[day])
-            before, after = self.places.days_of(rows, self.stored.rank_of(rows))
+            before, after = self.places.days_of(rows, ranks_of(self.store, rows))
             is_moved = (before == (day - _EPOCH).days) & (after != before)
             if is_moved.any():
                 kept = rows.filter(pa.array(~is_moved))
@@ -168,26 +169,21 @@ class _Places:
     def add(self, before: pa.Table, after: pa.Table) -> None:
         """Take a chunk in."""
         for is_after, rows in ((False, before), (True, after)):
-            places = _place(rows, self.stored.rank_of(rows))
+            places = places_of(rows, ranks_of(self.stored.store, rows))
             self._seen[is_after].append((places, rows["timestamp"].cast(pa.int64()).to_numpy()))
 
     def days_of(self, rejected: pa.Table, rank: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the day of the newest event before each line, before and after; -1 where none was."""
+        """Return the day of the newest event before each line, before and after; 0 where none was."""
+        asked = places_of(rejected, rank)
         found = []
         for seen in self._seen.values():
-            places = np.concatenate([places for places, _ in seen])
-            newest = np.maximum.accumulate(np.concatenate([[0], *(times for _, times in seen)]))
-            found.append(newest[np.searchsorted(places, _place(rejected, rank))] // _DAY_US)
+            places, times = (np.concatenate(column) for column in zip(*seen, strict=True))
+            found.append(newest_before(self.stored.store, places, times, asked) // _DAY_US)
         return found[0], found[1]
 
 
 def _always(rows: pa.Table) -> Change:
     return lambda _: rows
-
-
-def _place(rows: pa.Table, rank: NDArray[np.int64]) -> NDArray[np.int64]:
-    lines: NDArray[np.int64] = rows["line_number"].to_numpy()
-    return rank << 40 | lines
 
 
 class _Stored:
@@ -203,18 +199,9 @@ class _Stored:
         keys = [self._load(n, _KEYS) for n in range(len(self.parts))]
         self.part = np.repeat(np.arange(len(keys)), [len(rows) for rows in keys])
         self.row = np.concatenate([np.arange(len(rows)) for rows in keys])
-        line = np.concatenate([rows["line_number"].to_numpy() for rows in keys])
-        self.order = np.lexsort((line, np.concatenate([self.rank_of(rows) for rows in keys])))
-
-    def _sources(self) -> list[str]:
-        """Return the names of the log's files in the order they were begun."""
-        return [f"log/{stream['name']}" for stream in self.store.position.get("log", {}).get("streams", [])]
-
-    def rank_of(self, rows: pa.Table) -> NDArray[np.int64]:
-        """Return the place of each row's file among the log's files."""
-        rank = pc.index_in(rows["source"].cast(pa.string()), value_set=pa.array(self._sources(), pa.string()))
-        places: NDArray[np.int64] = pc.fill_null(rank, 1 << 20).to_numpy().astype(np.int64)
-        return places
+        places = np.concatenate([places_of(rows, ranks_of(store, rows)) for rows in keys])
+        times = np.concatenate([rows["timestamp"].cast(pa.int64()).to_numpy() for rows in keys])
+        self.order = order_of(store, places, times)
 
     def chunks(self) -> Iterator[pa.Table]:
         """Yield the events, about half a million at a time."""
