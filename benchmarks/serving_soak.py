@@ -23,9 +23,9 @@ from fraudlog.errors import FraudlogError
 from fraudlog.serving import LocalState
 
 CHECKED = 100
-WARMING, WARM_PER_SECOND, WARM_NEW = 300_000, 20.0, 0.6
+WARMING, WITH_MODEL, WARM_PER_SECOND, WARM_NEW = 300_000, 30_000, 20.0, 0.6
 SWAP_S, SNAPSHOT_S, SAMPLE_S = 20.0, 120.0, 10.0
-BOUNDS = {"max_sessions": 5_000, "max_bytes": 24 << 20, "exact_values": 256}
+BOUNDS = {"max_sessions": 5_000, "max_bytes": 12 << 20, "exact_values": 256}
 
 
 class Times:
@@ -49,12 +49,14 @@ def resident_mb() -> float:
     return int(next(line for line in status if "VmRSS" in line).split()[1]) / 1024
 
 
-def service(models) -> tuple[fl.LiveSessions, int]:
+def service(models, snapshot) -> tuple[fl.LiveSessions, int]:
     """Return a service whose tables are full, and the time of its last request."""
-    state = LocalState(key=b"soak" * 8, **BOUNDS)
-    live = fl.LiveSessions(None, fl.Policy(), state=state)
+    live = fl.LiveSessions(None, fl.Policy(), state=LocalState(key=b"soak" * 8, **BOUNDS))
     began, event = time.perf_counter(), {}
-    for event in requests(WARMING, per_second=WARM_PER_SECOND, new_share=WARM_NEW):
+    for place, event in enumerate(requests(WARMING, per_second=WARM_PER_SECOND, new_share=WARM_NEW)):
+        if place in {WARMING - WITH_MODEL, WARMING - WITH_MODEL // 2}:
+            live.swap(models[place == WARMING - WITH_MODEL])
+            live.snapshot(snapshot)
         live.observe(event)
     live.swap(models[0])
     print(f"warm after {time.perf_counter() - began:.0f} s, {resident_mb():.1f} MB", flush=True)
@@ -64,10 +66,11 @@ def service(models) -> tuple[fl.LiveSessions, int]:
 def soak(minutes: float, per_second: float) -> None:
     """Run, and print what happened every minute and at the end."""
     models = [fitted(20_000, seed=seed) for seed in (1, 2)]
-    live, last_us = service(models)
     half, held = {}, {}
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(live, models, Path(folder) / "live.fraudlog")
+        snapshot = Path(folder) / "live.fraudlog"
+        live, last_us = service(models, snapshot)
+        run = Run(live, models, snapshot)
         source = requests(1 << 40, start_us=last_us, per_second=per_second)
         while (passed := time.perf_counter() - run.began) < minutes * 60:
             if (ahead := run.counts["answers"] / per_second - passed) > 0.002:
