@@ -1,7 +1,8 @@
 """A service under load for an hour: memory, errors, and models swapped while it answers.
 
-``python benchmarks/serving_soak.py [MINUTES [REQUESTS_A_SECOND]]``. First the tables are filled, as weeks of traffic
-would fill them: requests that are mostly of addresses never seen, as fast as they go, over some hours of their own.
+``python benchmarks/serving_soak.py [MINUTES [REQUESTS_A_SECOND [WARMING]]]``. First the tables are filled, as weeks of
+traffic would fill them: WARMING requests, mostly of addresses never seen, as fast as they go, over some hours of their
+own.
 Then paced requests, another model every 20 seconds, a snapshot every two minutes. Each hundredth answer is held against
 what the two models say of the same session; one that is neither's, or missing, is counted. Memory is that of the
 process; its slope is fitted over the second half. The benchmark itself keeps nothing that grows.
@@ -23,9 +24,9 @@ from fraudlog.errors import FraudlogError
 from fraudlog.serving import LocalState
 
 CHECKED = 100
-WARMING, WARM_PER_SECOND, WARM_NEW = 300_000, 20.0, 0.6
+WARMING, WITH_MODEL, WARM_PER_SECOND, WARM_NEW = 300_000, 0.1, 20.0, 0.6
 SWAP_S, SNAPSHOT_S, SAMPLE_S = 20.0, 120.0, 10.0
-BOUNDS = {"max_sessions": 5_000, "max_bytes": 24 << 20, "exact_values": 256}
+BOUNDS = {"max_sessions": 5_000, "max_bytes": 12 << 20, "exact_values": 256}
 
 
 class Times:
@@ -49,25 +50,29 @@ def resident_mb() -> float:
     return int(next(line for line in status if "VmRSS" in line).split()[1]) / 1024
 
 
-def service(models) -> tuple[fl.LiveSessions, int]:
+def service(models, snapshot, warming) -> tuple[fl.LiveSessions, int]:
     """Return a service whose tables are full, and the time of its last request."""
-    state = LocalState(key=b"soak" * 8, **BOUNDS)
-    live = fl.LiveSessions(None, fl.Policy(), state=state)
+    live = fl.LiveSessions(None, fl.Policy(), state=LocalState(key=b"soak" * 8, **BOUNDS))
     began, event = time.perf_counter(), {}
-    for event in requests(WARMING, per_second=WARM_PER_SECOND, new_share=WARM_NEW):
+    scored = warming - int(warming * WITH_MODEL)  # the last part is scored too, by the one and then the other
+    for place, event in enumerate(requests(warming, per_second=WARM_PER_SECOND, new_share=WARM_NEW)):
+        if place in {scored, (scored + warming) // 2}:
+            live.swap(models[place == scored])
+            live.snapshot(snapshot)
         live.observe(event)
     live.swap(models[0])
     print(f"warm after {time.perf_counter() - began:.0f} s, {resident_mb():.1f} MB", flush=True)
     return live, event["timestamp"]
 
 
-def soak(minutes: float, per_second: float) -> None:
+def soak(minutes: float, per_second: float, warming: int) -> None:
     """Run, and print what happened every minute and at the end."""
     models = [fitted(20_000, seed=seed) for seed in (1, 2)]
-    live, last_us = service(models)
     half, held = {}, {}
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(live, models, Path(folder) / "live.fraudlog")
+        snapshot = Path(folder) / "live.fraudlog"
+        live, last_us = service(models, snapshot, warming)
+        run = Run(live, models, snapshot)
         source = requests(1 << 40, start_us=last_us, per_second=per_second)
         while (passed := time.perf_counter() - run.began) < minutes * 60:
             if (ahead := run.counts["answers"] / per_second - passed) > 0.002:
@@ -145,4 +150,6 @@ class Run:
 
 
 if __name__ == "__main__":
-    soak(float(sys.argv[1]) if len(sys.argv) > 1 else 60.0, float(sys.argv[2]) if len(sys.argv) > 2 else 2_000.0)
+    given = [float(text) for text in sys.argv[1:]]
+    minutes, per_second, warming = [*given, *(60.0, 2_000.0, float(WARMING))[len(given) :]]
+    soak(minutes, per_second, int(warming))

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["FraudlogASGI"]
 
 _POLICY_VIOLATION: Final = 1008  # RFC 6455, 7.4.1
+_DEADLINE_S: Final = 0.05
+"""Longest wait for a state that may wait itself, unless the service says another."""
 
 
 class FraudlogASGI:
@@ -53,8 +55,8 @@ class FraudlogASGI:
     on_decision : callable, optional
         Takes each decision on an answered request.
     deadline_s : float, optional
-        Score in threads (asyncio only), and wait no longer: for a shared state, which may block. Without one scoring
-        runs in the event loop, as it should with the state of the process.
+        Score in threads (asyncio only), and wait no longer. By default scoring runs in the event loop where the state
+        is that of the process, and in threads with 0.05 s where it is a shared one, which would block the loop.
 
     Attributes
     ----------
@@ -92,6 +94,8 @@ class FraudlogASGI:
         self.judge = RequestJudge(live, on_decision=on_decision)
         self._reader = reader or EventReader()
         self._enforce = enforce
+        if deadline_s is None and live.state.waits:
+            deadline_s = _DEADLINE_S
         self._timed = None if deadline_s is None else Timed(self.judge, deadline_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

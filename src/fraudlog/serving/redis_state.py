@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any, Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from fraudlog.deciding import Today
 from fraudlog.errors import ConfigError, SchemaError
 from fraudlog.schema import DERIVED, EVENTS
-from fraudlog.serving.memory import BYSTANDERS_MS, DAY_US, Mark, Notes, Settled, Target, counted, settle
+from fraudlog.serving.memory import BYSTANDERS_MS, DAY_US, Notes, Settled, Target, settle
+from fraudlog.serving.redis_client import asking_once
+from fraudlog.serving.redis_memory import Fetched, text_of
 from fraudlog.serving.redis_scripts import COMMIT, FETCH
 from fraudlog.serving.sizes import Size, tables_of
 from fraudlog.serving.snapshot import notes_of, plain_notes
@@ -64,54 +65,14 @@ class _SharedWindow:
             return int(self.answer[0]), int(self.answer[1])
         if self.window.kind == "count":
             return int(self.answer[0])
-        country, _, then = _text(self.answer[0]).partition(":")
+        country, _, then = text_of(self.answer[0]).partition(":")
         return speed_between(country, int(then), str(value), time_us, self.window.window_us) if country else None
-
-
-class _Fetched:
-    """The memory of an event's targets, as Redis had it, and what changed."""
-
-    def __init__(self, targets: list[Target], rows: list[Any], days: Mapping[int, tuple[int, int]]) -> None:
-        self.marks = {target: _mark(_text(row[0])) for target, row in zip(targets, rows, strict=True)}
-        self.days = {target: _days(row[1]) for target, row in zip(targets, rows, strict=True)}
-        self.counted = {day: Today(*counts) for day, counts in days.items()}
-        self.changes: list[tuple[str, Target, str, str]] = []
-        self.spent: list[tuple[int, int, int]] = []
-
-    def mark(self, target: Target) -> Mark | None:
-        """Return the mark of a target."""
-        return self.marks.get(target)
-
-    def put_mark(self, target: Target, mark: Mark) -> None:
-        """Set the mark of a target."""
-        self.marks[target] = mark
-        self.changes.append(("mark", target, json.dumps(list(mark)), ""))
-
-    def people(self, target: Target, now_us: int) -> int:
-        """Return how many presumed-human sessions of a target began in the last seven days."""
-        return counted(self.days.get(target, {}), now_us)
-
-    def add_people(self, target: Target, start_us: int, count: int) -> None:
-        """Count a presumed-human session in or out."""
-        day, days = start_us // DAY_US, self.days.setdefault(target, {})
-        days[day] = days.get(day, 0) + count
-        self.changes.append(("people", target, str(day), str(count)))
-
-    def today(self, day: int) -> Today:
-        """Return how many sessions began on a day, and how many of them are reviewed."""
-        return self.counted.get(day, Today())
-
-    def add_today(self, day: int, seen: int, spent: int) -> None:
-        """Count a session of a day in, or a review."""
-        today = self.today(day)
-        self.counted[day] = Today(today.seen + seen, today.spent + spent)
-        self.spent.append((day, seen, spent))
 
 
 class _Open:
     """A session between its two round trips."""
 
-    def __init__(self, actor: tuple[Any, ...], version: str, taken: int, item: bytes, memory: _Fetched) -> None:
+    def __init__(self, actor: tuple[Any, ...], version: str, taken: int, item: bytes, memory: Fetched) -> None:
         self.actor = actor
         self.version = version
         self.taken = taken
@@ -126,8 +87,10 @@ class RedisState:
     Parameters
     ----------
     client : redis.Redis
-        A client of one server, with a ``socket_timeout``: that is the longest a request waits. From an event loop call
-        `LiveSessions.observe` in a thread.
+        A client with a ``socket_timeout``: that is the longest a request waits. `FraudlogASGI` asks it from threads; in
+        an event loop of your own do likewise: ``await asyncio.to_thread(live.observe, event)``. It is asked once,
+        whatever retries it was told; give a client of a cluster ``retry=Retry(NoBackoff(), 0)``. Of a cluster one node
+        holds it all, since the two calls of an event touch sessions, networks and accounts at once.
     key : bytes
         Key of the session ids, the same in all workers; codes and seals are derived from it.
     definition, population, exact_values, on_end
@@ -148,6 +111,8 @@ class RedisState:
         If there is no key.
     """
 
+    waits = True
+
     def __init__(
         self,
         client: Any,  # noqa: ANN401 -- redis ships as an extra
@@ -165,7 +130,7 @@ class RedisState:
         from redis.exceptions import RedisError  # noqa: PLC0415 -- an extra
 
         self._error: type[Exception] = RedisError
-        self._client = client
+        self._client = client = asking_once(client)
         self._fetch, self._commit = (client.register_script(script) for script in (FETCH, COMMIT))
         self.live = LiveFeatures(
             definition,
@@ -258,9 +223,9 @@ class RedisState:
         counted = {
             day: (int(one or 0), int(two or 0)) for day, (one, two) in zip(days, rest[len(targets) :], strict=True)
         }
-        memory = _Fetched(targets, rest[: len(targets)], counted)
+        memory = Fetched(targets, rest[: len(targets)], counted)
         item = self._sealed({"event": _plain(event), "windows": {n: _plain_answer(a) for n, a in answers.items()}})
-        opened = _Open(actor, _text(version) or "0", len(pending), item, memory)
+        opened = _Open(actor, text_of(version) or "0", len(pending), item, memory)
         with self._lock:
             self._opened(actor, sealed)
             for late in pending:
@@ -309,7 +274,7 @@ class RedisState:
     def settle(self, seen: Seen, ruling: Ruling, policy: Policy, *, is_human: bool, admits: Admits = None) -> Settled:
         """Remember what was ruled: the second round trip."""
         opened: _Open | None = seen.slot
-        memory = _Fetched([], [], {}) if opened is None else opened.memory
+        memory = Fetched([], [], {}) if opened is None else opened.memory
         span = (seen.start_us, seen.end_us)
         settled = settle(ruling, seen.targets, seen.notes, span, policy, memory, is_human=is_human, admits=admits)
         self.keep(seen)
@@ -342,6 +307,7 @@ class RedisState:
         """Let go; the sessions stay in Redis for the other workers."""
         with self._lock:
             self.live.clear()
+        self._client.close()
 
     def use(self, population: Population | None) -> None:
         """Take the rarities of another model."""
@@ -380,10 +346,6 @@ def _forget(session: LiveSession) -> None:
     """Let an ended session go."""
 
 
-def _text(value: bytes | str | None) -> str:
-    return "" if value is None else value if isinstance(value, str) else value.decode()
-
-
 def _plain(event: Mapping[str, Any]) -> dict[str, Any]:
     """Return what of an event a session reads, as JSON holds it."""
     row = {name: value for name, value in event.items() if name in _KEPT and value is not None}
@@ -394,12 +356,4 @@ def _plain(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain_answer(answer: list[Any]) -> list[Any]:
-    return [_text(part) if isinstance(part, bytes) else part for part in answer]
-
-
-def _mark(text: str) -> Mark | None:
-    return Mark(*json.loads(text)) if text else None
-
-
-def _days(flat: list[Any]) -> dict[int, int]:
-    return {int(day): int(count) for day, count in zip(flat[::2], flat[1::2], strict=True)}
+    return [text_of(part) if isinstance(part, bytes) else part for part in answer]

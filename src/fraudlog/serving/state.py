@@ -62,7 +62,15 @@ class Seen:
 
 
 class State(Protocol):
-    """Keeps open sessions and the memory of verdicts."""
+    """Keeps open sessions and the memory of verdicts.
+
+    Attributes
+    ----------
+    waits : bool
+        Whether a call may wait for a network: an event loop then asks it from a thread.
+    """
+
+    waits: bool
 
     def begin(self, event: Mapping[str, Any]) -> Seen:
         """Take an event, with its derived columns, into its session."""
@@ -103,6 +111,8 @@ class LocalState:
     on_end : callable, optional
         Takes each session that ended. Called while the state is locked: hand it on and return.
     """
+
+    waits = False
 
     def __init__(
         self,
