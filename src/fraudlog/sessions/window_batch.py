@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fraudlog.sessions.plan import Atom, Plan
     from fraudlog.sessions.windows import Window
 
-__all__ = ["WindowState", "fill"]
+__all__ = ["WindowState", "fill", "forget", "hashes", "holds_in", "known_in"]
 
 WindowState = dict[str, "NDArray[Any]"]
 """Columns of what a window remembers; keys and values as 64-bit hashes."""
@@ -60,14 +60,40 @@ def fill(facts: Facts, plan: Plan, states: dict[str, WindowState]) -> dict[str, 
     return after
 
 
-def _known(facts: Facts, window: Window) -> NDArray[np.bool_]:
+def forget(states: dict[str, WindowState], plan: Plan, watermark_us: int) -> dict[str, WindowState]:
+    """Return states without what no event from a time on can see any more.
+
+    What is left is a function of the events before that time: equal however they came, and whoever was the last.
+    """
+    left = {}
+    for window in plan.windows:
+        state = states[window.name]
+        if "bucket" in state:
+            kept = state["bucket"] > (watermark_us - window.window_us) // BUCKET_US
+        else:
+            kept = state["time"] + _kept_us(window, state) > watermark_us
+        left[window.name] = {name: column[kept] for name, column in state.items()}
+    return left
+
+
+def _kept_us(window: Window, state: WindowState) -> int | NDArray[np.int64]:
+    """Return how long each row of a state is kept: a client's last step shorter than a network that came."""
+    if "part" not in state:
+        return window.window_us
+    return np.where(state["part"] == _STEPS, window.memory_us, window.window_us)
+
+
+def known_in(facts: Facts, window: Window) -> NDArray[np.bool_]:
+    """Say which events have all the text that a window reads."""
     known = np.ones(len(facts), bool)
     for name in window.reads:
         known &= facts.text[name].codes != NULL
     return known
 
 
-def _holds(facts: Facts, plan: Plan, condition: Condition) -> NDArray[np.bool_]:
+def holds_in(facts: Facts, plan: Plan, condition: Condition) -> NDArray[np.bool_]:
+    """Say which events a window's condition holds for."""
+
     def bit(atom: Atom) -> NDArray[np.bool_]:
         place = plan.early.index(atom)
         return (facts.words[place // 64] >> np.uint64(place % 64) & np.uint64(1)).astype(bool)
@@ -85,9 +111,9 @@ def _spread(rows: NDArray[np.int64], values: NDArray[np.int64], n_rows: int, nam
 def _distinct(
     window: Window, facts: Facts, plan: Plan, hashed: dict[str, NDArray[np.uint64]], state: WindowState | None
 ) -> tuple[dict[str, NDArray[np.int64]], WindowState]:
-    known = _known(facts, window)
+    known = known_in(facts, window)
     if window.needs_condition is not None:
-        known &= _holds(facts, plan, window.needs_condition)
+        known &= holds_in(facts, plan, window.needs_condition)
     rows = np.flatnonzero(known)
     fresh: WindowState = {
         "key": hashed[window.key][rows],
@@ -156,13 +182,13 @@ def _active(
 def _count(
     window: Window, facts: Facts, plan: Plan, hashed: dict[str, NDArray[np.uint64]], state: WindowState | None
 ) -> tuple[dict[str, NDArray[np.int64]], WindowState]:
-    known = _known(facts, window)
+    known = known_in(facts, window)
     if window.needs_condition is not None:
-        known &= _holds(facts, plan, window.needs_condition)
+        known &= holds_in(facts, plan, window.needs_condition)
     rows = np.flatnonzero(known)
     weight = np.ones(len(rows), np.int64)
     if window.where_condition is not None:
-        weight = _holds(facts, plan, window.where_condition)[rows].astype(np.int64)
+        weight = holds_in(facts, plan, window.where_condition)[rows].astype(np.int64)
     fresh: WindowState = {"key": hashed[window.key][rows], "bucket": facts.time[rows] // BUCKET_US, "weight": weight}
     if not len(rows):
         return {window.name: np.full(len(facts), NULL)}, state or fresh
@@ -196,7 +222,7 @@ def _speed(
     text = facts.text[window.value]
     countries = text.values.to_pylist()  # noqa: PD011 -- a Text's, not a frame's
     place = text.numbers(np.array([numbers.get(country, NULL) for country in countries], np.int64))
-    rows = np.flatnonzero(_known(facts, window) & (place != NULL))
+    rows = np.flatnonzero(known_in(facts, window) & (place != NULL))
     fresh: WindowState = {"key": hashed[window.key][rows], "place": place[rows], "time": facts.time[rows]}
     if not len(rows):
         return {window.name: np.full(len(facts), NULL)}, state or fresh
@@ -231,9 +257,9 @@ def _approach(
 ) -> tuple[dict[str, NDArray[np.int64]], WindowState]:
     if window.where_condition is None or window.needs_condition is None:
         raise TypeError(window.name)
-    is_told = _known(facts, window)
-    steps = np.flatnonzero(is_told & _holds(facts, plan, window.where_condition))
-    rows = np.flatnonzero(is_told & _holds(facts, plan, window.needs_condition))
+    is_told = known_in(facts, window)
+    steps = np.flatnonzero(is_told & holds_in(facts, plan, window.where_condition))
+    rows = np.flatnonzero(is_told & holds_in(facts, plan, window.needs_condition))
     before = _parts(state)
     clients, shapes, networks = (hashed[name] for name in (window.key, window.value, window.counted))
     gap, remembered = _since(clients, facts.time, steps, rows, before[_STEPS], window.memory_us)
