@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 import numpy as np
 
 from fraudlog.detecting.entities import entity_tokens, secret
+from fraudlog.detecting.facts import Facts
 from fraudlog.detecting.feedback import Examples, Feedback
 from fraudlog.detecting.hearing import Hearing
 from fraudlog.detecting.labels import Labelled
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Fitted", "Told", "fit_voices", "voice_of"]
 
 _GRID: Final = 1001
-_Kind = TypeVar("_Kind", Labelled, Feedback)
+_Kind = TypeVar("_Kind", Labelled, Feedback, Facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,7 @@ def fit_voices(sessions: pd.DataFrame, voices: dict[str, Voice], parameters: Par
     reference, reaches = settled(sessions, parameters, doubted)
     human, lessons = reference.human, told.lessons()
     voice_of(voices, Labelled).book = told.book
+    voice_of(voices, Facts).doubted = doubted
     for voice in voices.values():
         voice.after(voices)
     for voice in voices.values():

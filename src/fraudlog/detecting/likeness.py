@@ -37,7 +37,7 @@ __all__ = ["Likeness"]
 
 _FEWEST: Final = 20
 """Suspects, capped by source, without which the voice abstains."""
-_FEWEST_OF_A_HALF: Final = 8
+_FEWEST_OF_A_HALF: Final = 12
 _NAMED: Final = 4
 
 

@@ -73,8 +73,10 @@ RARITIES: Final = frozenset(name for name, seat in PANEL.items() if seat.is_oddn
 _MAY_LEAD: Final = RARITIES | {Feedback.name}
 _HEARD_TWICE: Final = 0.02
 """What a voice taught by people may lack in AUROC on a few labels and still lead."""
-_REACHES: Final = 0.6
+_REACHES: Final = 0.7
 """AUROC on suspects of another kind from which on likeness leads: it knows what the forest does, and suspects too."""
+_FEW: Final = 0.04
+"""Share of suspects below which they are a few odd people rather than a sort of their own."""
 _INFESTED: Final = 0.1
 """Share of suspects from which on people may no longer be the many, and rare says nothing: likeness leads."""
 _LAGS: Final = 0.1
@@ -195,8 +197,8 @@ def settled(sessions: pd.DataFrame, parameters: Parameters, doubted: Bools) -> t
     likeness.after({people.name: people})
     likeness.fit(sessions, first.human)
     suspected = suspects(sessions)
-    is_infested = suspected.sum() >= _INFESTED * (suspected | first.human).sum()
-    if not is_infested and likeness.reaches(sessions, first.human) < _REACHES:
+    share = suspected.sum() / (suspected | first.human).sum()
+    if share < _FEW or (share < _INFESTED and likeness.reaches(sessions, first.human) < _REACHES):
         return first, False
     every = np.ones(len(sessions), bool)
     second = first.without(sessions, trimmed(first, suspected, likeness.held_out(sessions, every)))
