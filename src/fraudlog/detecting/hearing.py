@@ -14,7 +14,7 @@ import numpy as np
 from fraudlog.detecting.evidence import verified_crawler
 from fraudlog.detecting.fusion import Calibration
 from fraudlog.detecting.labels import Labelled
-from fraudlog.detecting.panel import CHORUS, RARITIES
+from fraudlog.detecting.panel import CHORUS, PANEL, RARITIES
 from fraudlog.detecting.reasons import OTHER, Reason
 from fraudlog.detecting.voices import PLACES, Cause, Row, Voice
 from fraudlog.sessions import FEATURES
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 __all__ = ["Hearing", "RowScore", "Scored"]
 
 _FOREST: Final = "forest"
+_EVIDENCE: Final = "evidence"
+_LIKENESS: Final = "likeness"
+"""Learnt from what evidence speaks against, it is heard as far as it says more than evidence does."""
+_VOICE, _ECHO = (list(PANEL).index(name) for name in (_EVIDENCE, _LIKENESS))
 _AUDIBLE: Final = 0.01
 """Share of a risk below which a voice is not asked for its causes: a reviewer would read `+0.000`."""
 _REQUESTS: Final = PLACES["requests"]
@@ -122,7 +126,9 @@ class Hearing:
         together = _added({name: heard[name] for name in self.voices if name in measured})
         known = _added({name: heard[name] for name in self.voices if name in measured - RARITIES})
         worth = self.scales.chorus.odds(together, known) / np.where(together > 0, together, 1.0)
-        return {name: heard[name] * worth if name in measured else heard[name] for name in self.voices}
+        parts = {name: heard[name] * worth if name in measured else heard[name] for name in self.voices}
+        parts[_LIKENESS] = np.maximum(parts[_LIKENESS] - parts[_EVIDENCE], 0.0)
+        return parts
 
     def _said(
         self,
@@ -164,6 +170,7 @@ class Hearing:
             return RowScore(anomaly, 0.0, confidence, [])
         worth = self.scales.chorus.odds_one(together, known) / (together if together > 0 else 1.0)
         parts = [one * worth if isinstance(scale, Calibration) else one for one, _, scale in heard]
+        parts[_ECHO] = max(parts[_ECHO] - parts[_VOICE], 0.0)
         total = 0.0
         for part in parts:
             total += part
