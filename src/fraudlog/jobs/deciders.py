@@ -13,6 +13,8 @@ from fraudlog.errors import ConfigError
 from fraudlog.schema import DECISIONS, to_arrow, to_pandas
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
     from fraudlog.jobs.config import JobConfig
     from fraudlog.store import Transaction
 
@@ -61,13 +63,35 @@ class Decider:
         dict of str to int
             Those sessions by verdict.
         """
-        days = [day for day in change.after.days("scores") if day >= first - self.history]
+        return self._decide(
+            None, [day for day in change.after.days("scores") if day >= first - self.history], change, first
+        )
+
+    def decide_again(self, changed: Iterable[date], change: Transaction) -> None:
+        """Decide on what hangs on sessions that changed, went or came, by the days they started on."""
+        hang_on = {day + timedelta(days=n) for day in changed for n in range(self.history.days + 1)}
+        days = change.after.days("scores")
+        while hang_on:
+            group = {min(hang_on)}
+            while (after := max(group) + timedelta(days=1)) in hang_on:
+                group.add(after)
+            first, last = min(group) - self.history, max(group) + self.longest
+            self._decide(group, [day for day in days if first <= day <= last], change, min(group))
+            hang_on -= group
+
+    def _decide(
+        self, wanted: Collection[date] | None, days: Sequence[date], change: Transaction, first: date
+    ) -> dict[str, int]:
+        """Decide on the sessions that started on some days, or on any since the first; all ended within `days`."""
         sessions, scores, before = (
             _frame(change.read(table, days=days)) for table in ("sessions", "scores", "decisions")
         )
         started = scores["start"].dt.date
+        chosen = sorted(set(started[started >= first]) if wanted is None else set(started) & set(wanted))
+        if not chosen:
+            return {}
         parts = []
-        for day in sorted(set(started[started >= first])):
+        for day in chosen:
             rows = (started >= day - self.history) & (started <= day)
             decided = self.policy.decide(scores[rows].reset_index(drop=True), sessions[rows].reset_index(drop=True))
             parts.append(decided[(started[rows] == day).to_numpy()])

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fraudlog.sessions.plan import Atom, Plan
     from fraudlog.sessions.windows import Window
 
-__all__ = ["WindowState", "fill"]
+__all__ = ["WindowState", "fill", "forget", "hashes"]
 
 WindowState = dict[str, "NDArray[Any]"]
 """Columns of what a window remembers; keys and values as 64-bit hashes."""
@@ -55,6 +55,22 @@ def fill(facts: Facts, plan: Plan, states: dict[str, WindowState]) -> dict[str, 
         filled, after[window.name] = _KINDS[window.kind](window, facts, plan, hashed, states.get(window.name))
         facts.numbers.update(filled)
     return after
+
+
+def forget(states: dict[str, WindowState], plan: Plan, watermark_us: int) -> dict[str, WindowState]:
+    """Return states without what no event from a time on can see any more.
+
+    What is left is a function of the events before that time: equal however they came, and whoever was the last.
+    """
+    left = {}
+    for window in plan.windows:
+        state = states[window.name]
+        if "bucket" in state:
+            kept = state["bucket"] > (watermark_us - window.window_us) // BUCKET_US
+        else:
+            kept = state["time"] + window.window_us > watermark_us
+        left[window.name] = {name: column[kept] for name, column in state.items()}
+    return left
 
 
 def _known(facts: Facts, window: Window) -> NDArray[np.bool_]:
