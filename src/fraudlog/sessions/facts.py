@@ -27,7 +27,7 @@ from fraudlog.sessions.language import Compare, Known, Missing
 from fraudlog.sessions.places import offset_minutes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from fraudlog.sessions.plan import Atom, Plan
     from fraudlog.sessions.population import Population
 
-__all__ = ["ACTOR", "Encoder", "Facts", "answer", "compare", "encode", "kept_fields"]
+__all__ = ["ACTOR", "Encoder", "Facts", "answer", "compare", "encode", "kept_fields", "read_by_kernel"]
 
 ACTOR: Final = ("session_token", "user", "ip_prefix", "user_agent", "language")
 _CLIENT: Final = ("browser", "browser_version", "os", "device_class", "language_primary", "country", "asn")
@@ -92,6 +92,12 @@ class Facts:
             [word[rows] for word in self.words],
         )
 
+    def narrowed(self, names: Collection[str]) -> Facts:
+        """Return the events with some of their fields, sharing memory, and without their lines."""
+        text = {name: column for name, column in self.text.items() if name in names}
+        numbers = {name: column for name, column in self.numbers.items() if name in names}
+        return Facts(self.time, repeated(NULL, len(self)), text, numbers, self.words)
+
     def sorted(self) -> Facts:
         """Return the events in total order: time, then source and line; those without either keep their order."""
         return self if self._is_sorted() else self.take(self.total_order(), keep_values=True)
@@ -101,10 +107,9 @@ class Facts:
         return np.lexsort((self.line, self._source_rank(), self.time))
 
     def _is_sorted(self) -> bool:
-        steps = np.diff(self.time)
-        if len(steps) and steps.min() < 0:
+        if np.any(self.time[1:] < self.time[:-1]):
             return False
-        ties = np.flatnonzero(steps == 0)
+        ties = np.flatnonzero(self.time[1:] == self.time[:-1])
         rank = self._source_rank()
         before, after = rank[ties], rank[ties + 1]
         return bool(np.all((before < after) | ((before == after) & (self.line[ties] <= self.line[ties + 1]))))
@@ -114,7 +119,7 @@ class Facts:
         rank = np.empty(len(names) + 1, np.int64)
         rank[pc.array_sort_indices(names).to_numpy()] = np.arange(len(names))
         rank[-1] = NULL
-        return rank[codes]
+        return looked_up(rank, codes)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Facts]) -> Facts:
@@ -134,11 +139,7 @@ class Facts:
 
 def kept_fields(plan: Plan) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the fields of text and of numbers that outlive encoding, for a plan."""
-    wanted = [*ACTOR, *_ENTITIES]
-    wanted += [scan.reference.field.name for scan in plan.scans if scan.reference is not None]
-    wanted += [atom.reference.field.name for atom in plan.late]
-    if "page_gap_ms" in wanted:
-        wanted.append("endpoint")
+    wanted = [*ACTOR, *_ENTITIES, *read_by_kernel(plan)]
     for window in plan.windows:
         wanted += window.reads
     unique = dict.fromkeys(wanted)
@@ -149,6 +150,13 @@ def kept_fields(plan: Plan) -> tuple[tuple[str, ...], tuple[str, ...]]:
         if name != "source" and FIELDS[name].is_number and not FIELDS[name].is_sequential and name not in _OF_TIME
     )
     return text, numbers
+
+
+def read_by_kernel(plan: Plan) -> tuple[str, ...]:
+    """Return the fields that the kernel reads row by row, for a plan."""
+    wanted = [scan.reference.field.name for scan in plan.scans if scan.reference is not None]
+    wanted += [atom.reference.field.name for atom in plan.late]
+    return (*wanted, "endpoint") if "page_gap_ms" in wanted else tuple(wanted)
 
 
 class Encoder:
