@@ -87,6 +87,15 @@ def looked_up(of_codes: NDArray[Any], codes: NDArray[Any]) -> NDArray[Any]:
     return found
 
 
+def _mark(used: NDArray[np.bool_], codes: NDArray[np.int32]) -> None:
+    """Set what stands at each code."""
+    compiled = accelerator(len(codes))
+    if compiled is None:
+        used[codes] = True
+    else:
+        compiled.mark(used, codes)
+
+
 def joined(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """Return columns one below the other."""
     if all(_is_repeated(column) and column[0] == columns[0][0] for column in columns):
@@ -109,7 +118,7 @@ class Text(NamedTuple):
         if not len(self.values):
             return self
         used = np.zeros(len(self.values) + 1, bool)
-        used[self.codes[:1] if _is_repeated(self.codes) else self.codes] = True
+        _mark(used, self.codes[:1] if _is_repeated(self.codes) else self.codes)
         used[-1] = False
         if used[:-1].all():
             return self
@@ -235,9 +244,7 @@ def _combined(texts: Sequence[Text]) -> tuple[NDArray[np.int32], list[NDArray[np
     return codes, _digits(distinct, radices, parts)
 
 
-def _digits(
-    numbers: NDArray[np.int64], radices: list[int], parts: list[NDArray[np.int32]]
-) -> list[NDArray[np.int32]]:
+def _digits(numbers: NDArray[np.int64], radices: list[int], parts: list[NDArray[np.int32]]) -> list[NDArray[np.int32]]:
     """Take numbers apart; where there are parts already, the first digit says which row of them."""
     digits: list[NDArray[np.int64]] = []
     for radix in reversed(radices):

@@ -1,4 +1,4 @@
-"""From events cut into sessions to the rows of the table of sessions: features part by part, everything else at once."""
+"""From events cut into sessions to the rows of their table: features part by part, everything else at once."""
 
 from __future__ import annotations
 

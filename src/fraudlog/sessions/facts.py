@@ -245,8 +245,9 @@ class Encoder:
         if name not in self.columns:
             return repeated(NULL, len(self.time))
         column = self.table.column(name)
-        filled = pc.fill_null(column.cast(pa.int64()), NULL).to_numpy()
-        numbers = values.clamped(filled, name)
+        if column.null_count or not pa.types.is_integer(column.type):
+            column = pc.fill_null(column.cast(pa.int64()), NULL)
+        numbers = values.clamped(column.to_numpy(), name)
         if name == "status" and self.own_statuses:
             return np.where(np.isin(numbers, list(self.own_statuses)), NULL, numbers)
         return numbers
@@ -283,26 +284,26 @@ class Encoder:
 
     def _answer(self, name: str, asked: list[tuple[int, Atom]], words: list[NDArray[np.uint64]]) -> None:
         """Set the bits of all atoms on one field: on its distinct values where it has few, else row by row."""
-        index: NDArray[Any] | None
         domain: Any
-        if not FIELDS[name].is_number:
-            index, domain = self.text(name)
-        elif FIELDS[name].bits <= _SMALL_BITS:
+        if FIELDS[name].bits > _SMALL_BITS:
+            domain = self.number(name)
+            for bit, atom in asked:
+                answers = domain < 0 if isinstance(atom, Missing) and name in self.columns else answer(atom, domain)
+                words[bit // _WORD] |= answers.astype(np.uint64) << np.uint64(bit % _WORD)
+            return
+        index: NDArray[Any]
+        if FIELDS[name].is_number:
             index, domain = self.number(name), np.arange(1 << FIELDS[name].bits)
         else:
-            index, domain = None, self.number(name)
+            index, domain = self.text(name)
         for word in {bit // _WORD for bit, _ in asked}:
             bits = np.zeros(len(domain) + 1, np.uint64)
             for bit, atom in asked:
                 if bit // _WORD == word:
-                    answers = np.append(answer(atom, domain), isinstance(atom, Missing))
-                    if isinstance(atom, Missing) and name not in self.columns:
-                        answers[:] = False
-                    bits |= answers.astype(np.uint64) << np.uint64(bit % _WORD)
-            if index is None:
-                words[word] |= bits[:-1]
-            else:
-                _add_bits(words[word], bits, index)
+                    bits[:-1] |= answer(atom, domain).astype(np.uint64) << np.uint64(bit % _WORD)
+                    if isinstance(atom, Missing) and name in self.columns:
+                        bits[-1] |= np.uint64(1) << np.uint64(bit % _WORD)
+            _add_bits(words[word], bits, index)
 
 
 def _add_bits(word: NDArray[np.uint64], bits: NDArray[np.uint64], index: NDArray[Any]) -> None:

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
-from fraudlog.enriching import enrich_table
 from fraudlog.errors import SchemaError
 from fraudlog.schema import is_shielded, require_columns
-from fraudlog.sessions.columns import NULL, repeated
+from fraudlog.sessions.columns import repeated
 from fraudlog.sessions.evaluate import empty, evaluate
 from fraudlog.sessions.facts import Facts, encode
 from fraudlog.sessions.segments import PIECE, segment
@@ -111,11 +110,11 @@ def checked(table: pa.Table) -> pa.Table:
 
 def enriched(table: pa.Table, enricher: Enricher | None = None) -> pa.Table:
     """Check a table of events as `checked`, and derive the columns of `schema.DERIVED` if it lacks them."""
-    return (
-        checked(table)
-        if is_shielded(table) or "ip_prefix" in table.column_names
-        else enrich_table(checked(table), enricher)
-    )
+    if is_shielded(table) or "ip_prefix" in table.column_names:
+        return checked(table)
+    from fraudlog.enriching import enrich_table  # noqa: PLC0415 -- half of the room's loading, not needed above
+
+    return enrich_table(checked(table), enricher)
 
 
 def moments(table: pa.Table) -> NDArray[np.int64]:
@@ -258,7 +257,7 @@ def _settle(
     n_settled = int(np.searchsorted(pending.time, watermark_us))
     settled, waiting = pending.part(0, n_settled), pending.take(np.arange(n_settled, len(pending)))
     windows = fill(settled, settings.definition.plan, state.windows)
-    settled.numbers[PIECE] = repeated(NULL, n_settled)
+    settled.numbers[PIECE] = repeated(0, n_settled)
     facts = _joined(state.opened, settled)
     del settled, pending
     segments = segment(facts, settings.definition)
@@ -301,7 +300,9 @@ def _still_open(facts: Facts, segments: Segments, is_open: NDArray[np.bool_]) ->
     is_kept[rows] = True
     kept = np.flatnonzero(is_kept)
     opened = facts.take(kept)
-    piece = np.zeros(len(facts), np.int64)
-    piece[rows] = np.repeat(segments.piece, lengths)[of_events]
-    opened.numbers[PIECE] = piece[kept]
+    opened.numbers[PIECE] = repeated(0, len(kept))
+    if segments.piece.any():
+        piece = np.zeros(len(facts), np.int64)
+        piece[rows] = np.repeat(segments.piece, lengths)[of_events]
+        opened.numbers[PIECE] = piece[kept]
     return opened
