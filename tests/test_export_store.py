@@ -59,10 +59,11 @@ def listed(done):
 
 
 def trail(site):
-    """The audit entries of a store."""
+    """The uses of the key in a store's audit trail."""
     chain = Chain(site.store / "ledger" / "audit.jsonl")
     assert not (site.store / "audit.jsonl").exists()
-    return [(record["event"], record["purpose"]) for record in chain.entries()] if chain.path.exists() else []
+    entries = chain.entries() if chain.path.exists() else []
+    return [(record["event"], record["purpose"]) for record in entries if record["event"] == "reidentify"]
 
 
 def test_a_store_is_handed_out(site, addresses):
