@@ -105,3 +105,13 @@ def test_a_counter_of_the_whole_site_is_no_drift():
     """How many networks came to the login today is one number, however many sessions tell it."""
     assert not any(name.startswith(("straight_", "rhythm_", "manner_")) for name in COMPARED)
     assert {"requests", "profile_users_1d"} <= COMPARED
+
+
+def test_a_loaded_detector_sees_its_own_window_unchanged(sample_detector, sample_sessions, tmp_path):
+    """Scores are compared as they were measured: by trees that did not learn from their owner; also once loaded."""
+    sample_detector.save(tmp_path / "m.fraudlog")
+    loaded = fl.Detector.load(tmp_path / "m.fraudlog")
+    found = [detector.drift(sample_sessions) for detector in (sample_detector, loaded)]
+    assert [drift.advice for drift in found] == ["keep", "keep"]
+    one, other = (drift.table.set_index("name").sort_index() for drift in found)
+    assert one.equals(other)

@@ -325,7 +325,8 @@ class Detector:
         hearing = self._hearing
         names = [name for name in hearing.population if name in COMPARED and name in sessions.columns]
         window = {name: sessions[name].to_numpy(np.float64) for name in names}
-        strengths = {name: voice.judge(sessions).strength for name, voice in hearing.voices.items()}
+        everybody = np.ones(len(sessions), bool)  # by trees that did not learn from them, as the model's own were
+        strengths = {name: voice.held_out(sessions, everybody) for name, voice in hearing.voices.items()}
         window |= {"anomaly_score": strengths[Oddness.name], "risk": hearing.risk(strengths)}
         return drift_of(hearing.population | self._fitted.grids, self.sessions_seen_, window)
 

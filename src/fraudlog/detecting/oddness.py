@@ -8,6 +8,7 @@ in depends on the key and the owner alone.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 from weakref import ref
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from fraudlog.detecting.training import Recipe, Training
+    from fraudlog.detecting.training import Recipe
 
     Floats = NDArray[np.float64]
     Bools = NDArray[np.bool_]
@@ -55,7 +56,6 @@ class Oddness:
 
     def __init__(self, parameters: Parameters | None = None) -> None:
         self.parameters = parameters or Parameters()
-        self._trainings: list[Training] = []
         self._known: list[dict[tuple[int, bytes], Any]] = [{}, {}]
         self.features_: list[str] = []
 
@@ -96,7 +96,7 @@ class Oddness:
         sources = source_codes(chosen["ip_prefix"]) if "ip_prefix" in chosen.columns else None
         half_of = _halves(tokens) if halves is None else halves[taken]
         self._is_split = bool(half_of.any())
-        self._trainings = []
+        trainings = []
         for half in (0, 1):
             own = np.flatnonzero(half_of == half) if self._is_split else np.arange(len(rows))
             held = Pool(
@@ -104,9 +104,9 @@ class Oddness:
             )
             training = Training(self._recipe(half, key), rows[own], tokens[own], held, known=self._known[half])
             training.grow(range(training.recipe.n_trees))
-            self._trainings.append(training)
-        self._known = [training.grown() for training in self._trainings]
-        self._take(joined(self._trainings))
+            trainings.append(training)
+        self._known = [training.grown() for training in trainings]
+        self._take(joined(trainings))
         return self
 
     def _recipe(self, half: int, key: bytes) -> Recipe:
@@ -131,15 +131,16 @@ class Oddness:
 
     def held_out(self, sessions: pd.DataFrame, rows: Bools, *, halves: NDArray[np.uint64] | None = None) -> Floats:
         """Return the scores of some rows by the trees of the other half of the owners, or of `halves`."""
-        from fraudlog.detecting.training import joined  # noqa: PLC0415 -- as above
-
         values = feature_matrix(sessions[rows], self.features_)
         half = owner_tokens(sessions[rows], self.key) & np.uint64(1) if halves is None else halves[rows]
         scores = np.empty(len(values))
-        for own in (0, 1):
+        forest = self._scorer.forest
+        n_first = (forest.n_trees + 1) // 2
+        for own, others in enumerate(((n_first, forest.n_trees), (0, n_first))):
             of_half = half == own
             if of_half.any():
-                scores[of_half] = joined(self._trainings[1 - own : 2 - own]).anomaly_score(values[of_half])
+                scorer = replace(self._scorer, forest=forest.only(*others), walks=None)
+                scores[of_half] = scorer.anomaly_score(values[of_half])
         return scores
 
     def judge(self, sessions: pd.DataFrame) -> Judgement:

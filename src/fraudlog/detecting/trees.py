@@ -13,7 +13,7 @@ compiled kernel and any number of threads give the same bits. The rounding moves
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -95,6 +95,23 @@ class FlatForest:
     def level_slice(self, level: int) -> slice:
         """Return where the nodes of `level` stand in `feature`, `threshold` and `share`."""
         return slice(self.n_trees * ((1 << level) - 1), self.n_trees * ((2 << level) - 1))
+
+    def only(self, first: int, end: int) -> FlatForest:
+        """Return the forest of some of the trees; they give the path lengths that they gave among the others."""
+
+        def of_levels(values: NDArray[Any]) -> NDArray[Any]:
+            levels = [values[self.level_slice(level)].reshape(self.n_trees, -1) for level in range(self.depth)]
+            return np.concatenate([level[first:end].reshape(-1) for level in levels] or [values[:0]])
+
+        return replace(
+            self,
+            n_trees=end - first,
+            feature=of_levels(self.feature),
+            threshold=of_levels(self.threshold),
+            share=of_levels(self.share),
+            leaf=self.leaf.reshape(self.n_trees, -1)[first:end].reshape(-1),
+            unit=(end - first) * ONE,
+        )
 
     @cached_property
     def expected(self) -> tuple[NDArray[np.float64], ...]:
