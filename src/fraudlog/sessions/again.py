@@ -16,7 +16,8 @@ from fraudlog.schema import DERIVED, EVENTS, arrow_schema
 from fraudlog.sessions.columns import NULL
 from fraudlog.sessions.facts import Encoder, Facts
 from fraudlog.sessions.kernel import Kernel
-from fraudlog.sessions.window_batch import fill, hashes
+from fraudlog.sessions.window_batch import fill, hashes, holds_in, known_in
+from fraudlog.sessions.windows import APPROACHES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fraudlog.sessions.definition import Definition
+    from fraudlog.sessions.plan import Plan
     from fraudlog.sessions.window_batch import WindowState
     from fraudlog.sessions.windows import Window
 
-__all__ = ["GROUP", "columns_read", "features_of", "keys_of", "refill", "through_windows", "window_facts"]
+__all__ = ["GROUP", "columns_read", "features_of", "keys_of", "refill", "roles_of", "through_windows", "window_facts"]
 
 GROUP: Final = "_group"
 """Carried beside the numbers: which session an event is of, by the caller's count; below 0 for none."""
@@ -97,10 +99,22 @@ def window_facts(table: pa.Table, definition: Definition) -> Facts:
     return Facts(encoder.time, line, {name: encoder.text(name) for name in read}, {}, encoder.words(plan.early))
 
 
-def keys_of(facts: Facts, window: Window) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
-    """Return the hash of each event's key of a window, as its state holds it, and whether there is one."""
+def keys_of(facts: Facts, window: Window, plan: Plan) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    """Return the hash of each event's key of a window, as its state holds it, and whether there is one.
+
+    How a client came to a door is counted among all who stand there: they share one key, 0.
+    """
+    if window.kind in APPROACHES:
+        return np.zeros(len(facts), np.uint64), roles_of(facts, window, plan)[0]
     text = facts.text[window.key]
     return hashes(text), text.codes != NULL
+
+
+def roles_of(facts: Facts, window: Window, plan: Plan) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Say which events stand at the door of an approach, and which are steps on the way."""
+    conditions = (window.needs_condition, window.where_condition)
+    door, step = (known_in(facts, window) & holds_in(facts, plan, one) for one in conditions if one is not None)
+    return door, step
 
 
 def refill(facts: Facts, definition: Definition) -> tuple[Facts, dict[str, WindowState]]:

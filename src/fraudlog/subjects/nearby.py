@@ -20,19 +20,21 @@ from fraudlog.sessions.again import (
     features_of,
     keys_of,
     refill,
+    roles_of,
     through_windows,
     window_facts,
 )
 from fraudlog.sessions.columns import NULL, text_of
 from fraudlog.sessions.facts import Facts
-from fraudlog.sessions.window_batch import forget
-from fraudlog.sessions.windows import BUCKET_US
+from fraudlog.sessions.window_batch import forget, hashes
+from fraudlog.sessions.windows import APPROACHES, BUCKET_US
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fraudlog.jobs.carried import Carried
     from fraudlog.sessions import Definition
+    from fraudlog.sessions.plan import Plan
     from fraudlog.sessions.window_batch import WindowState
     from fraudlog.sessions.windows import Window
     from fraudlog.subjects.pieces import Pieces, Rows
@@ -163,13 +165,21 @@ class _Lean:
     codes: NDArray[np.int32]
     sessions: pa.Array
     row: NDArray[np.int64]
+    plan: Plan
     hashed: dict[str, tuple[NDArray[np.uint64], NDArray[np.bool_]]] = field(default_factory=dict)
 
     def keys(self, window: Window) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
         """Return keys of a window, worked out once."""
-        if window.key not in self.hashed:
-            self.hashed[window.key] = keys_of(self.facts, window)
-        return self.hashed[window.key]
+        name = window.name if window.kind in APPROACHES else window.key
+        if name not in self.hashed:
+            self.hashed[name] = keys_of(self.facts, window, self.plan)
+        return self.hashed[name]
+
+    def steps(self, window: Window) -> NDArray[np.bool_]:
+        """Say which events are steps to a window's door; none, if it has no door."""
+        if window.kind not in APPROACHES:
+            return np.zeros(len(self.facts), bool)
+        return roles_of(self.facts, window, self.plan)[1]
 
 
 class _Shelf:
@@ -179,6 +189,7 @@ class _Shelf:
         self.scene, self.definition, self.pieces = scene, definition, scene.pieces
         self.columns = columns_read(definition, scene.columns)
         self.windows = {window.name: window for window in definition.plan.windows}
+        self.approaches = [(name, window) for name, window in self.windows.items() if window.kind in APPROACHES]
         self._lean: dict[int, _Lean] = {}
 
     def clear(self) -> None:
@@ -206,7 +217,7 @@ class _Shelf:
             if "session_id" in table.column_names:
                 codes, sessions = text_of(table["session_id"])
             facts = window_facts(table.select(self.columns), self.definition)
-            self._lean[n] = _Lean(facts, codes, sessions, rows)
+            self._lean[n] = _Lean(facts, codes, sessions, rows, self.definition.plan)
         return self._lean[n]
 
     def near(self, times: NDArray[np.int64], before_us: int, after_us: int) -> list[tuple[int, _Lean]]:
@@ -218,7 +229,7 @@ class _Shelf:
         """Return the keys and times of some events, by window."""
         marks = {}
         for name, window in self.windows.items():
-            keys, is_known = keys_of(facts, window)
+            keys, is_known = keys_of(facts, window, self.definition.plan)
             rows = is_known if chosen is None else is_known & chosen
             if rows.any():
                 marks[name] = _Marks(keys[rows], facts.time[rows], reach_of(window))
@@ -227,7 +238,7 @@ class _Shelf:
 
 def reach_of(window: Window) -> int:
     """Return the time, in us, from which on an event can't be seen any more through a window."""
-    return window.window_us + BUCKET_US
+    return window.window_us + window.memory_us + BUCKET_US
 
 
 class _Sight:
@@ -242,6 +253,11 @@ class _Sight:
     def work(self, gone: Facts) -> None:
         """Find them and work them out."""
         marks = self.shelf.marks(gone)
+        for name, others in self._turned(gone).items():
+            window = self.shelf.windows[name]
+            own = roles_of(gone, window, self.shelf.definition.plan)[0]
+            times = np.concatenate([gone.time[own], others])
+            marks[name] = _Marks(np.zeros(len(times), np.uint64), times, reach_of(window))
         if not marks:
             return
         longest = max(mark.reach_us for mark in marks.values())
@@ -254,6 +270,21 @@ class _Sight:
                 self.wanted[n] = self._groups(n, lean, is_hit)
         if self.wanted:
             self._evaluate()
+
+    def _turned(self, gone: Facts) -> dict[str, NDArray[np.int64]]:
+        """Return when others stood at a door whose client takes a step less now, as where a gate is shared."""
+        turned: dict[str, list[NDArray[np.int64]]] = {}
+        for name, window in self.shelf.approaches:
+            step = roles_of(gone, window, self.shelf.definition.plan)[1]
+            if not step.any():
+                continue
+            mark = _Marks(hashes(gone.text[window.key])[step], gone.time[step], window.memory_us)
+            for _, lean in self.shelf.near(gone.time, 0, window.memory_us):
+                door = lean.keys(window)[1]
+                hit = door & mark.reach_to(hashes(lean.facts.text[window.key]), lean.facts.time)
+                if hit.any():
+                    turned.setdefault(name, []).append(lean.facts.time[hit])
+        return {name: np.concatenate(times) for name, times in turned.items()}
 
     def _groups(self, n: int, lean: _Lean, is_hit: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Give the events of each session that was hit its number; of open ones, each event."""
@@ -284,7 +315,7 @@ class _Sight:
             is_seen = group >= 0
             for name, mark in marks.items():
                 keys, is_known = lean.keys(shelf.windows[name])
-                is_seen |= is_known & mark.are_reached_by(keys, lean.facts.time)
+                is_seen |= (is_known | lean.steps(shelf.windows[name])) & mark.are_reached_by(keys, lean.facts.time)
             rows = np.flatnonzero(is_seen)
             part = lean.facts.take(rows, keep_values=True)
             part.numbers[GROUP] = group[rows]
@@ -314,7 +345,9 @@ def _remember(shelf: _Shelf, gone: Facts, changed: Changed) -> None:
     watermark_us = shelf.scene.watermark_us
     keys: dict[str, NDArray[np.uint64]] = {}
     for name, window in shelf.windows.items():
-        of_gone, is_known = keys_of(gone, window)
+        of_gone, is_known = keys_of(gone, window, shelf.definition.plan)
+        if window.kind in APPROACHES:
+            is_known = is_known | roles_of(gone, window, shelf.definition.plan)[1]
         recent = is_known & (gone.time > watermark_us - reach_of(window))
         if recent.any():
             keys[name] = np.unique(of_gone[recent])
@@ -327,11 +360,15 @@ def _remember(shelf: _Shelf, gone: Facts, changed: Changed) -> None:
         for name, some in keys.items():
             window = shelf.windows[name]
             of_rows, is_known = lean.keys(window)
+            is_known = is_known | lean.steps(window)
             is_seen |= is_known & (lean.facts.time > watermark_us - reach_of(window)) & np.isin(of_rows, some)
         parts.append(lean.facts.take(np.flatnonzero(is_seen), keep_values=True))
     states = forget(refill(Facts.concatenate(parts), shelf.definition)[1], shelf.definition.plan, watermark_us)
     for name, some in keys.items():
         before, fresh = changed.windows[name], states[name]
+        if shelf.windows[name].kind in APPROACHES:  # all who came to the door were looked at again
+            changed.windows[name] = fresh
+            continue
         stays, comes = ~np.isin(before["key"], some), np.isin(fresh["key"], some)
         changed.windows[name] = {
             column: np.concatenate([before[column][stays], fresh[column][comes]]) for column in before
