@@ -10,7 +10,9 @@ from sklearn.metrics import roc_auc_score
 
 import fraudlog as fl
 from conftest import SAMPLE, make_events
+from fraudlog.detecting.panel import settled
 from fraudlog.detecting.reference import Reference, capped, suspects, trimmed
+from fraudlog.detecting.voices import Parameters
 from fraudlog.errors import ConfigError
 from fraudlog.sessions import feature_names
 
@@ -107,6 +109,26 @@ def test_who_is_like_the_suspects_is_trimmed():
     likeness = np.array([0.1, 0.2, 0.9, 0.5, 0.6, 0.7])
     assert trimmed(reference, ~human, likeness).tolist() == [False, False, True, False, False, False]
     assert not trimmed(reference, np.zeros(6, bool), likeness).any()
+
+
+@pytest.mark.parametrize(("n", "leads"), [(3, False), (300, True)])
+def test_likeness_leads_where_suspects_are_many(n, leads):
+    """A few who trip over a row are no sort of their own; where they are many, being rare says nothing."""
+    scanners = [{"client_ip": f"203.{i // 200}.{i % 200}.9", "path": "/.env", "status": 404} for i in range(n)]
+    sessions = fl.build_sessions(make_events(*people(150), *scanners))
+    _, reaches = settled(sessions, Parameters(n_estimators=5), np.zeros(len(sessions), bool))
+    assert reaches == leads
+    scales = fl.Detector(n_estimators=5).fit(sessions)._hearing.scales.of
+    assert scales["likeness"].leads == leads
+
+
+def test_a_program_that_says_so_is_no_suspect():
+    """Its name is no reason to learn what abuse looks like from it; what it does is."""
+    script = {"client_ip": "203.0.113.9", "user_agent": "python-requests/2.31"}
+    honest = fl.build_sessions(make_events(*({**script, "path": f"/{i}", "at": i * 60} for i in range(3))))
+    scanner = fl.build_sessions(make_events({**script, "path": "/.env", "status": 404}))
+    assert suspects(scanner).all()
+    assert not suspects(honest).any()
 
 
 def test_suspects_are_those_spoken_against(sample_sessions):

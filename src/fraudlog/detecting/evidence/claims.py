@@ -35,7 +35,6 @@ ROWS: Final = (
         spoofable=True,
         confidence=0.95,
         misses="partners whose calls carry no account",
-        may_be_habit=True,
     ),
     Evidence(
         "AGENT_MISSING",
@@ -69,7 +68,6 @@ ROWS: Final = (
         spoofable=True,
         confidence=0.6,
         misses="honest crawlers that publish no addresses",
-        may_be_habit=True,
     ),
     Evidence(
         "LANGUAGE_MISSING",
