@@ -192,6 +192,8 @@ class Encoder:
             return self._joined(("os", "browser", "language_primary"))
         if name == "manner":
             return self._joined(("user_agent", "language", "protocol", "tls_fingerprint"))
+        if name == "shape":
+            return self._joined(("method", "endpoint", "status", "action", "outcome"))
         if name == "device":
             return self._first_known("device_id", self._joined(("os", "browser", "device_class")))
         if name == "country_language":

@@ -18,7 +18,7 @@ from fraudlog.sessions.columns import repeated
 from fraudlog.sessions.evaluate import empty, evaluate
 from fraudlog.sessions.facts import Facts, encode
 from fraudlog.sessions.segments import PIECE, segment
-from fraudlog.sessions.window_batch import fill
+from fraudlog.sessions.window_batch import fill, forget
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -263,7 +263,8 @@ def _settle(
     pending = held.pop()
     n_settled = int(np.searchsorted(pending.time, watermark_us))
     settled, waiting = pending.part(0, n_settled), pending.take(np.arange(n_settled, len(pending)))
-    windows = fill(settled, settings.definition.plan, state.windows)
+    plan = settings.definition.plan
+    windows = forget(fill(settled, plan, state.windows), plan, watermark_us)
     settled.numbers[PIECE] = repeated(0, n_settled)
     facts = _joined(state.opened, settled)
     del settled, pending
