@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Kernel"]
 
 _WORD: Final = 64
+_FEW: Final = 2
 
 
 class Kernel:
@@ -138,7 +139,9 @@ class Kernel:
     @cached_property
     def masks(self) -> tuple[NDArray[np.int32], list[NDArray[np.int64]]]:
         """Return which distinct mask each row has, and the words of the distinct masks."""
-        words = [*self.facts.words, *self._late_words()]
+        n_late = len(self.plan.late)
+        is_few = 0 < n_late <= _FEW and len(self.facts.words) > 0
+        words = [*self.facts.words, *(() if is_few else self._late_words())]
         codes, distinct = dense(words[0].view(np.int64)) if words else (np.zeros(len(self.facts), np.int32), None)
         columns = [distinct] if distinct is not None else []
         for word in words[1:]:
@@ -146,6 +149,10 @@ class Kernel:
             codes, pairs = dense(codes.astype(np.int64) * len(values) + of_word)
             columns = [column[pairs // len(values)] for column in columns]
             columns.append(values[pairs % len(values)])
+        if is_few:  # its bits stand behind the code: some masks more, and no table of them
+            codes = (codes << n_late) | self._late_words()[0].astype(np.int32)
+            bits = np.arange(1 << n_late)
+            columns = [*(np.repeat(column, len(bits)) for column in columns), np.tile(bits, len(columns[0]))]
         return codes, columns
 
     def _late_words(self) -> list[NDArray[np.uint64]]:

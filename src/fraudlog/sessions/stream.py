@@ -154,13 +154,19 @@ def step(
     SchemaError
         If the batch lacks a time or an address.
     """
-    return _step(state, batch, settings, enricher)[:3]
+    held = [batch]
+    del batch
+    return _step(state, held, settings, enricher)[:3]
 
 
 def _step(
-    state: State, batch: pa.Table, settings: Settings, enricher: Enricher | None, first_row: int | None = None
+    state: State, held: list[pa.Table], settings: Settings, enricher: Enricher | None, first_row: int | None = None
 ) -> tuple[State, pa.Table, pa.Table, tuple[NDArray[np.int64], list[str]]]:
-    """Do what `step` does; with a first row, number the events from there on and tell those of closed sessions."""
+    """Do what `step` does; with a first row, number the events from there on and tell those of closed sessions.
+
+    The batch, and what is made of it, is handed on in lists of one, so that nobody holds it who no longer needs it.
+    """
+    batch = held.pop()
     table = enriched(batch, enricher)
     time = moments(table)
     is_late, newest_us = _is_late(state, time, settings)
@@ -171,8 +177,8 @@ def _step(
     if first_row is not None:
         arrived.numbers[ROW] = np.arange(first_row, first_row + len(arrived))
     state = replace(state, newest_us=newest_us, n_late=state.n_late + len(late))
-    pending = _joined(state.pending, arrived).sorted()
-    del table, arrived, is_late  # a third of the memory of a batch, not needed below
+    pending = [_joined(state.pending, arrived).sorted()]
+    del batch, table, time, arrived, is_late
     state, sessions, members = _settle(state, pending, state.newest_us - settings.lateness_us, settings)
     return state, sessions, late, members
 
@@ -212,7 +218,7 @@ def traced_step(state: State, batch: pa.Table, settings: Settings, enricher: Enr
     of the step before put them) and those of the batch that are not late.
     """
     numbered = _numbered(state)
-    after, sessions, late, members = _step(numbered, batch, settings, enricher, first_row=_n_events(state))
+    after, sessions, late, members = _step(numbered, [batch], settings, enricher, first_row=_n_events(state))
     carried = np.concatenate([facts.numbers[ROW] for facts in (after.opened, after.pending) if facts is not None])
     return Traced(after, sessions, late, _is_late(state, moments(batch), settings)[0], *members, carried)
 
@@ -243,7 +249,7 @@ def finish(state: State, settings: Settings) -> pa.Table:
     """Return the sessions that are still open, as they stand."""
     if state.pending is None:
         return empty(settings.definition, settings.checkpoints)
-    return _settle(state, state.pending, _FOREVER, settings)[1]
+    return _settle(state, [state.pending], _FOREVER, settings)[1]
 
 
 def _joined(before: Facts | None, after: Facts) -> Facts:
@@ -251,9 +257,10 @@ def _joined(before: Facts | None, after: Facts) -> Facts:
 
 
 def _settle(
-    state: State, pending: Facts, watermark_us: int, settings: Settings
+    state: State, held: list[Facts], watermark_us: int, settings: Settings
 ) -> tuple[State, pa.Table, tuple[NDArray[np.int64], list[str]]]:
     """Cut settled events into sessions, and give out those that the watermark closes."""
+    pending = held.pop()
     n_settled = int(np.searchsorted(pending.time, watermark_us))
     settled, waiting = pending.part(0, n_settled), pending.take(np.arange(n_settled, len(pending)))
     plan = settings.definition.plan
