@@ -238,10 +238,13 @@ class _Sight:
         self.wanted: dict[int, NDArray[np.int64]] = {}
         self.ids: list[pa.Array] = []
         self.n_groups = 0
+        self.affected: frozenset[str] = frozenset()
+        """Windows that the events which go were seen through; what others say is as it was."""
 
     def work(self, gone: Facts) -> None:
         """Find them and work them out."""
         marks = self.shelf.marks(gone)
+        self.affected = frozenset(marks)
         if not marks:
             return
         longest = max(mark.reach_us for mark in marks.values())
@@ -272,11 +275,10 @@ class _Sight:
     def _evaluate(self) -> None:
         """Fill the windows of the wanted sessions, from their events and those that these can see."""
         shelf = self.shelf
-        marks: dict[str, _Marks] = {}
         facts = Facts.concatenate(
             [shelf.lean(n).facts.take(np.flatnonzero(group >= 0), keep_values=True) for n, group in self.wanted.items()]
         )
-        marks = shelf.marks(facts)
+        marks = {name: mark for name, mark in shelf.marks(facts).items() if name in self.affected}
         longest = max(mark.reach_us for mark in marks.values())
         parts = []
         for n, lean in shelf.near(facts.time, longest, 0):
@@ -296,14 +298,17 @@ class _Sight:
         group = filled.numbers[GROUP]
         opened = np.flatnonzero(group >= _OPEN)
         if len(opened):
-            for window in self.shelf.windows.values():
+            for window in map(self.shelf.windows.__getitem__, sorted(self.affected)):
                 for name in window.fields:
                     said = (group[opened] - _OPEN, filled.numbers[name][opened])
                     self.changed.open_fields.setdefault(name, []).append(said)
             filled.numbers[GROUP] = np.where(group >= _OPEN, -1, group)
         if self.ids:
             groups, values = features_of(filled, self.shelf.definition)
-            columns = {name: pa.array(one, mask=np.isnan(one)) for name, one in values.items()}
+            definition = self.shelf.definition
+            read = {name: {w.name for w in definition.only([name]).plan.windows} for name in values}
+            names = [name for name in values if read[name] <= self.affected]
+            columns = {name: pa.array(values[name], mask=np.isnan(values[name])) for name in names}
             self.changed.sessions.append(
                 pa.table({"session_id": pa.concat_arrays(self.ids).take(pa.array(groups)), **columns})
             )
