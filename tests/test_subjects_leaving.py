@@ -189,3 +189,16 @@ def test_any_log_at_length(model, tmp_path_factory, made, by_address):
     """The same at length."""
     with pytest.MonkeyPatch.context() as patch:
         any_log(model, tmp_path_factory.mktemp("any"), made, by_address, patch)
+
+
+@pytest.mark.parametrize("keep", [50, 2], ids=["all models kept", "few kept"])
+def test_models_of_the_store_learn_anew_as_far_as_they_must(model, tmp_path, monkeypatch, keep):
+    """Those whose window holds a session that changed, and what they said; of models long gone a replay makes new ones."""
+    values = {"retrain.every_days": 2, "retrain.window_days": 4, "retrain.keep": keep, "retrain.max_flag_ratio": 50}
+    lines = months(24, {8: "own", 9: "own"})
+    is_theirs = [b"alice7" in one for one in lines]
+    seen, written = check(model, tmp_path, lines, ALICE, is_theirs.__getitem__, monkeypatch, **values)
+    assert seen == [keep == 50]
+    if seen[0]:
+        last = (START + timedelta(days=8 + 2 + 2 + 4 + 2)).date().isoformat()
+        assert max(written) <= last

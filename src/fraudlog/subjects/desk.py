@@ -15,7 +15,6 @@ from fraudlog.errors import ConfigError, PrivacyError
 from fraudlog.jobs.carried import Carried
 from fraudlog.jobs.forgetting import finish_forgetting, note_forgetting
 from fraudlog.jobs.line import settings_of
-from fraudlog.jobs.models import Models
 from fraudlog.jobs.run import republish
 from fraudlog.privacy import REQUESTS, Chain, Holds, Keyring, Pseudonyms, Withheld
 from fraudlog.schema import EVENTS
@@ -25,6 +24,7 @@ from fraudlog.subjects.leaving import leave_out
 from fraudlog.subjects.models import forget_in_model
 from fraudlog.subjects.persons import READ_COLUMNS, Person, find_person
 from fraudlog.subjects.pieces import Pieces
+from fraudlog.subjects.relearning import Relearner
 from fraudlog.subjects.replay import Replayed, replay
 
 if TYPE_CHECKING:
@@ -224,8 +224,8 @@ class Desk:
     def _pieces(self, store: Store) -> Pieces:
         return Pieces(store, Carried.load(store, settings_of(self.config, Pseudonyms(self.ring.key)).definition))
 
-    def _models(self, store: Store) -> Models:
-        return Models(self.config, store, list(self.ring.derived("models").values()))
+    def _models(self, store: Store) -> Relearner:
+        return Relearner(self.config, store, list(self.ring.derived("models").values()))
 
     @contextmanager
     def _changing(self, what: str) -> Iterator[tuple[Store, Transaction]]:
