@@ -1,10 +1,9 @@
-"""Windows over other sessions: what they count, what they forget, and the compiled twins of the loops."""
+"""Windows over other sessions: what they count, what they forget, and the loops that kernels are made of."""
 
 from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -112,16 +111,6 @@ def test_running_maxima_of_wide_numbers():
     values = np.full(len(session), (1 << 45) - 1)
     values[::2] -= 7
     assert scans.running_max(values, session).tolist() == values.tolist()
-
-
-@given(CODES)
-def test_compiled_loops_equal_numpy(rows):
-    """The accelerator gives the same integers."""
-    fast = pytest.importorskip("fraudlog.sessions.fast")
-    session, codes, time = arrays(rows)
-    assert fast.occurrence(codes, session, 5).tolist() == scans.occurrence(codes, session).tolist()
-    assert fast.window_counts(time, session, 3).tolist() == scans.window_counts(time, session, 3, 10**6).tolist()
-    assert fast.stable_order(codes, 5).tolist() == columns.stable_order(codes, 5).tolist()
 
 
 def test_stable_order_of_many_codes():

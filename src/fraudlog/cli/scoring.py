@@ -60,6 +60,7 @@ def score_logs(
     summary = {
         "fraudlog": fl.__version__,
         "log": log.summary.to_dict(),
+        "key": names.manifest,
         "model": {
             "origin": "fitted on this very log" if model is None else f"detector {model.name}",
             "reference_size": detector.reference_size_,
@@ -82,6 +83,6 @@ def read_logs(logs: list[Path], log_format: str, max_reject_share: float | None,
 
 def pseudonyms(key_file: Path | None, out: Path | None, ip_mode: str = "pfx") -> Pseudonyms:
     """Return the pseudonyms of the key; one that lies inside `out` is refused."""
-    from fraudlog.privacy import Pseudonyms, load_key
+    from fraudlog.privacy import load_keyring
 
-    return Pseudonyms(load_key(key_file, outside=out), cast("IpMode", ip_mode))
+    return load_keyring(key_file, outside=out).current(cast("IpMode", ip_mode))

@@ -193,7 +193,7 @@ class Policy:
         return Ruling(level, scope, target)
 
     def _level(self, risk: float, confidence: float, reasons: Sequence[Reason], endpoint: str | None) -> int:
-        level = (risk >= self.observe_at) + (risk >= self.challenge_at)
+        level = int(risk >= self.observe_at) + int(risk >= self.challenge_at)
         if self.deny_at is not None and risk >= self.deny_at:
             level = _DENY
         if level == _DENY and confidence < self.deny_confidence:

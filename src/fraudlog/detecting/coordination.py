@@ -16,6 +16,8 @@ should hold for.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from math import isnan
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Self
 
 import numpy as np
@@ -183,9 +185,10 @@ class Coordination:
         values = row.features.take(_PLACES)
         user = row.entities.get("user")
         is_known = user is not None and user == user  # noqa: PLR0124 -- NaN is not itself
-        certainty = 1.0 if is_known else float(_certainty(row.features.take(_NAT_PLACES)[np.newaxis])[0])
-        if not (values[2 : 2 + _N] >= 1).any():
-            return Opinion(float("nan") if np.isnan(values[0]) else 0.0, list, certainty)
+        certainty = 1.0 if is_known else _certainty_of(*map(_known, row.features.take(_NAT_PLACES).tolist()))
+        networks, _, *at_doors = values[: 2 + _N].tolist()
+        if not any(count >= 1 for count in at_doors):
+            return Opinion(float("nan") if isnan(networks) else 0.0, list, certainty)
         strength, door = self._strength(values[np.newaxis])
         return Opinion(float(strength[0]), lambda: _causes(int(door[0]), values), certainty)
 
@@ -278,6 +281,16 @@ def _clients(values: Floats) -> Floats:
 def _certainty(values: Floats) -> Floats:
     """Return the factor on the confidence: 1 for one client, 0.67 for four, 0.5 for sixteen."""
     return 1.0 / (1.0 + np.log2(_clients(values)) / 4.0)
+
+
+def _known(value: float) -> float:
+    return 0.0 if isnan(value) else value
+
+
+@lru_cache(4096)  # they are whole numbers, mostly small
+def _certainty_of(n_users: float, n_agents: float, n_failures: float) -> float:
+    """Do what `_certainty` does for one."""
+    return float(_certainty(np.array([[n_users, n_agents, n_failures]]))[0])
 
 
 def _matrix(sessions: pd.DataFrame, names: Sequence[str]) -> Floats:

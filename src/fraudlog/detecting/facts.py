@@ -74,7 +74,7 @@ class Facts:
 
     def judge_one(self, row: Row) -> Opinion:
         """Judge one session as `judge` does."""
-        hits = _TABLE.fired(row.features[np.newaxis])[0].nonzero()[0].tolist()
+        hits = _TABLE.fired_one(row.features)
         if not hits or row.features[_WHOLE] == row.features[_VERIFIED]:
             return Opinion(0.0, list)
         left = 1.0

@@ -100,13 +100,14 @@ class Likeness:
             return Opinion(float("nan"), list)
         values = row.features.take(self._people.places)
         strength = self._people.judge_one(row).strength - self._suspects.score_row(values)
-        return Opinion(strength, lambda: self._causes(values[np.newaxis])[0])
+        return Opinion(strength, lambda: self._causes(values[np.newaxis], self._people.credit_one(row))[0])
 
-    def _causes(self, values: Floats) -> list[list[Cause]]:
+    def _causes(self, values: Floats, of_people: Floats | None = None) -> list[list[Cause]]:
         """Name the features that are odder among people than among suspects."""
         if not len(values):
             return []
-        credit = self._people.credit(values) - self._suspects.credit(values)
+        of_people = self._people.credit(values) if of_people is None else of_people
+        credit = of_people - self._suspects.credit(values)
         order = np.argsort(-credit, axis=1, kind="stable")
         names = self._people.features_
         result = []

@@ -157,7 +157,15 @@ class Oddness:
         values = row.features.take(self.places)
         if self.name not in row.memo:
             row.memo[self.name] = self.score_row(values)
-        return Opinion(row.memo[self.name], lambda: self._causes(values[np.newaxis])[0])
+        return Opinion(row.memo[self.name], lambda: self._causes(values[np.newaxis], self.credit_one(row))[0])
+
+    def credit_one(self, row: Row) -> Floats:
+        """Return what each feature adds to the score of one session, shape (1, n_features); worked out once."""
+        known = f"{self.name}.credit"
+        if known not in row.memo:
+            row.memo[known] = self.credit(row.features.take(self.places)[np.newaxis])
+        credit: Floats = row.memo[known]
+        return credit
 
     def score_row(self, values: Floats) -> float:
         """Return the score of one row of the features it sees."""
@@ -167,11 +175,11 @@ class Oddness:
         """Return what each feature adds to the score of each row, shape (n_rows, n_features)."""
         return self._scorer.contributions(values)[1]
 
-    def _causes(self, values: Floats) -> list[list[Cause]]:
+    def _causes(self, values: Floats, credit: Floats | None = None) -> list[list[Cause]]:
         """Share the score out over the features that make a session odd: the few that stand out named, the rest not."""
         if not len(values):
             return []
-        credit = self.credit(values)
+        credit = self.credit(values) if credit is None else credit
         order = self._scorer.reason_order(values, credit)
         # What raises the score counts, whatever lowers it.
         return [self._named(*of_row) for of_row in zip(values, np.maximum(credit, 0.0), order, strict=True)]

@@ -102,6 +102,7 @@ class Line:
         older_keys: Iterable[bytes] = (),
     ) -> None:
         self.models = models
+        self.names = names
         self.decider = Decider(config)
         self.since_us = since_us
         self.settings = settings_of(config, names)

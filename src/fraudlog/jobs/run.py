@@ -153,7 +153,7 @@ def _take_in(
     step: Callable[[str], None],
 ) -> None:
     """Do take after take, each one change of the store; a dry run is one change that is dropped."""
-    names = Pseudonyms(ring.key, config["privacy.ip_mode"])
+    names = ring.current(config["privacy.ip_mode"])
     if not report.dry_run:
         finish_forgetting(config["model.path"], store)
     models = Models(config, store, list(ring.derived("models").values()))
@@ -208,6 +208,7 @@ def _one_take(line: Line, take: Take, change: Transaction, before: Mapping[str, 
     has_lines = take.counts["lines"] > 0
     if has_lines:
         line.add(take, change)
+        change.note_key(line.names.epoch, line.names.key_id)
     counts = {name: before.get(name, 0) + getattr(line.tally, name) for name in COUNTS}
     change.position = {**take.position, "counts": counts}
     return has_lines
@@ -270,7 +271,8 @@ def _summary(config: JobConfig, store: Store, report: RunReport) -> dict[str, An
         "reasons": {},
         "problems": {},
     }
-    return {"fraudlog": __version__, "log": log, "model": report.model, "manifest": report.manifest}
+    keys = store.manifest.key_rows
+    return {"fraudlog": __version__, "log": log, "keys": keys, "model": report.model, "manifest": report.manifest}
 
 
 def job_status(config: JobConfig) -> dict[str, Any]:
@@ -296,6 +298,7 @@ def job_status(config: JobConfig) -> dict[str, Any]:
     return {
         "store": str(store.path),
         "manifest": store.manifest.sha256,
+        "keys": store.manifest.key_rows,
         "tables": tables,
         "counts": store.position.get("counts", {}),
         "models": sorted(name for name in store.manifest.documents if name.endswith(".fraudlog")),

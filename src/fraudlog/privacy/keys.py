@@ -73,7 +73,11 @@ class Keyring:
 
     def pseudonyms(self, ip_mode: IpMode = "pfx") -> dict[int, Pseudonyms]:
         """Return the pseudonyms of every epoch, newest first: what a request of a person is looked up by."""
-        return {epoch: Pseudonyms(self.keys[epoch], ip_mode) for epoch in sorted(self.keys, reverse=True)}
+        return {epoch: Pseudonyms(self.keys[epoch], ip_mode, epoch) for epoch in sorted(self.keys, reverse=True)}
+
+    def current(self, ip_mode: IpMode = "pfx") -> Pseudonyms:
+        """Return the pseudonyms of the newest epoch: what is written from now on."""
+        return Pseudonyms(self.key, ip_mode, self.newest)
 
 
 def default_key_file() -> Path:

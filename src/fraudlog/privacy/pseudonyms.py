@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from fraudlog.errors import ConfigError
 from fraudlog.privacy.addresses import Addresses, format_addresses, parse_addresses
-from fraudlog.privacy.ipcrypt import decrypt_pfx, encrypt_pfx
+from fraudlog.privacy.ipcrypt import PrefixCipher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +66,9 @@ def encrypt_addresses(addresses: Sequence[str], key: bytes) -> list[str]:
     ConfigError
         If the key is not of that form.
     """
-    found: list[str] = format_addresses(encrypt_pfx(parse_addresses(pa.array(addresses, pa.string())), key)).to_pylist()
+    found: list[str] = format_addresses(
+        PrefixCipher(key).encrypt(parse_addresses(pa.array(addresses, pa.string())))
+    ).to_pylist()
     return found
 
 
@@ -79,6 +81,8 @@ class Pseudonyms:
         The secret, 32 bytes.
     ip_mode : str, default "pfx"
         One of `IP_MODES`.
+    epoch : int, default 1
+        Number of the key in its ring.
 
     Examples
     --------
@@ -92,16 +96,23 @@ class Pseudonyms:
     False
     """
 
-    def __init__(self, key: bytes, ip_mode: IpMode = "pfx") -> None:
+    def __init__(self, key: bytes, ip_mode: IpMode = "pfx", epoch: int = 1) -> None:
         if ip_mode not in IP_MODES:
             raise ConfigError(f"ip_mode knows {', '.join(IP_MODES)}", parameter="ip_mode")
         self.key = key
         self.ip_mode = ip_mode
+        self.epoch = epoch
+        self._cipher = PrefixCipher(derive_key(key, "ip"))
 
     @property
     def key_id(self) -> str:
         """Name of the key, which tells nothing of it: what a manifest holds."""
         return derive_key(self.key, "key id", 8).hex()
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What a manifest says of the key: epoch, id and what became of addresses."""
+        return {"epoch": self.epoch, "key_id": self.key_id, "ip_mode": self.ip_mode}
 
     @property
     def note(self) -> str:
@@ -145,7 +156,7 @@ class Pseudonyms:
 
     def _hide(self, parsed: Addresses) -> Addresses:
         if self.ip_mode == "pfx":
-            return encrypt_pfx(parsed, derive_key(self.key, "ip"))
+            return self._cipher.encrypt(parsed)
         is_four = parsed.version == 4
         low = np.where(is_four, parsed.low & np.uint64(0xFFFFFF00), np.uint64(0))
         return Addresses(parsed.version, parsed.high & np.uint64(0xFFFF_FFFF_FFFF_0000), low)
@@ -171,7 +182,7 @@ class Pseudonyms:
         if self.ip_mode != "pfx":
             raise ConfigError(f"addresses of ip_mode {self.ip_mode} can't be turned back", parameter="ip_mode")
         parsed = parse_addresses(pa.array(pseudonyms, pa.string()))
-        plain: list[str] = format_addresses(decrypt_pfx(parsed, derive_key(self.key, "ip"))).to_pylist()
+        plain: list[str] = format_addresses(self._cipher.decrypt(parsed)).to_pylist()
         return plain
 
     def tokens(self, values: Sequence[str], kind: str) -> list[str]:

@@ -11,9 +11,9 @@ from typing import Final
 __all__ = ["COMMIT", "FETCH"]
 
 FETCH: Final = """
-local n, memory = tonumber(ARGV[1]), tonumber(ARGV[2])
+local n, memory, days = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local out = {redis.call('HMGET', KEYS[1], 'v', 's'), redis.call('LRANGE', KEYS[2], 0, -1)}
-local arg = 3
+local arg = 4
 for i = 1, n do
   local key, kind, value = KEYS[2 + i], ARGV[arg], ARGV[arg + 3]
   local now, span, most = tonumber(ARGV[arg + 1]), tonumber(ARGV[arg + 2]), tonumber(ARGV[arg + 4])
@@ -48,9 +48,15 @@ end
 for i = 1, memory do
   out[#out + 1] = {redis.call('GET', KEYS[2 + n + 2 * i - 1]) or '', redis.call('HGETALL', KEYS[2 + n + 2 * i])}
 end
+for i = 1, days do
+  out[#out + 1] = redis.call('HMGET', KEYS[2 + n + 2 * memory + i], 'seen', 'spent')
+end
 return out
 """
-"""Keys: session, pending, windows, then mark and people of each target. Returns what they hold, this event included."""
+"""Keys: session, pending, windows, mark and people of each target, reviews of each day.
+
+Returns what they hold, this event included.
+"""
 
 COMMIT: Final = """
 local version = redis.call('HGET', KEYS[1], 'v') or '0'
@@ -69,11 +75,16 @@ for i = 3, #KEYS do
   if ARGV[arg] == 'mark' then
     redis.call('SET', KEYS[i], ARGV[arg + 1], 'PX', ARGV[arg + 3])
   else
-    redis.call('HINCRBY', KEYS[i], ARGV[arg + 1], ARGV[arg + 2])
+    if ARGV[arg] == 'people' then
+      redis.call('HINCRBY', KEYS[i], ARGV[arg + 1], ARGV[arg + 2])
+    else
+      redis.call('HINCRBY', KEYS[i], 'seen', ARGV[arg + 1])
+      redis.call('HINCRBY', KEYS[i], 'spent', ARGV[arg + 2])
+    end
     redis.call('PEXPIRE', KEYS[i], ARGV[arg + 3])
   end
   arg = arg + 4
 end
 return took
 """
-"""Keys: session, pending, then the marks and people that changed. Returns whether the state was taken."""
+"""Keys: session, pending, then the marks, people and reviews that changed. Returns whether the state was taken."""

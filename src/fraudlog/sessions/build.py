@@ -245,9 +245,9 @@ def sessionize(
     order = facts.total_order()
     in_order = facts.take(order, keep_values=True)
     segments = segment(in_order, defined)
-    ids = segments.ids(in_order, np.arange(len(segments.starts)), key or b"")
+    ids = segments.ids(in_order, np.arange(len(segments.starts)), key or b"").to_numpy(zero_copy_only=False)
     of_events = np.empty(len(table), dtype=object)
-    of_events[order[segments.order]] = np.repeat(np.array(ids, dtype=object), segments.ends - segments.starts)
+    of_events[order[segments.order]] = np.repeat(ids, segments.ends - segments.starts)
     frame = events if isinstance(events, pd.DataFrame) else to_pandas(events)
     return frame.assign(session_id=pd.array(of_events, dtype="str"))
 

@@ -10,7 +10,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraudlog.sessions import values
-from fraudlog.sessions.columns import NULL, Text, combine, concatenated, text_of
+from fraudlog.sessions.columns import (
+    NULL,
+    Text,
+    accelerator,
+    combine,
+    concatenated,
+    gathered,
+    joined,
+    looked_up,
+    repeated,
+    text_of,
+)
 from fraudlog.sessions.fields import FIELDS
 from fraudlog.sessions.language import Compare, Known, Missing
 from fraudlog.sessions.places import offset_minutes
@@ -63,12 +74,12 @@ class Facts:
 
     def take(self, rows: NDArray[Any], *, keep_values: bool = False) -> Facts:
         """Return some events, with only the values they have (or all, for use within one step)."""
-        text = {name: Text(column.codes.take(rows), column.values) for name, column in self.text.items()}
+        text = {name: Text(gathered(column.codes, rows), column.values) for name, column in self.text.items()}
         if not keep_values:
             text = {name: column.compacted() for name, column in text.items()}
-        numbers = {name: column.take(rows) for name, column in self.numbers.items()}
-        words = [word.take(rows) for word in self.words]
-        return Facts(self.time.take(rows), self.line.take(rows), text, numbers, words)
+        numbers = {name: gathered(column, rows) for name, column in self.numbers.items()}
+        words = [gathered(word, rows) for word in self.words]
+        return Facts(gathered(self.time, rows), gathered(self.line, rows), text, numbers, words)
 
     def part(self, first: int, end: int) -> Facts:
         """Return a run of events, sharing memory."""
@@ -113,11 +124,11 @@ class Facts:
         if len(filled) == 1:
             return first
         return cls(
-            np.concatenate([part.time for part in filled]),
-            np.concatenate([part.line for part in filled]),
+            joined([part.time for part in filled]),
+            joined([part.line for part in filled]),
             {name: concatenated([part.text[name] for part in filled]) for name in first.text},
-            {name: np.concatenate([part.numbers[name] for part in filled]) for name in first.numbers},
-            [np.concatenate(words) for words in zip(*(part.words for part in filled), strict=True)],
+            {name: joined([part.numbers[name] for part in filled]) for name in first.numbers},
+            [joined(words) for words in zip(*(part.words for part in filled), strict=True)],
         )
 
 
@@ -183,7 +194,7 @@ class Encoder:
             return self.text("client_ip")
         if name in self.columns:
             return text_of(self.table.column(name))
-        return Text(np.full(len(self.time), NULL, np.int32), pa.array([], pa.string()))
+        return Text(repeated(NULL, len(self.time), np.int32), pa.array([], pa.string()))
 
     def _joined(self, names: tuple[str, ...], *, needs_all: bool = False) -> Text:
         texts = [self.text(name) for name in names]
@@ -224,7 +235,7 @@ class Encoder:
 
     def _column(self, name: str) -> NDArray[np.int64]:
         if name not in self.columns:
-            return np.full(len(self.time), NULL)
+            return repeated(NULL, len(self.time))
         column = self.table.column(name)
         filled = pc.fill_null(column.cast(pa.int64()), NULL).to_numpy()
         numbers = values.clamped(filled, name)
@@ -234,7 +245,7 @@ class Encoder:
 
     def _duration(self) -> NDArray[np.int64]:
         if "duration_s" not in self.columns:
-            return np.full(len(self.time), NULL)
+            return repeated(NULL, len(self.time))
         seconds = pc.fill_null(self.table.column("duration_s").cast(pa.float64()), -1.0).to_numpy()
         most = (1 << FIELDS["duration_ms"].bits) - 1
         return np.where(seconds >= 0, np.minimum(np.nan_to_num(seconds, nan=0.0) * 1000.0, most), NULL).astype(np.int64)
@@ -248,7 +259,7 @@ class Encoder:
 
     def _rarity(self, name: str) -> NDArray[np.int64]:
         if self.population is None:
-            return np.full(len(self.time), NULL)
+            return repeated(NULL, len(self.time))
         text = self.text(self.population.column_of(name))
         return text.numbers(np.array(self.population.rarities(name, text.values.to_pylist()), np.int64))
 
@@ -280,7 +291,19 @@ class Encoder:
                     if isinstance(atom, Missing) and name not in self.columns:
                         answers[:] = False
                     bits |= answers.astype(np.uint64) << np.uint64(bit % _WORD)
-            words[word] |= bits[:-1] if index is None else bits[index]
+            if index is None:
+                words[word] |= bits[:-1]
+            else:
+                _add_bits(words[word], bits, index)
+
+
+def _add_bits(word: NDArray[np.uint64], bits: NDArray[np.uint64], index: NDArray[Any]) -> None:
+    """Set the bits that stand for each code, in place."""
+    compiled = accelerator(len(word))
+    if compiled is None or index.strides == (0,):
+        word |= looked_up(bits, index)
+    else:
+        compiled.add_bits(word, bits, index)
 
 
 def _taken(array: pa.Array, codes: NDArray[np.int32]) -> list[str | None]:
@@ -344,7 +367,7 @@ def encode(table: pa.Table, definition: Definition, population: Population | Non
     plan = definition.plan
     encoder = Encoder(table, definition, population)
     text, numbers = kept_fields(plan)
-    line = np.full(len(table), NULL)
+    line = repeated(NULL, len(table))
     if "line_number" in encoder.columns:
         line = pc.fill_null(table.column("line_number").cast(pa.int64()), NULL).to_numpy()
     return Facts(

@@ -18,7 +18,7 @@ import pyarrow as pa
 from fraudlog.enriching import enrich_table
 from fraudlog.errors import SchemaError
 from fraudlog.schema import SESSIONS, arrow_schema, is_shielded, require_columns
-from fraudlog.sessions.columns import NULL
+from fraudlog.sessions.columns import NULL, repeated
 from fraudlog.sessions.facts import Facts, encode
 from fraudlog.sessions.kernel import Kernel
 from fraudlog.sessions.segments import PIECE, segment
@@ -265,7 +265,7 @@ def _settle(
     settled, waiting = pending.part(0, n_settled), pending.take(np.arange(n_settled, len(pending)))
     plan = settings.definition.plan
     windows = forget(fill(settled, plan, state.windows), plan, watermark_us)
-    settled.numbers[PIECE] = np.full(n_settled, NULL)
+    settled.numbers[PIECE] = repeated(NULL, n_settled)
     facts = _joined(state.opened, settled)
     del settled, pending
     segments = segment(facts, settings.definition)
@@ -288,7 +288,7 @@ def _members(
     is_member = np.zeros(len(lengths), bool)
     is_member[closed] = True
     rows = facts.numbers[ROW][segments.order[np.repeat(is_member, lengths)]]
-    ids = np.repeat(np.array(segments.ids(facts, closed, key), dtype=object), lengths[closed])
+    ids = np.repeat(segments.ids(facts, closed, key).to_numpy(zero_copy_only=False), lengths[closed])
     return rows, ids.tolist()
 
 
@@ -296,11 +296,13 @@ def _still_open(facts: Facts, segments: Segments, is_open: NDArray[np.bool_]) ->
     lengths = segments.ends - segments.starts
     of_events = np.repeat(is_open, lengths)
     rows = segments.order[of_events]
-    piece = np.full(len(facts), NULL)
+    is_kept = np.zeros(len(facts), bool)
+    is_kept[rows] = True
+    kept = np.flatnonzero(is_kept)
+    opened = facts.take(kept)
+    piece = np.zeros(len(facts), np.int64)
     piece[rows] = np.repeat(segments.piece, lengths)[of_events]
-    rows.sort()
-    opened = facts.take(rows)
-    opened.numbers[PIECE] = piece[rows]
+    opened.numbers[PIECE] = piece[kept]
     return opened
 
 
@@ -380,7 +382,7 @@ class _Part:
     def _entities(self, session: NDArray[np.int64], ends: NDArray[np.int64]) -> dict[str, pa.Array]:
         """Return the columns that are no features: of the first event, but for the end and the first known user."""
         facts, first = self.facts, self.starts[session]
-        ids = pa.array(self.segments.ids(self.all_facts, self.sessions, self.settings.key), pa.string())
+        ids = self.segments.ids(self.all_facts, self.sessions, self.settings.key)
         columns: dict[str, pa.Array] = {"session_id": ids.take(pa.array(session))}
         for name in (column.name for column in SESSIONS if column.name in facts.text):
             rows = self._first_user(first, ends) if name == "user" else first

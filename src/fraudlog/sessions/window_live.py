@@ -62,6 +62,10 @@ class Generations(Generic[Record]):
         """Return all keys that are not forgotten."""
         return [*self.old, *self.young]
 
+    def records(self) -> list[Record]:
+        """Return all records, those that are being dropped too."""
+        return [record for part in (self.young, self.old, self.dying) for record in part.values()]
+
     def record(self, key: object) -> Record | None:
         """Return the record of a key without touching it."""
         found = self.young.get(key)
@@ -112,6 +116,10 @@ class DistinctWindow:
             seen.popitem(last=False)
         self.keys.young[key] = seen if len(seen) > 1 else (value, time_us)
         return len(seen), int(is_new)
+
+    def longest(self) -> tuple[int, int | None]:
+        """Return how many values are kept of one key, at most, and how many may be."""
+        return max((1 if type(one) is tuple else len(one) for one in self.keys.records()), default=0), self.most_values
 
     def dump(self, key: object) -> list[list[Any]]:
         """Return the values of a key with their times, as JSON holds them."""
@@ -169,6 +177,10 @@ class CountWindow:
         self.keys.young[key] = record
         return int(total)
 
+    def longest(self) -> tuple[int, int | None]:
+        """Return how many minutes are kept of one key, at most, and how many may be."""
+        return max((1 if type(one) is tuple else len(one[1]) for one in self.keys.records()), default=0), self.length  # type: ignore[arg-type] # told apart
+
     def dump(self, key: object) -> list[list[Any]]:
         """Return the minutes of a key with their counts, as JSON holds them."""
         record = self.keys.record(key)
@@ -211,6 +223,10 @@ class SpeedWindow:
         record = self.keys.find(key, time_us)
         self.keys.young[key] = (country, time_us)
         return None if record is None else speed_between(*record, country, time_us, self.window_us)
+
+    def longest(self) -> tuple[int, int | None]:
+        """Return how many places are kept of one key, at most, and how many may be."""
+        return min(len(self.keys), 1), 1
 
     def dump(self, key: object) -> list[list[Any]]:
         """Return the last place of a key with its time, as JSON holds them."""
