@@ -193,7 +193,7 @@ def test_any_log_at_length(model, tmp_path_factory, made, by_address):
 
 @pytest.mark.parametrize("keep", [50, 2], ids=["all models kept", "few kept"])
 def test_models_of_the_store_learn_anew_as_far_as_they_must(model, tmp_path, monkeypatch, keep):
-    """Those whose window holds a session that changed, and what they said; of models long gone a replay makes new ones."""
+    """Those whose window holds a session that changed; where models are gone, a replay makes all anew."""
     values = {"retrain.every_days": 2, "retrain.window_days": 4, "retrain.keep": keep, "retrain.max_flag_ratio": 50}
     lines = months(24, {8: "own", 9: "own"})
     is_theirs = [b"alice7" in one for one in lines]
