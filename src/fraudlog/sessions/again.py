@@ -16,7 +16,7 @@ from fraudlog.schema import DERIVED, EVENTS, arrow_schema
 from fraudlog.sessions.columns import NULL
 from fraudlog.sessions.facts import Encoder, Facts
 from fraudlog.sessions.kernel import Kernel
-from fraudlog.sessions.window_batch import fill, hashes
+from fraudlog.sessions.window_batch import fill, hashes, holds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,10 +24,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fraudlog.sessions.definition import Definition
+    from fraudlog.sessions.plan import Plan
     from fraudlog.sessions.window_batch import WindowState
     from fraudlog.sessions.windows import Window
 
-__all__ = ["GROUP", "columns_read", "features_of", "keys_of", "refill", "through_windows", "window_facts"]
+__all__ = [
+    "GROUP",
+    "clients_of",
+    "columns_read",
+    "features_of",
+    "keys_of",
+    "memory_of",
+    "refill",
+    "through_windows",
+    "window_facts",
+]
 
 GROUP: Final = "_group"
 """Carried beside the numbers: which session an event is of, by the caller's count; below 0 for none."""
@@ -97,10 +108,34 @@ def window_facts(table: pa.Table, definition: Definition) -> Facts:
     return Facts(encoder.time, line, {name: encoder.text(name) for name in read}, {}, encoder.words(plan.early))
 
 
-def keys_of(facts: Facts, window: Window) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
-    """Return the hash of each event's key of a window, as its state holds it, and whether there is one."""
+def memory_of(window: Window) -> int:
+    """Return how long, in us, a window remembers what a client did on its way to a door; 0 if it asks no such thing."""
+    memory_us: int = getattr(window, "memory_us", 0)
+    return memory_us
+
+
+def keys_of(facts: Facts, window: Window, plan: Plan) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    """Return a hash of what events have in common that a window sees together, and which events it sees.
+
+    That is its key; of a window on how clients come to a door, what they asked for there and got.
+    """
+    text = facts.text[window.value if memory_of(window) else window.key]
+    is_seen = text.codes != NULL
+    if memory_of(window) and window.needs_condition is not None:
+        is_seen &= holds(facts, plan, window.needs_condition)
+    return hashes(text), is_seen
+
+
+def clients_of(
+    facts: Facts, window: Window, plan: Plan
+) -> tuple[NDArray[np.uint64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return a hash of each event's client, and which are steps to the door that a window watches, or stand there."""
     text = facts.text[window.key]
-    return hashes(text), text.codes != NULL
+    known = text.codes != NULL
+    if window.where_condition is None or window.needs_condition is None:
+        raise TypeError(window.name)
+    is_step, is_door = (holds(facts, plan, one) for one in (window.where_condition, window.needs_condition))
+    return hashes(text), known & is_step, known & is_door
 
 
 def refill(facts: Facts, definition: Definition) -> tuple[Facts, dict[str, WindowState]]:

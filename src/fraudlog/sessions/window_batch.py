@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fraudlog.sessions.plan import Atom, Plan
     from fraudlog.sessions.windows import Window
 
-__all__ = ["WindowState", "fill", "forget", "hashes"]
+__all__ = ["WindowState", "fill", "forget", "hashes", "holds"]
 
 WindowState = dict[str, "NDArray[Any]"]
 """Columns of what a window remembers; keys and values as 64-bit hashes."""
@@ -68,7 +68,10 @@ def forget(states: dict[str, WindowState], plan: Plan, watermark_us: int) -> dic
         if "bucket" in state:
             kept = state["bucket"] > (watermark_us - window.window_us) // BUCKET_US
         else:
-            kept = state["time"] + window.window_us > watermark_us
+            lasts_us = np.full(len(state["time"]), window.window_us)
+            if "part" in state:  # steps on the way to a door are remembered for a time of their own
+                lasts_us[state["part"] == 0] = getattr(window, "memory_us", 0)
+            kept = state["time"] + lasts_us > watermark_us
         left[window.name] = {name: column[kept] for name, column in state.items()}
     return left
 
@@ -80,7 +83,9 @@ def _known(facts: Facts, window: Window) -> NDArray[np.bool_]:
     return known
 
 
-def _holds(facts: Facts, plan: Plan, condition: Condition) -> NDArray[np.bool_]:
+def holds(facts: Facts, plan: Plan, condition: Condition) -> NDArray[np.bool_]:
+    """Say for which events a condition on the event alone holds."""
+
     def bit(atom: Atom) -> NDArray[np.bool_]:
         place = plan.early.index(atom)
         return (facts.words[place // 64] >> np.uint64(place % 64) & np.uint64(1)).astype(bool)
@@ -100,7 +105,7 @@ def _distinct(
 ) -> tuple[dict[str, NDArray[np.int64]], WindowState]:
     known = _known(facts, window)
     if window.needs_condition is not None:
-        known &= _holds(facts, plan, window.needs_condition)
+        known &= holds(facts, plan, window.needs_condition)
     rows = np.flatnonzero(known)
     fresh: WindowState = {
         "key": hashed[window.key][rows],
@@ -162,11 +167,11 @@ def _count(
 ) -> tuple[dict[str, NDArray[np.int64]], WindowState]:
     known = _known(facts, window)
     if window.needs_condition is not None:
-        known &= _holds(facts, plan, window.needs_condition)
+        known &= holds(facts, plan, window.needs_condition)
     rows = np.flatnonzero(known)
     weight = np.ones(len(rows), np.int64)
     if window.where_condition is not None:
-        weight = _holds(facts, plan, window.where_condition)[rows].astype(np.int64)
+        weight = holds(facts, plan, window.where_condition)[rows].astype(np.int64)
     fresh: WindowState = {"key": hashed[window.key][rows], "bucket": facts.time[rows] // BUCKET_US, "weight": weight}
     if not len(rows):
         return {window.name: np.full(len(facts), NULL)}, state or fresh

@@ -16,9 +16,11 @@ import pyarrow as pa
 
 from fraudlog.sessions.again import (
     GROUP,
+    clients_of,
     columns_read,
     features_of,
     keys_of,
+    memory_of,
     refill,
     through_windows,
     window_facts,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from fraudlog.jobs.carried import Carried
     from fraudlog.sessions import Definition
+    from fraudlog.sessions.plan import Plan
     from fraudlog.sessions.window_batch import WindowState
     from fraudlog.sessions.windows import Window
     from fraudlog.subjects.pieces import Pieces, Rows
@@ -160,6 +163,7 @@ class _Lean:
     """Events of a piece that stay, as windows read them; sessions by code, and the row of each in the piece."""
 
     facts: Facts
+    plan: Plan
     codes: NDArray[np.int32]
     sessions: pa.Array
     row: NDArray[np.int64]
@@ -167,9 +171,10 @@ class _Lean:
 
     def keys(self, window: Window) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
         """Return keys of a window, worked out once."""
-        if window.key not in self.hashed:
-            self.hashed[window.key] = keys_of(self.facts, window)
-        return self.hashed[window.key]
+        name = window.name if memory_of(window) else window.key
+        if name not in self.hashed:
+            self.hashed[name] = keys_of(self.facts, window, self.plan)
+        return self.hashed[name]
 
 
 class _Shelf:
@@ -206,7 +211,7 @@ class _Shelf:
             if "session_id" in table.column_names:
                 codes, sessions = text_of(table["session_id"])
             facts = window_facts(table.select(self.columns), self.definition)
-            self._lean[n] = _Lean(facts, codes, sessions, rows)
+            self._lean[n] = _Lean(facts, self.definition.plan, codes, sessions, rows)
         return self._lean[n]
 
     def near(self, times: NDArray[np.int64], before_us: int, after_us: int) -> list[tuple[int, _Lean]]:
@@ -214,12 +219,11 @@ class _Shelf:
         after_us += self.definition.max_duration_us
         return [(n, self.lean(n)) for n in self.pieces.near(times, before_us, after_us)]
 
-    def marks(self, facts: Facts, chosen: NDArray[np.bool_] | None = None) -> dict[str, _Marks]:
+    def marks(self, facts: Facts) -> dict[str, _Marks]:
         """Return the keys and times of some events, by window."""
         marks = {}
         for name, window in self.windows.items():
-            keys, is_known = keys_of(facts, window)
-            rows = is_known if chosen is None else is_known & chosen
+            keys, rows = keys_of(facts, window, self.definition.plan)
             if rows.any():
                 marks[name] = _Marks(keys[rows], facts.time[rows], reach_of(window))
         return marks
@@ -227,7 +231,7 @@ class _Shelf:
 
 def reach_of(window: Window) -> int:
     """Return the time, in us, from which on an event can't be seen any more through a window."""
-    return window.window_us + BUCKET_US
+    return window.window_us + memory_of(window) + BUCKET_US
 
 
 class _Sight:
@@ -243,7 +247,7 @@ class _Sight:
 
     def work(self, gone: Facts) -> None:
         """Find them and work them out."""
-        marks = self.shelf.marks(gone)
+        marks = self.shelf.marks(gone) | self._at_doors(gone)
         self.affected = frozenset(marks)
         if not marks:
             return
@@ -257,6 +261,43 @@ class _Sight:
                 self.wanted[n] = self._groups(n, lean, is_hit)
         if self.wanted:
             self._evaluate()
+
+    def _at_doors(self, gone: Facts) -> dict[str, _Marks]:
+        """Return what was asked for at doors by those who go, and by others who came on a way that was theirs too."""
+        found = {}
+        plan = self.shelf.definition.plan
+        for name, window in self.shelf.windows.items():
+            if not memory_of(window):
+                continue
+            asked, is_door = keys_of(gone, window, plan)
+            keys, times = [asked[is_door]], [gone.time[is_door]]
+            clients, is_step, at_door = clients_of(gone, window, plan)
+            if (is_step | at_door).any():
+                mark = _Marks(clients[is_step | at_door], gone.time[is_step | at_door], memory_of(window) + BUCKET_US)
+                for _, lean in self.shelf.near(gone.time, 0, mark.reach_us):
+                    clients, _, at_door = clients_of(lean.facts, window, plan)
+                    rows = at_door & mark.reach_to(clients, lean.facts.time)
+                    keys.append(lean.keys(window)[0][rows])
+                    times.append(lean.facts.time[rows])
+            if sum(map(len, keys)):
+                found[name] = _Marks(np.concatenate(keys), np.concatenate(times), reach_of(window))
+        return found
+
+    def _add_steps(self, seen: dict[int, NDArray[np.bool_]]) -> None:
+        """Add to the events that are seen the steps of clients who are seen at doors."""
+        plan = self.shelf.definition.plan
+        for name in sorted(self.affected):
+            window = self.shelf.windows[name]
+            if not memory_of(window):
+                continue
+            told = {n: clients_of(self.shelf.lean(n).facts, window, plan) for n in seen}
+            at_doors = {n: seen[n] & is_door for n, (_, _, is_door) in told.items()}
+            clients = np.concatenate([told[n][0][rows] for n, rows in at_doors.items()])
+            times = np.concatenate([self.shelf.lean(n).facts.time[rows] for n, rows in at_doors.items()])
+            if len(clients):
+                mark = _Marks(clients, times, memory_of(window) + BUCKET_US)
+                for n, (of_rows, is_step, _) in told.items():
+                    seen[n] |= is_step & mark.are_reached_by(of_rows, self.shelf.lean(n).facts.time)
 
     def _groups(self, n: int, lean: _Lean, is_hit: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Give the events of each session that was hit its number; of open ones, each event."""
@@ -280,16 +321,19 @@ class _Sight:
         )
         marks = {name: mark for name, mark in shelf.marks(facts).items() if name in self.affected}
         longest = max(mark.reach_us for mark in marks.values())
-        parts = []
+        groups, seen = {}, {}
         for n, lean in shelf.near(facts.time, longest, 0):
-            group = self.wanted.get(n, np.full(len(lean.facts), -1))
-            is_seen = group >= 0
+            groups[n] = self.wanted.get(n, np.full(len(lean.facts), -1))
+            seen[n] = groups[n] >= 0
             for name, mark in marks.items():
                 keys, is_known = lean.keys(shelf.windows[name])
-                is_seen |= is_known & mark.are_reached_by(keys, lean.facts.time)
+                seen[n] |= is_known & mark.are_reached_by(keys, lean.facts.time)
+        self._add_steps(seen)
+        parts = []
+        for n, is_seen in seen.items():
             rows = np.flatnonzero(is_seen)
-            part = lean.facts.take(rows, keep_values=True)
-            part.numbers[GROUP] = group[rows]
+            part = shelf.lean(n).facts.take(rows, keep_values=True)
+            part.numbers[GROUP] = groups[n][rows]
             parts.append(part)
         filled, _ = refill(Facts.concatenate(parts), shelf.definition)
         self._note(filled)
@@ -319,7 +363,9 @@ def _remember(shelf: _Shelf, gone: Facts, changed: Changed) -> None:
     watermark_us = shelf.scene.watermark_us
     keys: dict[str, NDArray[np.uint64]] = {}
     for name, window in shelf.windows.items():
-        of_gone, is_known = keys_of(gone, window)
+        of_gone, is_known = keys_of(gone, window, shelf.definition.plan)
+        if memory_of(window):  # who came how hangs on others' steps: the whole of it is worked out anew
+            is_known = np.ones(len(gone), bool)
         recent = is_known & (gone.time > watermark_us - reach_of(window))
         if recent.any():
             keys[name] = np.unique(of_gone[recent])
@@ -332,11 +378,18 @@ def _remember(shelf: _Shelf, gone: Facts, changed: Changed) -> None:
         for name, some in keys.items():
             window = shelf.windows[name]
             of_rows, is_known = lean.keys(window)
+            if memory_of(window):
+                _, is_step, is_door = clients_of(lean.facts, window, shelf.definition.plan)
+                is_seen |= (is_step | is_door) & (lean.facts.time > watermark_us - reach_of(window))
+                continue
             is_seen |= is_known & (lean.facts.time > watermark_us - reach_of(window)) & np.isin(of_rows, some)
         parts.append(lean.facts.take(np.flatnonzero(is_seen), keep_values=True))
     states = forget(refill(Facts.concatenate(parts), shelf.definition)[1], shelf.definition.plan, watermark_us)
     for name, some in keys.items():
         before, fresh = changed.windows[name], states[name]
+        if memory_of(shelf.windows[name]):
+            changed.windows[name] = fresh
+            continue
         stays, comes = ~np.isin(before["key"], some), np.isin(fresh["key"], some)
         changed.windows[name] = {
             column: np.concatenate([before[column][stays], fresh[column][comes]]) for column in before
