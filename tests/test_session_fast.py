@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -131,3 +132,20 @@ def test_every_feature_is_the_same_with_and_without_compiled_code(
         if not (same_bits(one[name], other[name]) if isinstance(one[name], float) else one[name] == other[name])
     }
     assert differing == set()
+
+
+@given(st.lists(st.tuples(st.integers(-1, 3), st.just(0), st.integers(-1, 2)), min_size=1, max_size=30), st.booleans())
+def test_rows_of_several_columns_are_numbered_as_they_first_stand(rows, is_narrow):
+    """However wide the number is that their codes make together, and with a column of one value between them."""
+    texts = [
+        columns.Text(np.array(codes, np.int32), pa.array([f"{i}" for i in range(4)]))
+        for codes in zip(*rows, strict=True)
+    ]
+    texts[1] = columns.Text(columns.repeated(0, len(rows), np.int32), texts[1].values)
+    with pytest.MonkeyPatch.context() as patch:
+        if is_narrow:
+            patch.setattr(columns, "_TOO_WIDE", 6)
+        codes, parts = columns.combine(texts)
+    distinct = list(dict.fromkeys(rows))
+    assert codes.tolist() == [distinct.index(row) for row in rows]
+    assert list(zip(*(part.tolist() for part in parts), strict=True)) == distinct

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fraudlog.sessions import columns, scans
 from fraudlog.sessions.places import distance_km, offset_minutes, places
-from fraudlog.sessions.window_live import CountWindow, DistinctWindow, SpeedWindow
+from fraudlog.sessions.window_live import ApproachWindow, CountWindow, DistinctWindow, SpeedWindow
 from fraudlog.sessions.windows import WINDOWS, Window
 
 MINUTE = 60_000_000
@@ -129,3 +132,23 @@ def test_text_forgets_values_that_no_row_has():
     assert columns.text_of(twice).codes.tolist() == [0, 0, -1]
     joined = columns.concatenated([kept, columns.text_of(pa.chunked_array([["c", "b"]]))])
     assert joined.array().to_pylist() == [None, "b", "c", "b"]
+
+
+@pytest.mark.parametrize("kind", ["straight", "rhythm"])
+def test_an_approach_is_the_same_after_a_visit_to_a_file(kind):
+    """Half of the events in one window, its keys put into another, and the rest there: as one window that saw all."""
+    window = Window("n", kind, "k", "v", 100_000_000, "m", memory_us=5_000_000)
+    rng = np.random.default_rng(2)
+    events = [(*rng.integers(0, 6, 2).tolist(), i * 400_000, *rng.integers(0, 2, 3).tolist()) for i in range(400)]
+    whole, first, second = (ApproachWindow(window) for _ in range(3))
+    expected = [whole.see(client, shape, t, client // 2, door, step) for client, shape, t, door, step, _ in events]
+    for client, shape, t, door, step, _ in events[:200]:
+        first.see(client, shape, t, client // 2, door, step)
+    for key in json.loads(json.dumps(first.newest())):
+        second.join(key, json.loads(json.dumps(first.dump(key))))
+    later = [second.see(client, shape, t, client // 2, door, step) for client, shape, t, door, step, _ in events[200:]]
+    assert later == expected[200:]
+    assert max(alike or 0 for alike, _ in expected) > 1
+    for i in range(2_000):
+        whole.see(0, 0, 10**9 + i * 1_000_000, 0, 1, 1)
+    assert len(whole) < 20

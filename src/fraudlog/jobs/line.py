@@ -103,7 +103,7 @@ class Line:
     ) -> None:
         self.models = models
         self.names = names
-        self.decider = Decider(config)
+        self.decider = Decider(config, models)
         self.since_us = since_us
         self.settings = settings_of(config, names)
         self.carried = Carried.load(store, self.settings.definition)

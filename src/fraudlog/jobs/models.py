@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from fraudlog.detecting import Detector
+from fraudlog.detecting.drift import ADVICE
 from fraudlog.errors import ConfigError, ModelError
 from fraudlog.schema import to_pandas
 
@@ -24,16 +25,18 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fraudlog.detecting.drift import Drift
     from fraudlog.jobs.config import JobConfig
     from fraudlog.store import Store, Transaction
 
-__all__ = ["Entry", "Models", "flag_rate_gate"]
+__all__ = ["Entry", "Models", "flag_rate_gate", "told", "too_far"]
 
 _INDEX: Final = "models/index.json"
 _DAY_US: Final = 86_400_000_000
 _FIRST: Final = -(1 << 62)
 _FLAGGED: Final = 0.5
 _LEAST_FLAGGED: Final = 10
+_NAMED: Final = 3
 
 
 def flag_rate_gate(max_ratio: float) -> Callable[[Detector, Detector, pd.DataFrame], str]:
@@ -56,6 +59,27 @@ def flag_rate_gate(max_ratio: float) -> Callable[[Detector, Detector, pd.DataFra
         return f"flags {after} of {len(sessions)} sessions, the old model {before}" if is_far else ""
 
     return gate
+
+
+def told(drift: Drift) -> str:
+    """Say for the report of a run how far the window has moved from the old model's, and what to do about it."""
+    moved = drift.table[drift.table["is_drifted"]]
+    named = f": {', '.join(moved['name'].head(_NAMED))}" if len(moved) else ""
+    return f"drift: {drift.advice} ({ADVICE[drift.advice]}); {len(moved)} of {len(drift.table)} moved{named}"
+
+
+def too_far(drift: Drift, most: float) -> str:
+    """Say why a window is too far from the old model's to learn from, or nothing.
+
+    Parameters
+    ----------
+    drift : Drift
+        Of the new window, as the old model sees it.
+    most : float
+        Share of features that may have moved. If most have, it is the log that has changed, not the visitors.
+    """
+    share = float(drift.table["is_drifted"].mean()) if len(drift.table) else 0.0
+    return f"{share:.0%} of the features moved since the old model's window" if share > most else ""
 
 
 @dataclass(frozen=True)
@@ -94,6 +118,7 @@ class Models:
         self.every_us = config["retrain.every_days"] * _DAY_US
         self.window_days = config["retrain.window_days"]
         self.gate = flag_rate_gate(config["retrain.max_flag_ratio"])
+        self.max_drift: float = config["retrain.max_drift"]
         self.news: list[str] = []
         given = given or _bytes_of(config["model.path"])
         self._given, self._given_digest = _loaded(given, config["model.path"]), sha256(given).hexdigest()
@@ -124,6 +149,13 @@ class Models:
             frame = to_pandas(sessions.slice(int(rows[0]), len(rows)))
             parts.append(self._current().score(frame))
         return pd.concat(parts, ignore_index=True)
+
+    def on(self, day: date) -> Detector:
+        """Return the model that spoke at the end of a day; the oldest that is kept, of a day before it."""
+        until_us = int(datetime.combine(day, time.max, UTC).timestamp() * 1e6)
+        named = [entry for entry in self.entries if entry.name is not None]
+        spoke = [entry for entry in named if entry.since_us <= until_us] or named[:1]
+        return self._detector(spoke[-1].name or "")
 
     def score_again(self, sessions: pa.Table) -> pd.DataFrame:
         """Score sessions each by the model that spoke for it.
@@ -199,15 +231,18 @@ class Models:
         except ConfigError as error:
             self._note(Entry(since_us, None, "", f"not learnt: {error}"), b"", change)
             return
-        refused = self.gate(self._current(), made, sessions)
+        drift = self._current().drift(sessions)
+        refused = self.gate(self._current(), made, sessions) or too_far(drift, self.max_drift)
         if refused:
             self._note(Entry(since_us, None, "", f"refused: {refused}"), b"", change)
+            self.news.append(told(drift))
             return
         data = _saved(made, self.seals[0])
         self._detectors[name] = made
         self._note(
             Entry(since_us, name, sha256(data).hexdigest(), f"learnt from {len(sessions)} sessions"), data, change
         )
+        self.news.append(told(drift))
 
     def description(self) -> dict[str, Any]:
         """Return what a report says of the model that speaks now."""

@@ -94,20 +94,27 @@ def parse_addresses(strings: pa.Array) -> Addresses:
     strings = strings.cast(pa.large_string())
     n = len(strings)
     version, high, low = np.zeros(n, np.uint8), np.zeros(n, np.uint64), np.zeros(n, np.uint64)
-    if n == 0:
-        return Addresses(version, high, low)
+    has_colon = pc.fill_null(pc.match_substring(strings, ":"), fill_value=False).to_numpy(zero_copy_only=False)
+    fours, sixes = np.flatnonzero(~has_colon), np.flatnonzero(has_colon)
+    if len(fours):
+        is_four, numbers = _read_ipv4(strings if len(fours) == n else strings.take(pa.array(fours)))
+        version[fours[is_four]], low[fours] = 4, np.where(is_four, numbers, np.uint64(0))
+    if len(sixes):
+        is_six, upper, lower = parse_hextets(strings if len(sixes) == n else strings.take(pa.array(sixes)))
+        version[sixes[is_six]], high[sixes], low[sixes] = 6, upper, lower
+    return Addresses(version, high, low)
+
+
+def _read_ipv4(strings: pa.Array) -> tuple[npt.NDArray[np.bool_], U64]:
+    """Read strings without a colon, of which some may be null."""
+    n = len(strings)
+    found, numbers = np.zeros(n, bool), np.zeros(n, np.uint64)
     offsets = np.frombuffer(strings.buffers()[1], np.int64)[strings.offset : strings.offset + n + 1]
     data = np.frombuffer(strings.buffers()[2] or b"", np.uint8)
-    present = strings.is_valid().to_numpy(zero_copy_only=False)
     for start in range(0, n, _CHUNK):
         rows = slice(start, min(n, start + _CHUNK))
-        is_four, low[rows] = _parse_ipv4(data, offsets[rows.start : rows.stop + 1])
-        version[rows] = np.where(is_four & present[rows], np.uint8(4), np.uint8(0))
-    low[version == 0] = 0
-    rest = np.flatnonzero(present & (version == 0))
-    is_six, upper, lower = parse_hextets(strings.take(pa.array(rest)))
-    version[rest[is_six]], high[rest], low[rest] = 6, upper, lower
-    return Addresses(version, high, low)
+        found[rows], numbers[rows] = _parse_ipv4(data, offsets[rows.start : rows.stop + 1])
+    return found & strings.is_valid().to_numpy(zero_copy_only=False), numbers
 
 
 def _parse_ipv4(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.bool_], U64]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Words = NDArray[np.uint64]
+    Bytes = NDArray[np.uint8]
 
 __all__ = ["PrefixCipher"]
 
@@ -41,7 +42,6 @@ _REMEMBERED: Final = 1 << 16
 _BLOCK: Final = np.dtype("V16")
 _PLACES: Final = np.arange(7, -1, -1, dtype=np.uint8)[:, None]
 _SHIFTS: Final = np.arange(8, 0, -1, dtype=np.uint64)[:, None]
-_NO: Final = np.uint64(0)
 _ONE: Final = np.uint64(1)
 _FOUR: Final = np.uint64(0xFFFFFFFF)
 _MAPPED: Final = np.uint64(0xFFFF << 32)
@@ -175,31 +175,31 @@ class _Flips:
 
     def upper(self, high: Words, known: Words, first: NDArray[np.int64]) -> Words:
         """Return the flips of the upper 64 bits, of which each row's `first` bytes are known."""
-        flips = known.copy()
+        flips = _bytes_of(known)
         for begin in range(0, len(high), _CHUNK):
             chunk = slice(begin, begin + _CHUNK)
             self._write(high[chunk], None)
-            changed, target = high[chunk][1:] ^ high[chunk][:-1], flips[chunk]
+            changed = high[chunk][1:] ^ high[chunk][:-1]
             for byte in range(8):
                 is_open = first[chunk] <= byte
                 differs = is_open.copy()
                 differs[1:] &= changed >= _ONE << np.uint64(57 - 8 * byte)
-                target |= np.where(is_open, self._of_byte(byte, differs), _NO) << np.uint64(56 - 8 * byte)
-        return flips
+                np.copyto(flips[chunk, byte], self._of_byte(byte, differs), where=is_open)
+        return _words_of(flips)
 
     def lower(self, high: Words, low: Words, first: int = 8) -> Words:
         """Return the flips of the lower 64 bits from byte `first` of the address on."""
-        flips = np.zeros_like(low)
+        flips = np.zeros((len(low), 8), np.uint8)
         for begin in range(0, len(high), _CHUNK):
             chunk = slice(begin, begin + _CHUNK)
             self._write(high[chunk], low[chunk])
             is_other = high[chunk][1:] != high[chunk][:-1]
-            changed, target = low[chunk][1:] ^ low[chunk][:-1], flips[chunk]
+            changed = low[chunk][1:] ^ low[chunk][:-1]
+            differs = np.ones(len(changed) + 1, bool)
             for byte in range(first, 16):
-                differs = np.ones(len(target), bool)
-                differs[1:] = is_other | (changed >= _ONE << np.uint64(121 - 8 * byte))
-                target |= self._of_byte(byte, differs) << np.uint64(120 - 8 * byte)
-        return flips
+                np.logical_or(is_other, changed >= _ONE << np.uint64(121 - 8 * byte), out=differs[1:])
+                flips[chunk, byte - 8] = self._of_byte(byte, differs)
+        return _words_of(flips)
 
     def _write(self, high: Words, low: Words | None) -> None:
         """Write addresses as bits behind a 1 and zeros, eight times, each a bit further to the left than before.
@@ -213,20 +213,19 @@ class _Flips:
             shifted = high << np.uint64(64) - _SHIFTS | low >> _SHIFTS
             self._texts[:, : len(high), 3] = shifted.byteswap(inplace=True)
 
-    def _of_byte(self, byte: int, differs: NDArray[np.bool_]) -> Words:
+    def _of_byte(self, byte: int, differs: NDArray[np.bool_]) -> Bytes:
         """Return the flips of one byte of all addresses; a row that does not differ has those of the one above."""
-        n = len(differs)
+        n, n_own = len(differs), int(np.count_nonzero(differs))
         strides = (self._texts.strides[0], self._texts.strides[1])
         prefixes: NDArray[Any] = np.ndarray((8, n), _BLOCK, self._texts.data, byte + 1, strides)
-        rows = np.flatnonzero(differs)
-        if 2 * len(rows) > n:
+        if 2 * n_own > n:
             return self._packed(prefixes)
-        if not len(rows):
-            return np.zeros(n, np.uint64)
-        found: Words = self._packed(prefixes[:, rows])[np.maximum(np.cumsum(differs) - 1, 0)]
+        if not n_own:
+            return np.zeros(n, np.uint8)
+        found: Bytes = self._packed(prefixes[:, np.flatnonzero(differs)])[np.maximum(np.cumsum(differs) - 1, 0)]
         return found
 
-    def _packed(self, prefixes: NDArray[Any]) -> Words:
+    def _packed(self, prefixes: NDArray[Any]) -> Bytes:
         """Return the flips that eight prefixes of each address make, the shortest first, as one byte."""
         n = prefixes.shape[1]
         blocks = self._blocks[: 8 * n]
@@ -234,7 +233,7 @@ class _Flips:
         flips = self._last_bytes(blocks.view(np.uint8)).reshape(8, n)
         flips &= 1
         np.left_shift(flips, _PLACES, out=flips)
-        found: Words = np.bitwise_or.reduce(flips, axis=0).astype(np.uint64)
+        found: Bytes = np.bitwise_or.reduce(flips, axis=0)
         return found
 
     def of_bit(self, high: Words, low: Words, length: int) -> Words:
@@ -243,7 +242,7 @@ class _Flips:
         found: Words = (self._last_bytes(blocks.reshape(-1).view(np.uint8)) & 1).astype(np.uint64)
         return found
 
-    def _last_bytes(self, blocks: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _last_bytes(self, blocks: Bytes) -> Bytes:
         """Return the last bytes of both ciphers on each block, XORed."""
         one, other = self._halves
         size = len(blocks)
@@ -252,6 +251,14 @@ class _Flips:
         other.update_into(blocks, self._made)
         last ^= self._made[15:size:16]
         return last
+
+
+def _bytes_of(words: Words) -> Bytes:
+    return words.astype(">u8").view(np.uint8).reshape(-1, 8)
+
+
+def _words_of(flips: Bytes) -> Words:
+    return flips.view(">u8").reshape(-1).astype(np.uint64)
 
 
 def _nothing() -> tuple[Words, Words]:

@@ -85,7 +85,7 @@ class LiveSessions:
         max_sessions: int = 100_000,
         max_bytes: int | None = 1 << 30,
     ) -> None:
-        self.policy = policy or Policy()
+        self.policy = self._given_policy = policy or Policy()
         if pace is not None and pace.daily_reviews != self.policy.daily_reviews:
             raise ConfigError("pace and policy differ in daily_reviews: give both the same", parameter="pace")
         self.pace = pace
@@ -105,6 +105,7 @@ class LiveSessions:
         Call its `prepare` before, where it may take a second.
         """
         self.detector: Detector | None = detector
+        self.policy = _measured(self._given_policy, detector)
         self.state.use(_population(detector))
 
     def observe(self, event: Mapping[str, Any]) -> Decision:
@@ -141,8 +142,9 @@ class LiveSessions:
         except (ModelError, ArithmeticError, LookupError, ValueError):
             return self._without_model(seen, "model_failed")
         confidence = score.confidence * _ESTIMATED if seen.is_estimated else score.confidence
-        n_users, n_agents = sharing(seen.values)
+        n_users, n_agents, n_failures = sharing(seen.values)
         is_allowed = bool(policy.allow) and _is_allowed(policy, entities, event)
+        is_verified = is_verified_crawler(seen.values)
         ruling = policy.rule(
             score.risk,
             confidence,
@@ -153,14 +155,15 @@ class LiveSessions:
             profile=entities["profile"],
             n_users=n_users,
             n_agents=n_agents,
+            n_failures=n_failures,
             is_allowed=is_allowed,
-            is_verified_crawler=is_verified_crawler(seen.values),
+            is_verified_crawler=is_verified,
         )
         is_human = is_presumed_human(seen.values, score.reasons)
         admits = None if self.pace is None else partial(self.pace.would_admit, score.risk, seen.start_us)
         settled = self.state.settle(seen, ruling, policy, is_human=is_human, admits=admits)
         level, scope, expires_us = settled.ruling.level, settled.ruling.scope, seen.end_us + settled.ttl_us
-        if settled.inherited is not None and settled.scope is not None and not is_allowed:
+        if settled.inherited is not None and settled.scope is not None and not (is_allowed or is_verified):
             level, scope, expires_us = settled.inherited.level, settled.scope, settled.inherited.expires_us
         return Decision(
             seen.session_id,
@@ -287,6 +290,13 @@ class LiveSessions:
         if not isinstance(self.state, LocalState):
             raise ConfigError("a shared state needs no snapshot; only one of this process does", parameter="state")
         return self.state
+
+
+def _measured(policy: Policy, detector: Detector | None) -> Policy:
+    """Return the policy with its share of presumed humans as a risk of this detector; as it is, if there is none."""
+    if _population(detector) is None or detector is None:
+        return policy
+    return policy.measured(detector.human_risk_)
 
 
 def _population(detector: Detector | None) -> Population | None:

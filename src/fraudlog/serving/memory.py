@@ -182,7 +182,8 @@ def settle(
     hit = targets.get(ruling.scope)
     if hit is not None:
         collateral = memory.people(hit, now_us) - notes.is_counted
-        if policy.max_collateral is not None and collateral > policy.max_collateral:
+        most = 0 if ruling.spares_all else policy.max_collateral
+        if most is not None and collateral > most:
             ruling, hit, collateral = ruling._replace(scope="session", target=None), None, 0
     if hit is not None:
         strikes = _strike(hit, ruling.level, notes, now_us, policy, memory)

@@ -11,6 +11,28 @@ from typing import Final
 __all__ = ["COMMIT", "FETCH"]
 
 FETCH: Final = """
+local function whole(number) return string.format('%.0f', number) end
+local function networks(key, network, now, span, most)
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', whole(now - span))
+  redis.call('ZADD', key, 'GT', whole(now), network)
+  local count = redis.call('ZCARD', key)
+  if count > most then redis.call('ZPOPMIN', key); count = most end
+  redis.call('PEXPIRE', key, math.ceil(span / 1000) + 60000)
+  return count
+end
+local function approach(key, now, span, value, most)
+  local door, step, memory, beat, shape, network = string.match(value, '^(%d):(%d):(%d+):(%d+):(%d+):(%d+)$')
+  local last, alike, among = redis.call('GET', key), -1, -1
+  local gap = last and now - tonumber(last) < tonumber(memory) and now - tonumber(last)
+  if door == '1' then
+    local base, way = string.match(key, '^(.*):[^:]*$') .. ':' .. shape, nil
+    if beat == '0' then way = not gap and 0 else way = gap and math.floor(gap / tonumber(beat)) end
+    if way then alike = networks(base .. ':' .. whole(way), network, now, span, most) end
+    if way or beat == '0' then among = networks(base, network, now, span, most) end
+  end
+  if step == '1' then redis.call('SET', key, whole(now), 'PX', math.ceil(memory / 1000) + 60000) end
+  return {alike, among}
+end
 local n, memory, days = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local out = {redis.call('HMGET', KEYS[1], 'v', 's'), redis.call('LRANGE', KEYS[2], 0, -1)}
 local arg = 4
@@ -39,6 +61,8 @@ for i = 1, n do
       if age >= length then redis.call('HDEL', key, all[j]) else total = total + tonumber(all[j + 1]) end
     end
     out[#out + 1] = {total}
+  elseif kind == 'straight' or kind == 'rhythm' then
+    out[#out + 1] = approach(key, now, span, value, most)
   else
     local last = redis.call('GET', key)
     redis.call('SET', key, value .. ':' .. string.format('%.0f', now), 'PX', keep)

@@ -30,6 +30,7 @@ from fraudlog.serving.state import Seen, seen_in, targets_of
 from fraudlog.sessions import LiveFeatures, LiveSession
 from fraudlog.sessions.live_saving import Saver
 from fraudlog.sessions.window_live import speed_between
+from fraudlog.sessions.windows import APPROACHES, BEAT_US
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,6 +48,10 @@ _NONCE_BYTES: Final = 12
 _MARK_MS: Final = 30 * 86_400_000
 
 
+_UNTIL_ANSWERED: Final = {"distinct": (0, 0), "count": 0, "speed": None, **dict.fromkeys(APPROACHES, (None, None))}
+"""What a window says while it is only noted what is asked of it."""
+
+
 class _SharedWindow:
     """Stands in for a window: notes what is asked of it, or gives the answer that came from Redis."""
 
@@ -56,17 +61,25 @@ class _SharedWindow:
         self.asked: list[str] | None = None
         self.answer: list[Any] = []
 
-    def see(self, key: object, value: object, time_us: int) -> Any:  # noqa: ANN401 -- as the windows it stands for
+    def see(self, key: object, value: object, time_us: int, *way: object) -> Any:  # noqa: ANN401 -- as the windows it stands for
         """Take one event in."""
         if self.asked is not None:
-            self.asked[:] = [str(key), str(time_us), str(value)]
-            return (0, 0) if self.window.kind == "distinct" else 0 if self.window.kind == "count" else None
+            self.asked[:] = [str(key), str(time_us), self._approach(value, *way) if way else str(value)]
+            return _UNTIL_ANSWERED[self.window.kind]
         if self.window.kind == "distinct":
             return int(self.answer[0]), int(self.answer[1])
+        if self.window.kind in APPROACHES:
+            return tuple(None if int(count) < 0 else int(count) for count in self.answer)
         if self.window.kind == "count":
             return int(self.answer[0])
         country, _, then = text_of(self.answer[0]).partition(":")
         return speed_between(country, int(then), str(value), time_us, self.window.window_us) if country else None
+
+    def _approach(self, shape: object, network: object, is_at_door: object, is_step: object) -> str:
+        """Write down what the script asks for: door or not, step or not, memory, length of a step, and the codes."""
+        flags = f"{int(bool(is_at_door))}:{int(bool(is_step))}"
+        beat_us = BEAT_US if self.window.kind == "rhythm" else 0
+        return f"{flags}:{self.window.memory_us}:{beat_us}:{shape}:{network}"
 
 
 class _Open:

@@ -16,7 +16,7 @@ from fraudlog.schema import DERIVED, EVENTS, arrow_schema
 from fraudlog.sessions.columns import NULL
 from fraudlog.sessions.facts import Encoder, Facts
 from fraudlog.sessions.kernel import Kernel
-from fraudlog.sessions.window_batch import fill, hashes, holds
+from fraudlog.sessions.window_batch import fill, hashes, holds_in, known_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -110,8 +110,7 @@ def window_facts(table: pa.Table, definition: Definition) -> Facts:
 
 def memory_of(window: Window) -> int:
     """Return how long, in us, a window remembers what a client did on its way to a door; 0 if it asks no such thing."""
-    memory_us: int = getattr(window, "memory_us", 0)
-    return memory_us
+    return window.memory_us
 
 
 def keys_of(facts: Facts, window: Window, plan: Plan) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
@@ -120,9 +119,9 @@ def keys_of(facts: Facts, window: Window, plan: Plan) -> tuple[NDArray[np.uint64
     That is its key; of a window on how clients come to a door, what they asked for there and got.
     """
     text = facts.text[window.value if memory_of(window) else window.key]
-    is_seen = text.codes != NULL
+    is_seen = known_in(facts, window) if memory_of(window) else text.codes != NULL
     if memory_of(window) and window.needs_condition is not None:
-        is_seen &= holds(facts, plan, window.needs_condition)
+        is_seen &= holds_in(facts, plan, window.needs_condition)
     return hashes(text), is_seen
 
 
@@ -134,7 +133,7 @@ def clients_of(
     known = text.codes != NULL
     if window.where_condition is None or window.needs_condition is None:
         raise TypeError(window.name)
-    is_step, is_door = (holds(facts, plan, one) for one in (window.where_condition, window.needs_condition))
+    is_step, is_door = (holds_in(facts, plan, one) for one in (window.where_condition, window.needs_condition))
     return hashes(text), known & is_step, known & is_door
 
 

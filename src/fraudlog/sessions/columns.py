@@ -11,6 +11,7 @@ import secrets
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from math import prod
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -42,6 +43,7 @@ NULL: Final = -1
 _WORTH_LOADING: Final = 100_000
 _WORTH_CALLING: Final = 4_000
 _COUNTED_AT_ONCE: Final = 4
+_TOO_WIDE: Final = 1 << 62
 
 
 @cache
@@ -85,6 +87,15 @@ def looked_up(of_codes: NDArray[Any], codes: NDArray[Any]) -> NDArray[Any]:
     return found
 
 
+def _mark(used: NDArray[np.bool_], codes: NDArray[np.int32]) -> None:
+    """Set what stands at each code."""
+    compiled = accelerator(len(codes))
+    if compiled is None:
+        used[codes] = True
+    else:
+        compiled.mark(used, codes)
+
+
 def joined(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """Return columns one below the other."""
     if all(_is_repeated(column) and column[0] == columns[0][0] for column in columns):
@@ -107,7 +118,7 @@ class Text(NamedTuple):
         if not len(self.values):
             return self
         used = np.zeros(len(self.values) + 1, bool)
-        used[self.codes[:1] if _is_repeated(self.codes) else self.codes] = True
+        _mark(used, self.codes[:1] if _is_repeated(self.codes) else self.codes)
         used[-1] = False
         if used[:-1].all():
             return self
@@ -208,25 +219,41 @@ def dense(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int
 
 def combine(texts: Sequence[Text]) -> tuple[NDArray[np.int32], list[NDArray[np.int32]]]:
     """Return codes of the rows of several columns together, and each column's code for each distinct row."""
-    combined: NDArray[np.int32] = repeated(0, len(texts[0].codes), np.int32)
+    varying = [text for text in texts if not _is_repeated(text.codes)]
+    codes, parts = _combined(varying) if varying else (repeated(0, len(texts[0].codes), np.int32), [])
+    n_distinct = len(parts[0]) if parts else 1
+    found = iter(parts)
+    return codes, [
+        np.full(n_distinct, text.codes[0], np.int32) if _is_repeated(text.codes) else next(found) for text in texts
+    ]
+
+
+def _combined(texts: Sequence[Text]) -> tuple[NDArray[np.int32], list[NDArray[np.int32]]]:
+    """Do what `combine` does: the codes of a row are the digits of one number, made dense where it grows too wide."""
+    numbers = np.zeros(len(texts[0].codes), np.int64)
+    radices: list[int] = []
     parts: list[NDArray[np.int32]] = []
     for text in texts:
-        if _is_repeated(text.codes):
-            parts.append(np.full(len(parts[0]) if parts else 1, text.codes[0], np.int32))
-            continue
         radix = len(text.values) + 1
-        codes, distinct = _dense_pairs(combined, text.codes, radix)
-        parts = [part[distinct // radix] for part in parts]
-        parts.append((distinct % radix - 1).astype(np.int32))
-        combined = codes
-    return combined, parts
+        if prod(radices) * radix >= _TOO_WIDE:
+            codes, distinct = dense(numbers)
+            numbers, parts, radices = codes.astype(np.int64), _digits(distinct, radices, parts), [len(distinct)]
+        numbers = numbers * radix + text.codes + 1
+        radices.append(radix)
+    codes, distinct = dense(numbers)
+    return codes, _digits(distinct, radices, parts)
 
 
-def _dense_pairs(
-    first: NDArray[np.int32], second: NDArray[np.int32], radix: int
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Return what `dense` makes of ``first * radix + second + 1``."""
-    return dense(first.astype(np.int64) * radix + (second.astype(np.int64) + 1))
+def _digits(numbers: NDArray[np.int64], radices: list[int], parts: list[NDArray[np.int32]]) -> list[NDArray[np.int32]]:
+    """Take numbers apart; where there are parts already, the first digit says which row of them."""
+    digits: list[NDArray[np.int64]] = []
+    for radix in reversed(radices):
+        digits.insert(0, numbers % radix)
+        numbers = numbers // radix
+    if parts:
+        row = digits.pop(0)
+        parts = [part[row] for part in parts]
+    return [*parts, *((digit - 1).astype(np.int32) for digit in digits)]
 
 
 def stable_order(codes: NDArray[np.int32] | NDArray[np.int64], limit: int) -> NDArray[np.int64]:

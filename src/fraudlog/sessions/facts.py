@@ -27,7 +27,7 @@ from fraudlog.sessions.language import Compare, Known, Missing
 from fraudlog.sessions.places import offset_minutes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from fraudlog.sessions.plan import Atom, Plan
     from fraudlog.sessions.population import Population
 
-__all__ = ["ACTOR", "Encoder", "Facts", "answer", "compare", "encode", "kept_fields"]
+__all__ = ["ACTOR", "Encoder", "Facts", "answer", "compare", "encode", "kept_fields", "read_by_kernel"]
 
 ACTOR: Final = ("session_token", "user", "ip_prefix", "user_agent", "language")
 _CLIENT: Final = ("browser", "browser_version", "os", "device_class", "language_primary", "country", "asn")
@@ -92,6 +92,12 @@ class Facts:
             [word[rows] for word in self.words],
         )
 
+    def narrowed(self, names: Collection[str]) -> Facts:
+        """Return the events with some of their fields, sharing memory, and without their lines."""
+        text = {name: column for name, column in self.text.items() if name in names}
+        numbers = {name: column for name, column in self.numbers.items() if name in names}
+        return Facts(self.time, repeated(NULL, len(self)), text, numbers, self.words)
+
     def sorted(self) -> Facts:
         """Return the events in total order: time, then source and line; those without either keep their order."""
         return self if self._is_sorted() else self.take(self.total_order(), keep_values=True)
@@ -101,10 +107,9 @@ class Facts:
         return np.lexsort((self.line, self._source_rank(), self.time))
 
     def _is_sorted(self) -> bool:
-        steps = np.diff(self.time)
-        if len(steps) and steps.min() < 0:
+        if np.any(self.time[1:] < self.time[:-1]):
             return False
-        ties = np.flatnonzero(steps == 0)
+        ties = np.flatnonzero(self.time[1:] == self.time[:-1])
         rank = self._source_rank()
         before, after = rank[ties], rank[ties + 1]
         return bool(np.all((before < after) | ((before == after) & (self.line[ties] <= self.line[ties + 1]))))
@@ -114,7 +119,7 @@ class Facts:
         rank = np.empty(len(names) + 1, np.int64)
         rank[pc.array_sort_indices(names).to_numpy()] = np.arange(len(names))
         rank[-1] = NULL
-        return rank[codes]
+        return looked_up(rank, codes)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Facts]) -> Facts:
@@ -134,11 +139,7 @@ class Facts:
 
 def kept_fields(plan: Plan) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the fields of text and of numbers that outlive encoding, for a plan."""
-    wanted = [*ACTOR, *_ENTITIES]
-    wanted += [scan.reference.field.name for scan in plan.scans if scan.reference is not None]
-    wanted += [atom.reference.field.name for atom in plan.late]
-    if "page_gap_ms" in wanted:
-        wanted.append("endpoint")
+    wanted = [*ACTOR, *_ENTITIES, *read_by_kernel(plan)]
     for window in plan.windows:
         wanted += window.reads
     unique = dict.fromkeys(wanted)
@@ -149,6 +150,13 @@ def kept_fields(plan: Plan) -> tuple[tuple[str, ...], tuple[str, ...]]:
         if name != "source" and FIELDS[name].is_number and not FIELDS[name].is_sequential and name not in _OF_TIME
     )
     return text, numbers
+
+
+def read_by_kernel(plan: Plan) -> tuple[str, ...]:
+    """Return the fields that the kernel reads row by row, for a plan."""
+    wanted = [scan.reference.field.name for scan in plan.scans if scan.reference is not None]
+    wanted += [atom.reference.field.name for atom in plan.late]
+    return (*wanted, "endpoint") if "page_gap_ms" in wanted else tuple(wanted)
 
 
 class Encoder:
@@ -184,6 +192,8 @@ class Encoder:
             return self._joined(("os", "browser", "language_primary"))
         if name == "manner":
             return self._joined(("user_agent", "language", "protocol", "tls_fingerprint"))
+        if name == "shape":
+            return self._joined(("method", "endpoint", "status", "action", "outcome"))
         if name == "device":
             return self._first_known("device_id", self._joined(("os", "browser", "device_class")))
         if name == "country_language":
@@ -237,8 +247,9 @@ class Encoder:
         if name not in self.columns:
             return repeated(NULL, len(self.time))
         column = self.table.column(name)
-        filled = pc.fill_null(column.cast(pa.int64()), NULL).to_numpy()
-        numbers = values.clamped(filled, name)
+        if column.null_count or not pa.types.is_integer(column.type):
+            column = pc.fill_null(column.cast(pa.int64()), NULL)
+        numbers = values.clamped(column.to_numpy(), name)
         if name == "status" and self.own_statuses:
             return np.where(np.isin(numbers, list(self.own_statuses)), NULL, numbers)
         return numbers
@@ -275,26 +286,26 @@ class Encoder:
 
     def _answer(self, name: str, asked: list[tuple[int, Atom]], words: list[NDArray[np.uint64]]) -> None:
         """Set the bits of all atoms on one field: on its distinct values where it has few, else row by row."""
-        index: NDArray[Any] | None
         domain: Any
-        if not FIELDS[name].is_number:
-            index, domain = self.text(name)
-        elif FIELDS[name].bits <= _SMALL_BITS:
+        if FIELDS[name].bits > _SMALL_BITS:
+            domain = self.number(name)
+            for bit, atom in asked:
+                answers = domain < 0 if isinstance(atom, Missing) and name in self.columns else answer(atom, domain)
+                words[bit // _WORD] |= answers.astype(np.uint64) << np.uint64(bit % _WORD)
+            return
+        index: NDArray[Any]
+        if FIELDS[name].is_number:
             index, domain = self.number(name), np.arange(1 << FIELDS[name].bits)
         else:
-            index, domain = None, self.number(name)
+            index, domain = self.text(name)
         for word in {bit // _WORD for bit, _ in asked}:
             bits = np.zeros(len(domain) + 1, np.uint64)
             for bit, atom in asked:
                 if bit // _WORD == word:
-                    answers = np.append(answer(atom, domain), isinstance(atom, Missing))
-                    if isinstance(atom, Missing) and name not in self.columns:
-                        answers[:] = False
-                    bits |= answers.astype(np.uint64) << np.uint64(bit % _WORD)
-            if index is None:
-                words[word] |= bits[:-1]
-            else:
-                _add_bits(words[word], bits, index)
+                    bits[:-1] |= answer(atom, domain).astype(np.uint64) << np.uint64(bit % _WORD)
+                    if isinstance(atom, Missing) and name in self.columns:
+                        bits[-1] |= np.uint64(1) << np.uint64(bit % _WORD)
+            _add_bits(words[word], bits, index)
 
 
 def _add_bits(word: NDArray[np.uint64], bits: NDArray[np.uint64], index: NDArray[Any]) -> None:

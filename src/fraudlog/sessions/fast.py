@@ -4,7 +4,7 @@ The NumPy forms in `fraudlog.sessions.columns` and `fraudlog.sessions.sheet` are
 integers, which the tests check. The path of a live event uses neither.
 """
 
-from fraudlog.sessions.fast_columns import add_bits, dense, gathered, looked_up, stable_order
+from fraudlog.sessions.fast_columns import add_bits, dense, gathered, looked_up, mark, runs, stable_order
 from fraudlog.sessions.fast_reducers import bursts, counts, gaps, grouped, reduced, switches
 
 __all__ = [
@@ -16,7 +16,9 @@ __all__ = [
     "gathered",
     "grouped",
     "looked_up",
+    "mark",
     "reduced",
+    "runs",
     "stable_order",
     "switches",
 ]

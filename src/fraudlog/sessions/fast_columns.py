@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["add_bits", "compiled", "dense", "gathered", "looked_up", "plain", "stable_order"]
+__all__ = ["add_bits", "compiled", "dense", "gathered", "looked_up", "mark", "plain", "runs", "stable_order"]
 
 compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 _SMALLEST: Final = 1024
@@ -62,6 +62,17 @@ def _looked_up(of_codes: NDArray[Any], codes: NDArray[Any]) -> NDArray[Any]:
     for place in range(len(codes)):
         found[place] = of_codes[codes[place]]
     return found
+
+
+def mark(used: NDArray[np.bool_], codes: NDArray[np.int32]) -> None:
+    """Set what stands at each code, in place."""
+    _mark(used, plain(codes))
+
+
+@compiled  # type: ignore[untyped-decorator, unused-ignore]
+def _mark(used: NDArray[np.bool_], codes: NDArray[np.int32]) -> None:
+    for code in codes:
+        used[code] = True
 
 
 def add_bits(word: NDArray[np.uint64], of_codes: NDArray[np.uint64], codes: NDArray[Any]) -> None:
@@ -146,3 +157,29 @@ def _stable_order(codes: NDArray[Any], limit: int) -> NDArray[np.int64]:
         order[place[code]] = row
         place[code] += 1
     return order
+
+
+def runs(
+    order: NDArray[np.int64], actors: NDArray[Any], time: NDArray[np.int64], gap_us: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return where runs of one actor without a longer silence begin, in an order of rows, and which are its first."""
+    found: tuple[NDArray[np.int64], NDArray[np.bool_]] = _runs(plain(order), plain(actors), plain(time), gap_us)
+    return found
+
+
+@compiled  # type: ignore[untyped-decorator, unused-ignore]
+def _runs(
+    order: NDArray[np.int64], actors: NDArray[Any], time: NDArray[np.int64], gap_us: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    starts = np.empty(len(order), np.int64)
+    is_first = np.empty(len(order), np.bool_)
+    count = 0
+    for place in range(len(order)):
+        row = order[place]
+        before = order[max(place - 1, 0)]
+        is_other = place == 0 or actors[row] != actors[before]
+        if is_other or time[row] - time[before] > gap_us:
+            starts[count] = place
+            is_first[count] = is_other
+            count += 1
+    return starts[:count].copy(), is_first[:count].copy()

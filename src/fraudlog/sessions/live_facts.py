@@ -71,6 +71,7 @@ _TOGETHER: Final = (
 _DERIVED: Final[dict[str, tuple[str, ...]]] = {
     "profile": ("os", "browser", "language_primary"),
     "manner": ("user_agent", "language", "protocol", "tls_fingerprint"),
+    "shape": ("method", "endpoint", "status", "action", "outcome"),
     "device": ("device_id", "os", "browser", "device_class"),
     "country_language": ("country", "language_primary"),
     "section": ("path",),
@@ -308,7 +309,8 @@ class Reader:
 
 
 def _joined(name: str, known: Mapping[str, Any]) -> str | None:
-    parts: list[str | None] = [known.get(column) for column in _DERIVED[name]]
+    given = [known.get(column) for column in _DERIVED[name]]
+    parts = [None if value is None else str(value) for value in given]
     if name == "country_language":
         return None if None in parts else profile_of(*parts)
     if name == "device":
