@@ -169,7 +169,8 @@ def subjects(n_rows=1_000_000, n_days=90):
         print(f"| the job, {report.tally.sessions:,} sessions | {seconds:.1f} | {time.monotonic() - wall:.1f} | all |")
         ring = load_keyring(folder / "key")
         whole = {path: path.stat().st_mtime_ns for path in (folder / "store").rglob("*.parquet")}
-        for what, user in (("somebody", "user1"), ("nobody", "nobody")):
+        people = (("somebody of three days", f"user{SOMEBODY}"), ("who comes always", "user1"), ("nobody", "nobody"))
+        for what, user in people:
             wall = time.monotonic()
             seconds, answer = cpu(lambda user=user: Desk(config, ring).erase({"user": user}), 1)
             after = {path: path.stat().st_mtime_ns for path in (folder / "store").rglob("*.parquet")}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import fraudlog.subjects.desk as desk_module
 from fraudlog.privacy import load_keyring
 from fraudlog.subjects import Desk
-from job_support import Site, small_model
+from job_support import Site, sample_lines, small_model
 
 FORMAT = (
     '$remote_addr - $remote_user [$time_iso8601] "$request" $status $body_bytes_sent "$http_user_agent" '
@@ -98,8 +98,8 @@ def logs(draw) -> list[tuple[str, str, bytes]]:
     return made
 
 
-def check(model, folder, lines, person, is_theirs, monkeypatch, **values) -> list[bool]:
-    """Take somebody out of a log and compare; returns whether what stood near was enough, each time."""
+def check(model, folder, lines, person, is_theirs, monkeypatch, **values) -> tuple[list[bool], set[str]]:
+    """Take somebody out of a log and compare; returns whether what stood near was enough, and the days written."""
     seen = []
 
     def spied(*given, **options):
@@ -115,11 +115,13 @@ def check(model, folder, lines, person, is_theirs, monkeypatch, **values) -> lis
         site.append(b"".join(left))
         site.run()
         sites.append(site)
+    before = {file.stat().st_ino for file in sites[0].store.rglob("*.parquet")}
     Desk(sites[0].config, load_keyring(sites[0].key)).erase(person)
     monkeypatch.setattr(desk_module, "leave_out", leave_out)
     trees = [site.tree() for site in sites]
     assert {name for name in trees[0].keys() | trees[1].keys() if trees[0].get(name) != trees[1].get(name)} == set()
-    return seen
+    fresh = (file for file in sites[0].store.rglob("*.parquet") if file.stat().st_ino not in before)
+    return seen, {file.parent.name.removeprefix("day=") for file in fresh}
 
 
 def by_user(made):
@@ -140,6 +142,38 @@ def any_log(model, folder, made, by_address, monkeypatch):
         check(model, folder, lines, ALICE, by_user(made), monkeypatch)
 
 
+def months(n_days: int, days: dict[int, str]) -> list[bytes]:
+    """A log of many days; a person comes on some of them, as in ``days``, with a device that may be shared."""
+    lines = []
+    for day in range(n_days):
+        for n in range(25):
+            at = START + timedelta(days=day, minutes=11 * n)
+            told = {"user": f"user{(day + n) % 9}", "device": f"d{n % 5}", "country": "DE"}
+            if day in days and n % 5 == 3:
+                told = {"user": "alice7", "device": days[day], "country": "JP", "token": f"alice-{day}"}
+            path = ("/p", "/login", "/q")[n % 3]
+            lines.append(
+                line(at, ip=f"198.51.{n % 3}.{n % 7}", agent=AGENTS[n % 3], path=path, status=200 + n % 2, **told)
+            )
+    return lines
+
+
+@pytest.mark.parametrize(
+    "days",
+    [{3: "own", 40: "own"}, {3: "d1", 40: "d2"}, {40: "own", 59: "d1"}, {57: "d3", 58: "own"}],
+    ids=["two days", "with devices of others", "until the last day but one", "in what windows remember"],
+)
+def test_only_what_stands_near_is_written(model, tmp_path, monkeypatch, days):
+    """Days between and after are not touched, and the state at the end comes out as it should."""
+    lines = months(60, days)
+    is_theirs = [b"alice7" in one for one in lines]
+    seen, written = check(model, tmp_path, lines, ALICE, is_theirs.__getitem__, monkeypatch)
+    assert seen == [True]
+    if not any(device.startswith("d") for device in days.values()):
+        near = {(START + timedelta(days=day + n)).date().isoformat() for day in days for n in range(3)}
+        assert written <= near
+
+
 @settings(max_examples=4)
 @given(made=logs(), by_address=st.booleans())
 def test_any_log(model, tmp_path_factory, made, by_address):
@@ -155,3 +189,26 @@ def test_any_log_at_length(model, tmp_path_factory, made, by_address):
     """The same at length."""
     with pytest.MonkeyPatch.context() as patch:
         any_log(model, tmp_path_factory.mktemp("any"), made, by_address, patch)
+
+
+@pytest.mark.parametrize("keep", [50, 2], ids=["all models kept", "few kept"])
+def test_models_of_the_store_learn_anew_as_far_as_they_must(model, tmp_path, monkeypatch, keep):
+    """Those whose window holds a session that changed; where models are gone, a replay makes all anew."""
+    values = {"log.format": "combined", "log.fields": {}, "log.records": [], "retrain.keep": keep}
+    values |= {
+        "retrain.every_days": 1,
+        "retrain.window_days": 2,
+        "retrain.max_flag_ratio": 50,
+        "retrain.max_drift": 1.0,
+    }
+    lines = []
+    for number, one in enumerate(sample_lines(10_000)):
+        lines.append(one)
+        if number in (3000, 3010, 3050):  # the second of four days
+            lines.append(b"203.0.113.77 - alice7 [" + one.split(b"[", 1)[1])
+    is_theirs = [b"alice7" in one for one in lines]
+    seen, written = check(model, tmp_path, lines, ALICE, is_theirs.__getitem__, monkeypatch, **values)
+    learnt = sorted((tmp_path / "a" / "store" / "models").glob("2015*.fraudlog"))
+    assert len(learnt) == min(keep, 3)
+    assert seen == [keep == 50]
+    assert "2015-05-17" not in written

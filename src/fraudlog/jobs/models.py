@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fraudlog.jobs.config import JobConfig
     from fraudlog.store import Store, Transaction
 
-__all__ = ["Models", "flag_rate_gate", "told", "too_far"]
+__all__ = ["Entry", "Models", "flag_rate_gate", "told", "too_far"]
 
 _INDEX: Final = "models/index.json"
 _DAY_US: Final = 86_400_000_000
@@ -83,7 +83,7 @@ def too_far(drift: Drift, most: float) -> str:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class Entry:
     """A model and the end of a session from which on it speaks; one that was refused has no name."""
 
     since_us: int
@@ -123,7 +123,7 @@ class Models:
         given = given or _bytes_of(config["model.path"])
         self._given, self._given_digest = _loaded(given, config["model.path"]), sha256(given).hexdigest()
         index = store.document(_INDEX)
-        self.entries = [_Entry(**row) for row in json.loads(index)] if index else []
+        self.entries = [Entry(**row) for row in json.loads(index)] if index else []
         self._detectors: dict[str, Detector] = {}
         self._data: dict[str, bytes] = {}
         self._fresh = given
@@ -212,7 +212,7 @@ class Models:
         n_given = sum(entry.why == "given" for entry in self.entries)
         name = f"models/given-{n_given + 1}.fraudlog"
         self._detectors[name] = self._given
-        self._note(_Entry(since_us, name, self._given_digest, "given"), self._fresh, change)
+        self._note(Entry(since_us, name, self._given_digest, "given"), self._fresh, change)
 
     def _learn(self, since_us: int, change: Transaction) -> None:
         """Learn from the sessions that ended in the window before, unless this was done or tried already."""
@@ -229,18 +229,18 @@ class Models:
         try:
             made = Detector().fit(sessions)
         except ConfigError as error:
-            self._note(_Entry(since_us, None, "", f"not learnt: {error}"), b"", change)
+            self._note(Entry(since_us, None, "", f"not learnt: {error}"), b"", change)
             return
         drift = self._current().drift(sessions)
         refused = self.gate(self._current(), made, sessions) or too_far(drift, self.max_drift)
         if refused:
-            self._note(_Entry(since_us, None, "", f"refused: {refused}"), b"", change)
+            self._note(Entry(since_us, None, "", f"refused: {refused}"), b"", change)
             self.news.append(told(drift))
             return
         data = _saved(made, self.seals[0])
         self._detectors[name] = made
         self._note(
-            _Entry(since_us, name, sha256(data).hexdigest(), f"learnt from {len(sessions)} sessions"), data, change
+            Entry(since_us, name, sha256(data).hexdigest(), f"learnt from {len(sessions)} sessions"), data, change
         )
         self.news.append(told(drift))
 
@@ -256,7 +256,7 @@ class Models:
             "window": list(detector.window_),
         }
 
-    def _note(self, entry: _Entry, data: bytes, change: Transaction) -> None:
+    def _note(self, entry: Entry, data: bytes, change: Transaction) -> None:
         self.entries.append(entry)
         self.news.append(f"{entry.name or 'none'}: {entry.why}")
         if entry.name is not None:
@@ -304,7 +304,7 @@ def _first_end(change: Transaction, since_us: int) -> int:
     return since_us
 
 
-def _dumped(entries: Sequence[_Entry]) -> bytes:
+def _dumped(entries: Sequence[Entry]) -> bytes:
     return (json.dumps([asdict(one) for one in entries], indent=1) + "\n").encode()
 
 

@@ -17,7 +17,6 @@ from fraudlog.sessions.columns import NULL
 from fraudlog.sessions.facts import Encoder, Facts
 from fraudlog.sessions.kernel import Kernel
 from fraudlog.sessions.window_batch import fill, hashes, holds_in, known_in
-from fraudlog.sessions.windows import APPROACHES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +28,17 @@ if TYPE_CHECKING:
     from fraudlog.sessions.window_batch import WindowState
     from fraudlog.sessions.windows import Window
 
-__all__ = ["GROUP", "columns_read", "features_of", "keys_of", "refill", "roles_of", "through_windows", "window_facts"]
+__all__ = [
+    "GROUP",
+    "clients_of",
+    "columns_read",
+    "features_of",
+    "keys_of",
+    "memory_of",
+    "refill",
+    "through_windows",
+    "window_facts",
+]
 
 GROUP: Final = "_group"
 """Carried beside the numbers: which session an event is of, by the caller's count; below 0 for none."""
@@ -99,22 +108,33 @@ def window_facts(table: pa.Table, definition: Definition) -> Facts:
     return Facts(encoder.time, line, {name: encoder.text(name) for name in read}, {}, encoder.words(plan.early))
 
 
+def memory_of(window: Window) -> int:
+    """Return how long, in us, a window remembers what a client did on its way to a door; 0 if it asks no such thing."""
+    return window.memory_us
+
+
 def keys_of(facts: Facts, window: Window, plan: Plan) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
-    """Return the hash of each event's key of a window, as its state holds it, and whether there is one.
+    """Return a hash of what events have in common that a window sees together, and which events it sees.
 
-    How a client came to a door is counted among all who stand there: they share one key, 0.
+    That is its key; of a window on how clients come to a door, what they asked for there and got.
     """
-    if window.kind in APPROACHES:
-        return np.zeros(len(facts), np.uint64), roles_of(facts, window, plan)[0]
+    text = facts.text[window.value if memory_of(window) else window.key]
+    is_seen = known_in(facts, window) if memory_of(window) else text.codes != NULL
+    if memory_of(window) and window.needs_condition is not None:
+        is_seen &= holds_in(facts, plan, window.needs_condition)
+    return hashes(text), is_seen
+
+
+def clients_of(
+    facts: Facts, window: Window, plan: Plan
+) -> tuple[NDArray[np.uint64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return a hash of each event's client, and which are steps to the door that a window watches, or stand there."""
     text = facts.text[window.key]
-    return hashes(text), text.codes != NULL
-
-
-def roles_of(facts: Facts, window: Window, plan: Plan) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Say which events stand at the door of an approach, and which are steps on the way."""
-    conditions = (window.needs_condition, window.where_condition)
-    door, step = (known_in(facts, window) & holds_in(facts, plan, one) for one in conditions if one is not None)
-    return door, step
+    known = text.codes != NULL
+    if window.where_condition is None or window.needs_condition is None:
+        raise TypeError(window.name)
+    is_step, is_door = (holds_in(facts, plan, one) for one in (window.where_condition, window.needs_condition))
+    return hashes(text), known & is_step, known & is_door
 
 
 def refill(facts: Facts, definition: Definition) -> tuple[Facts, dict[str, WindowState]]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,22 +14,21 @@ from fraudlog.errors import ConfigError, PrivacyError
 from fraudlog.jobs.carried import Carried
 from fraudlog.jobs.forgetting import finish_forgetting, note_forgetting
 from fraudlog.jobs.line import settings_of
-from fraudlog.jobs.models import Models
 from fraudlog.jobs.run import republish
 from fraudlog.privacy import REQUESTS, Chain, Holds, Keyring, Pseudonyms, Withheld
 from fraudlog.schema import EVENTS
 from fraudlog.store import open_store
 from fraudlog.store.tables import TABLES, conform
+from fraudlog.subjects.edits import Edit, Gone
 from fraudlog.subjects.leaving import leave_out
 from fraudlog.subjects.models import forget_in_model
 from fraudlog.subjects.persons import READ_COLUMNS, Person, find_person
 from fraudlog.subjects.pieces import Pieces
+from fraudlog.subjects.relearning import Relearner
 from fraudlog.subjects.replay import Replayed, replay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    from numpy.typing import NDArray
 
     from fraudlog.jobs.config import JobConfig
     from fraudlog.privacy import Why
@@ -106,7 +104,7 @@ class Desk:
         with self._changing("erase") as (store, change):
             person = self._person(values, store)
             held = Holds() if minor else self._holds()
-            gone = _Gone(person, _lines_of(store, held.sessions(self.now)))
+            gone = Gone(person, _lines_of(store, held.sessions(self.now)))
             answer = self._without(store, change, gone, "erase minor" if minor else "erase")
         if minor:
             self._withhold(values, "minor", self.now + _MINOR_FOR)
@@ -121,7 +119,7 @@ class Desk:
         """
         name = self._aside(values)
         with self._changing("restrict") as (store, change):
-            gone = _Gone(self._person(values, store), _lines_of(store, self._holds().sessions(self.now)), keeps=True)
+            gone = Gone(self._person(values, store), _lines_of(store, self._holds().sessions(self.now)), keeps=True)
             before = store.document(name)
             answer = self._without(store, change, gone, why)
             rows = [conform(one, TABLES["late"]) for one in gone.rows]
@@ -187,7 +185,7 @@ class Desk:
         with self._changing("rectify") as (store, change):
             person = self._person(values, store)
             of_session = _lines_of(store, {session}) if session else None
-            edit = _Edit(person, dict(corrected), of_session)
+            edit = Edit(person, dict(corrected), of_session)
             first_us, count = _first(store, self.config, self.ring, edit.mask)
             done = Replayed()
             if count:
@@ -198,7 +196,7 @@ class Desk:
 
     # --- what they share ---------------------------------------------------------------------------------------------
 
-    def _without(self, store: Store, change: Transaction, gone: _Gone, what: str) -> Answer:
+    def _without(self, store: Store, change: Transaction, gone: Gone, what: str) -> Answer:
         pieces = self._pieces(store)
         found = pieces.search(gone.columns, gone.mask)
         sessions = gone.note_sessions(pieces)
@@ -211,7 +209,7 @@ class Desk:
         return Answer(what, len(found) + gone.n_held, gone.n_held, done.rescored, model.n_rows, model.notes)
 
     def _done(
-        self, store: Store, change: Transaction, gone: _Gone, model: Forgotten, pieces: Pieces, found: Rows
+        self, store: Store, change: Transaction, gone: Gone, model: Forgotten, pieces: Pieces, found: Rows
     ) -> Replayed:
         """Leave events out by what stands near them; where that is not enough, by a replay."""
         whole = (self.config, store, change, self.ring, gone)
@@ -224,8 +222,8 @@ class Desk:
     def _pieces(self, store: Store) -> Pieces:
         return Pieces(store, Carried.load(store, settings_of(self.config, Pseudonyms(self.ring.key)).definition))
 
-    def _models(self, store: Store) -> Models:
-        return Models(self.config, store, list(self.ring.derived("models").values()))
+    def _models(self, store: Store) -> Relearner:
+        return Relearner(self.config, store, list(self.ring.derived("models").values()))
 
     @contextmanager
     def _changing(self, what: str) -> Iterator[tuple[Store, Transaction]]:
@@ -290,80 +288,6 @@ def _recount(store: Store, change: Transaction, n_fewer: int) -> None:
         counts[name] += sum(part.rows for part in change.after.of(name))
         counts[name] -= sum(part.rows for part in change.before.of(name))
     change.position = place | {"counts": counts}
-
-
-class _Gone:
-    """Leaves a person's events out, but for lines that are held."""
-
-    def __init__(self, person: Person, held: frozenset[tuple[str, int]], *, keeps: bool = False) -> None:
-        self.person = person
-        self.held = held
-        self.keeps = keeps
-        self.rows: list[pa.Table] = []
-        self.sessions: frozenset[str] = frozenset()
-        self.n_held = 0
-
-    def __call__(self, events: pa.Table) -> pa.Table:
-        mask = self.mask(events)
-        if self.keeps and mask.any():
-            rows = events.filter(pa.array(mask))
-            self.rows.append(rows.drop_columns("session_id") if "session_id" in rows.column_names else rows)
-        return events.filter(pa.array(~mask)) if mask.any() else events
-
-    def mask(self, events: pa.Table) -> NDArray[np.bool_]:
-        """Say which events go."""
-        mask = self.person.mask(events)
-        return mask & ~_among(events, self.held, mask) if self.held else mask
-
-    @property
-    def columns(self) -> list[str]:
-        """What of an event `mask` looks at."""
-        return [*(["source", "line_number"] if self.held else []), *self.person.pseudonyms]
-
-    def note_sessions(self, pieces: Pieces) -> frozenset[str]:
-        """Remember which sessions are theirs, and how many of their events are held."""
-        found: set[str] = set()
-        for n in range(pieces.n_events):
-            rows = pieces.load(n, self.columns)
-            mask = self.person.mask(rows)
-            if mask.any():
-                goes = self.mask(rows)
-                self.n_held += int((mask & ~goes).sum())
-                ids = pieces.load(n, ["session_id"])["session_id"]
-                found |= set(ids.filter(pa.array(goes)).drop_null().to_pylist())
-        self.sessions = frozenset(found)
-        return self.sessions
-
-
-class _Edit:
-    """Corrects columns of a person's events."""
-
-    def __init__(self, person: Person, corrected: dict[str, Any], lines: frozenset[tuple[str, int]] | None) -> None:
-        self.person, self.corrected, self.lines = person, corrected, lines
-
-    def mask(self, events: pa.Table) -> NDArray[np.bool_]:
-        """Say which events are corrected."""
-        mask = self.person.mask(events)
-        return mask if self.lines is None else mask & _among(events, self.lines, mask)
-
-    def __call__(self, events: pa.Table) -> pa.Table:
-        mask = pa.array(self.mask(events))
-        for name, value in self.corrected.items():
-            place = events.column_names.index(name)
-            kind = events.schema.field(name).type
-            fixed = pc.if_else(mask, pa.scalar(value).cast(kind), events[name])
-            events = events.set_column(place, name, fixed)
-        return events
-
-
-def _among(events: pa.Table, lines: frozenset[tuple[str, int]], asked: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Say which of the events asked about stand in `lines`; few are asked about."""
-    found = np.zeros(len(events), bool)
-    rows = np.flatnonzero(asked)
-    chosen = events.select(["source", "line_number"]).take(pa.array(rows))
-    pairs = zip(chosen["source"].to_pylist(), chosen["line_number"].to_pylist(), strict=True)
-    found[rows] = [pair in lines for pair in pairs]
-    return found
 
 
 def _lines_of(store: Store, sessions: frozenset[str] | set[str]) -> frozenset[tuple[str, int]]:

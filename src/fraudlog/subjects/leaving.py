@@ -19,7 +19,6 @@ import pyarrow.compute as pc
 from fraudlog.jobs.carried import Carried
 from fraudlog.jobs.line import Line
 from fraudlog.privacy import Pseudonyms
-from fraudlog.schema import SCORES, to_arrow
 from fraudlog.sessions.facts import Facts
 from fraudlog.sessions.segments import PIECE, actors
 from fraudlog.subjects.arrivals import Arrivals
@@ -33,11 +32,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fraudlog.jobs.config import JobConfig
-    from fraudlog.jobs.models import Models
     from fraudlog.privacy import Keyring
     from fraudlog.store import Store, Transaction
     from fraudlog.subjects.nearby import Changed
     from fraudlog.subjects.pieces import Pieces
+    from fraudlog.subjects.relearning import Relearner
 
     Edit = Callable[[pa.Table], pa.Table]
 
@@ -53,7 +52,7 @@ def leave_out(
     ring: Keyring,
     edit: Edit,
     *,
-    models: Models,
+    models: Relearner,
     pieces: Pieces,
     found: Rows,
 ) -> Replayed | None:
@@ -68,7 +67,7 @@ def leave_out(
     ring : Keyring
     edit : callable
         From a table of stored events to those that stay.
-    models : Models
+    models : Relearner
         Of the store.
     pieces : Pieces
     found : Rows
@@ -82,15 +81,15 @@ def leave_out(
     line = Line(config, Pseudonyms(ring.key, config["privacy.ip_mode"]), store, models)
     on_time = Rows({n: rows for n, rows in found.of_piece.items() if not pieces.is_late(n)}, found.first_us)
     near = _Near(line.carried, line.settings.definition.session_gap_us, pieces, on_time)
-    is_all = not near.has_newest() and not near.is_shared() and not models.has_learnt()
+    is_all = not near.has_newest() and not near.is_shared() and models.can_go_on_from(found.first_us)
     if not is_all or not Arrivals(store, pieces, found).are_as_before(line.settings.lateness_us):
         return None
     state = line.carried.state
     watermark_us = state.newest_us - line.settings.lateness_us
     scene = Scene(pieces, line.carried, on_time, line.settings.definition, line.event_columns(), watermark_us)
-    work = _Leaving(line, change, changed_by(scene), near.gone_sessions())
+    work = _Leaving(line, models, change, changed_by(scene), near.gone_sessions())
     work.do(edit, pieces, found)
-    return Replayed(gone=len(found), rescored=work.n_renewed, since=day_of(found.first_us))
+    return Replayed(gone=len(found), rescored=work.n_rescored, since=day_of(found.first_us))
 
 
 class _Near:
@@ -188,16 +187,12 @@ class _Near:
 class _Leaving:
     """Puts together what changes."""
 
-    def __init__(self, line: Line, change: Transaction, changed: Changed, gone: pa.Array) -> None:
-        self.line, self.change, self.changed, self.gone = line, change, changed, gone
+    def __init__(self, line: Line, models: Relearner, change: Transaction, changed: Changed, gone: pa.Array) -> None:
+        self.line, self.models, self.change, self.changed, self.gone = line, models, change, changed, gone
         self.starts: set[date] = set()
         self.gone_ends: list[int] = []
         self.renewed: list[pa.Table] = []
-
-    @property
-    def n_renewed(self) -> int:
-        """How many sessions of others are otherwise."""
-        return sum(map(len, self.renewed))
+        self.n_rescored = 0
 
     def do(self, edit: Edit, pieces: Pieces, found: Rows) -> None:
         """Make the change."""
@@ -210,7 +205,6 @@ class _Leaving:
         self._carry(edit, pieces, found)
         self.change.rewrite("sessions", self._sessions, sorted(of_table["events"] | self.changed.days))
         self._score()
-        self.line.models.begin_later(np.array(self.gone_ends, np.int64), self.change)
         self.change.rewrite("decisions", self._left, sorted(of_table["events"]))
         self.line.decider.decide_again(self.starts, self.change)
 
@@ -252,11 +246,16 @@ class _Leaving:
     def _score(self) -> None:
         """Score the renewed sessions anew, each by the model that spoke for it, and drop scores of those that go."""
         days = {day_of(end) for end in self.gone_ends}
-        fresh: pa.Table | None = None
-        if self.renewed:
-            sessions = pa.concat_tables(self.renewed).sort_by([("end", "ascending"), ("session_id", "ascending")])
-            fresh = to_arrow(self.line.models.score_again(sessions), SCORES)
+        renewed = pa.concat_tables(
+            [*self.renewed, *([] if self.renewed else [self.line.carried.held_sessions.slice(0, 0)])]
+        )
+        renewed = renewed.sort_by([("end", "ascending"), ("session_id", "ascending")])
+        heard = self.models.hear_again(renewed, np.array(self.gone_ends, np.int64), self.change)
+        for sessions, _ in heard:
             days |= set(pc.unique(sessions["end"].cast(pa.date32())).to_pylist())
+            self.starts |= set(pc.unique(sessions["start"].cast(pa.date32())).to_pylist())
+            self.n_rescored += len(sessions)
+        fresh = None if not heard else pa.concat_tables([scores for _, scores in heard]).unify_dictionaries()
 
         def rescored(rows: pa.Table) -> pa.Table:
             left = self._left(rows)

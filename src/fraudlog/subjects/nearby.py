@@ -16,18 +16,19 @@ import pyarrow as pa
 
 from fraudlog.sessions.again import (
     GROUP,
+    clients_of,
     columns_read,
     features_of,
     keys_of,
+    memory_of,
     refill,
-    roles_of,
     through_windows,
     window_facts,
 )
 from fraudlog.sessions.columns import NULL, text_of
 from fraudlog.sessions.facts import Facts
-from fraudlog.sessions.window_batch import forget, hashes
-from fraudlog.sessions.windows import APPROACHES, BUCKET_US
+from fraudlog.sessions.window_batch import forget
+from fraudlog.sessions.windows import BUCKET_US
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -162,24 +163,18 @@ class _Lean:
     """Events of a piece that stay, as windows read them; sessions by code, and the row of each in the piece."""
 
     facts: Facts
+    plan: Plan
     codes: NDArray[np.int32]
     sessions: pa.Array
     row: NDArray[np.int64]
-    plan: Plan
     hashed: dict[str, tuple[NDArray[np.uint64], NDArray[np.bool_]]] = field(default_factory=dict)
 
     def keys(self, window: Window) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
         """Return keys of a window, worked out once."""
-        name = window.name if window.kind in APPROACHES else window.key
+        name = window.name if memory_of(window) else window.key
         if name not in self.hashed:
             self.hashed[name] = keys_of(self.facts, window, self.plan)
         return self.hashed[name]
-
-    def steps(self, window: Window) -> NDArray[np.bool_]:
-        """Say which events are steps to a window's door; none, if it has no door."""
-        if window.kind not in APPROACHES:
-            return np.zeros(len(self.facts), bool)
-        return roles_of(self.facts, window, self.plan)[1]
 
 
 class _Shelf:
@@ -189,7 +184,6 @@ class _Shelf:
         self.scene, self.definition, self.pieces = scene, definition, scene.pieces
         self.columns = columns_read(definition, scene.columns)
         self.windows = {window.name: window for window in definition.plan.windows}
-        self.approaches = [(name, window) for name, window in self.windows.items() if window.kind in APPROACHES]
         self._lean: dict[int, _Lean] = {}
 
     def clear(self) -> None:
@@ -217,7 +211,7 @@ class _Shelf:
             if "session_id" in table.column_names:
                 codes, sessions = text_of(table["session_id"])
             facts = window_facts(table.select(self.columns), self.definition)
-            self._lean[n] = _Lean(facts, codes, sessions, rows, self.definition.plan)
+            self._lean[n] = _Lean(facts, self.definition.plan, codes, sessions, rows)
         return self._lean[n]
 
     def near(self, times: NDArray[np.int64], before_us: int, after_us: int) -> list[tuple[int, _Lean]]:
@@ -225,12 +219,11 @@ class _Shelf:
         after_us += self.definition.max_duration_us
         return [(n, self.lean(n)) for n in self.pieces.near(times, before_us, after_us)]
 
-    def marks(self, facts: Facts, chosen: NDArray[np.bool_] | None = None) -> dict[str, _Marks]:
+    def marks(self, facts: Facts) -> dict[str, _Marks]:
         """Return the keys and times of some events, by window."""
         marks = {}
         for name, window in self.windows.items():
-            keys, is_known = keys_of(facts, window, self.definition.plan)
-            rows = is_known if chosen is None else is_known & chosen
+            keys, rows = keys_of(facts, window, self.definition.plan)
             if rows.any():
                 marks[name] = _Marks(keys[rows], facts.time[rows], reach_of(window))
         return marks
@@ -238,7 +231,7 @@ class _Shelf:
 
 def reach_of(window: Window) -> int:
     """Return the time, in us, from which on an event can't be seen any more through a window."""
-    return window.window_us + window.memory_us + BUCKET_US
+    return window.window_us + memory_of(window) + BUCKET_US
 
 
 class _Sight:
@@ -249,15 +242,13 @@ class _Sight:
         self.wanted: dict[int, NDArray[np.int64]] = {}
         self.ids: list[pa.Array] = []
         self.n_groups = 0
+        self.affected: frozenset[str] = frozenset()
+        """Windows that the events which go were seen through; what others say is as it was."""
 
     def work(self, gone: Facts) -> None:
         """Find them and work them out."""
-        marks = self.shelf.marks(gone)
-        for name, others in self._turned(gone).items():
-            window = self.shelf.windows[name]
-            own = roles_of(gone, window, self.shelf.definition.plan)[0]
-            times = np.concatenate([gone.time[own], others])
-            marks[name] = _Marks(np.zeros(len(times), np.uint64), times, reach_of(window))
+        marks = self.shelf.marks(gone) | self._at_doors(gone)
+        self.affected = frozenset(marks)
         if not marks:
             return
         longest = max(mark.reach_us for mark in marks.values())
@@ -271,20 +262,42 @@ class _Sight:
         if self.wanted:
             self._evaluate()
 
-    def _turned(self, gone: Facts) -> dict[str, NDArray[np.int64]]:
-        """Return when others stood at a door whose client takes a step less now, as where a gate is shared."""
-        turned: dict[str, list[NDArray[np.int64]]] = {}
-        for name, window in self.shelf.approaches:
-            step = roles_of(gone, window, self.shelf.definition.plan)[1]
-            if not step.any():
+    def _at_doors(self, gone: Facts) -> dict[str, _Marks]:
+        """Return what was asked for at doors by those who go, and by others who came on a way that was theirs too."""
+        found = {}
+        plan = self.shelf.definition.plan
+        for name, window in self.shelf.windows.items():
+            if not memory_of(window):
                 continue
-            mark = _Marks(hashes(gone.text[window.key])[step], gone.time[step], window.memory_us)
-            for _, lean in self.shelf.near(gone.time, 0, window.memory_us):
-                door = lean.keys(window)[1]
-                hit = door & mark.reach_to(hashes(lean.facts.text[window.key]), lean.facts.time)
-                if hit.any():
-                    turned.setdefault(name, []).append(lean.facts.time[hit])
-        return {name: np.concatenate(times) for name, times in turned.items()}
+            asked, is_door = keys_of(gone, window, plan)
+            keys, times = [asked[is_door]], [gone.time[is_door]]
+            clients, is_step, at_door = clients_of(gone, window, plan)
+            if (is_step | at_door).any():
+                mark = _Marks(clients[is_step | at_door], gone.time[is_step | at_door], memory_of(window) + BUCKET_US)
+                for _, lean in self.shelf.near(gone.time, 0, mark.reach_us):
+                    clients, _, at_door = clients_of(lean.facts, window, plan)
+                    rows = at_door & mark.reach_to(clients, lean.facts.time)
+                    keys.append(lean.keys(window)[0][rows])
+                    times.append(lean.facts.time[rows])
+            if sum(map(len, keys)):
+                found[name] = _Marks(np.concatenate(keys), np.concatenate(times), reach_of(window))
+        return found
+
+    def _add_steps(self, seen: dict[int, NDArray[np.bool_]]) -> None:
+        """Add to the events that are seen the steps of clients who are seen at doors."""
+        plan = self.shelf.definition.plan
+        for name in sorted(self.affected):
+            window = self.shelf.windows[name]
+            if not memory_of(window):
+                continue
+            told = {n: clients_of(self.shelf.lean(n).facts, window, plan) for n in seen}
+            at_doors = {n: seen[n] & is_door for n, (_, _, is_door) in told.items()}
+            clients = np.concatenate([told[n][0][rows] for n, rows in at_doors.items()])
+            times = np.concatenate([self.shelf.lean(n).facts.time[rows] for n, rows in at_doors.items()])
+            if len(clients):
+                mark = _Marks(clients, times, memory_of(window) + BUCKET_US)
+                for n, (of_rows, is_step, _) in told.items():
+                    seen[n] |= is_step & mark.are_reached_by(of_rows, self.shelf.lean(n).facts.time)
 
     def _groups(self, n: int, lean: _Lean, is_hit: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Give the events of each session that was hit its number; of open ones, each event."""
@@ -303,22 +316,24 @@ class _Sight:
     def _evaluate(self) -> None:
         """Fill the windows of the wanted sessions, from their events and those that these can see."""
         shelf = self.shelf
-        marks: dict[str, _Marks] = {}
         facts = Facts.concatenate(
             [shelf.lean(n).facts.take(np.flatnonzero(group >= 0), keep_values=True) for n, group in self.wanted.items()]
         )
-        marks = shelf.marks(facts)
+        marks = {name: mark for name, mark in shelf.marks(facts).items() if name in self.affected}
         longest = max(mark.reach_us for mark in marks.values())
-        parts = []
+        groups, seen = {}, {}
         for n, lean in shelf.near(facts.time, longest, 0):
-            group = self.wanted.get(n, np.full(len(lean.facts), -1))
-            is_seen = group >= 0
+            groups[n] = self.wanted.get(n, np.full(len(lean.facts), -1))
+            seen[n] = groups[n] >= 0
             for name, mark in marks.items():
                 keys, is_known = lean.keys(shelf.windows[name])
-                is_seen |= (is_known | lean.steps(shelf.windows[name])) & mark.are_reached_by(keys, lean.facts.time)
+                seen[n] |= is_known & mark.are_reached_by(keys, lean.facts.time)
+        self._add_steps(seen)
+        parts = []
+        for n, is_seen in seen.items():
             rows = np.flatnonzero(is_seen)
-            part = lean.facts.take(rows, keep_values=True)
-            part.numbers[GROUP] = group[rows]
+            part = shelf.lean(n).facts.take(rows, keep_values=True)
+            part.numbers[GROUP] = groups[n][rows]
             parts.append(part)
         filled, _ = refill(Facts.concatenate(parts), shelf.definition)
         self._note(filled)
@@ -327,14 +342,17 @@ class _Sight:
         group = filled.numbers[GROUP]
         opened = np.flatnonzero(group >= _OPEN)
         if len(opened):
-            for window in self.shelf.windows.values():
+            for window in map(self.shelf.windows.__getitem__, sorted(self.affected)):
                 for name in window.fields:
                     said = (group[opened] - _OPEN, filled.numbers[name][opened])
                     self.changed.open_fields.setdefault(name, []).append(said)
             filled.numbers[GROUP] = np.where(group >= _OPEN, -1, group)
         if self.ids:
             groups, values = features_of(filled, self.shelf.definition)
-            columns = {name: pa.array(one, mask=np.isnan(one)) for name, one in values.items()}
+            definition = self.shelf.definition
+            read = {name: {w.name for w in definition.only([name]).plan.windows} for name in values}
+            names = [name for name in values if read[name] <= self.affected]
+            columns = {name: pa.array(values[name], mask=np.isnan(values[name])) for name in names}
             self.changed.sessions.append(
                 pa.table({"session_id": pa.concat_arrays(self.ids).take(pa.array(groups)), **columns})
             )
@@ -346,8 +364,8 @@ def _remember(shelf: _Shelf, gone: Facts, changed: Changed) -> None:
     keys: dict[str, NDArray[np.uint64]] = {}
     for name, window in shelf.windows.items():
         of_gone, is_known = keys_of(gone, window, shelf.definition.plan)
-        if window.kind in APPROACHES:
-            is_known = is_known | roles_of(gone, window, shelf.definition.plan)[1]
+        if memory_of(window):  # who came how hangs on others' steps: the whole of it is worked out anew
+            is_known = np.ones(len(gone), bool)
         recent = is_known & (gone.time > watermark_us - reach_of(window))
         if recent.any():
             keys[name] = np.unique(of_gone[recent])
@@ -360,13 +378,16 @@ def _remember(shelf: _Shelf, gone: Facts, changed: Changed) -> None:
         for name, some in keys.items():
             window = shelf.windows[name]
             of_rows, is_known = lean.keys(window)
-            is_known = is_known | lean.steps(window)
+            if memory_of(window):
+                _, is_step, is_door = clients_of(lean.facts, window, shelf.definition.plan)
+                is_seen |= (is_step | is_door) & (lean.facts.time > watermark_us - reach_of(window))
+                continue
             is_seen |= is_known & (lean.facts.time > watermark_us - reach_of(window)) & np.isin(of_rows, some)
         parts.append(lean.facts.take(np.flatnonzero(is_seen), keep_values=True))
     states = forget(refill(Facts.concatenate(parts), shelf.definition)[1], shelf.definition.plan, watermark_us)
     for name, some in keys.items():
         before, fresh = changed.windows[name], states[name]
-        if shelf.windows[name].kind in APPROACHES:  # all who came to the door were looked at again
+        if memory_of(shelf.windows[name]):
             changed.windows[name] = fresh
             continue
         stays, comes = ~np.isin(before["key"], some), np.isin(fresh["key"], some)

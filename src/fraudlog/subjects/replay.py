@@ -113,6 +113,8 @@ def replay(
         again.line.take_again(left, again.window)
     again.line.save(change)
     again.file_rejects()
+    since_us = np.array([entry.since_us for entry in again.models.entries], np.int64)
+    again.models.begin_later(since_us[since_us >= first_us], change)
     done.rescored = again.models.rescored
     return done
 
