@@ -26,6 +26,8 @@ from fraudlog.subjects import Desk, purge
 
 KEY = bytes(range(32))
 SAMPLE = Path(__file__).parent.parent / "data" / "sample" / "access.log.gz"
+SOMEBODY = 20_002
+"""A client with an account who comes on three days alone."""
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -105,9 +107,11 @@ def lines_of(n_rows, n_days):
     rng = np.random.default_rng(1)
     agents = [f"Mozilla/5.0 (X11; Linux x86_64; rv:{v}.0) Gecko/20100101 Firefox/{v}.0" for v in range(100, 140)]
     n_visits = n_rows // 10
-    begin = np.repeat(np.sort(rng.integers(0, n_days * 86_400, n_visits)), 10)
+    begins, clients = np.sort(rng.integers(0, n_days * 86_400, n_visits)), rng.integers(0, 20_000, n_visits)
+    theirs = np.searchsorted(begins, np.array([0.11, 0.44, 0.45]) * n_days * 86_400)
+    clients[theirs] = SOMEBODY
+    begin, client = np.repeat(begins, 10), np.repeat(clients, 10)
     at = begin + np.tile(np.arange(10) * 20, n_visits)
-    client = np.repeat(rng.integers(0, 20_000, n_visits), 10)
     page = rng.integers(0, 500, n_rows)
     for row in np.argsort(at, kind="stable").tolist():
         who = int(client[row])
@@ -176,7 +180,7 @@ def subjects(n_rows=1_000_000, n_days=90):
                 f"{seconds:.1f} | {time.monotonic() - wall:.1f} | {touched} of {len(after)} |"
             )
         wall = time.monotonic()
-        seconds, receipt = cpu(lambda: purge(config, ring.key, START + timedelta(days=180 + n_days // 2)), 1)
+        seconds, receipt = cpu(lambda: purge(config, ring, START + timedelta(days=180 + n_days // 2)), 1)
         gone = sum(receipt.rows.values())
         print(f"| purge half of it, {gone:,} rows | {seconds:.1f} | {time.monotonic() - wall:.1f} | 0 |")
 

@@ -42,7 +42,7 @@ def is_verified_crawler(values: Sequence[float]) -> bool:
     return values[_VERIFIED] == values[_REQUESTS]
 
 
-def sharing(values: Sequence[float]) -> tuple[float, float]:
-    """Return how many accounts and agents share the session's network."""
-    users, agents = _SHARED
-    return values[users], values[agents]
+def sharing(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return how many accounts and agents share the session's network, and how many logins failed in it."""
+    users, agents, failures = _SHARED
+    return values[users], values[agents], values[failures]

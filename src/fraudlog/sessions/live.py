@@ -10,14 +10,14 @@ import struct
 from collections import OrderedDict, deque
 from datetime import UTC, datetime
 from math import nan, sqrt
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from fraudlog.errors import ConfigError, SchemaError
 from fraudlog.schema import SESSIONS
 from fraudlog.sessions import scans
 from fraudlog.sessions.catalogue import DEFAULT
 from fraudlog.sessions.codes import Codes, derived
-from fraudlog.sessions.live_facts import ABSENT, Layout, Reader, lookup
+from fraudlog.sessions.live_facts import ABSENT, Layout, Reader, independent, lookup
 from fraudlog.sessions.live_sample import sample_of
 from fraudlog.sessions.live_size import size_of
 from fraudlog.sessions.live_source import CLIENT, HEAD, Slots, live_lanes, observe_source, values_source
@@ -162,14 +162,6 @@ class LiveSession:
         return {column.name: named[column.name] for column in SESSIONS} | self.features
 
 
-class _Tables(NamedTuple):
-    """Look-up tables, by what they are keyed."""
-
-    readers: list[Reader]
-    lanes: dict[int, tuple[int, int]]
-    rules: dict[int, int]
-
-
 class LiveFeatures:
     """Open sessions of a service, and the features of each after every event.
 
@@ -256,6 +248,7 @@ class LiveFeatures:
         readers = [Reader(group, layout, population, self.code) for group in layout.groups]
         masks: dict[int, tuple[int, int]] = {}
         rules: dict[int, int] = {}
+        parts = independent(layout)
         plan = self.definition.plan
         most, most_values = (self.max_sessions, self.exact_values) if self.exact_values else (None, None)
         self.windows = {window.name: make_window(window, most, most_values) for window in plan.windows}
@@ -276,7 +269,7 @@ class LiveFeatures:
             "sampled": self._sampled,
             "lane_get": masks.get,
             "rule_get": rules.get,
-            **lookup(layout, masks, rules),
+            **lookup(layout, masks, rules, parts),
             **{f"see_{name}": window.see for name, window in self.windows.items()},
         }
         for i, reader in enumerate(readers):
@@ -293,6 +286,11 @@ class LiveFeatures:
         self.weights: list[int] = env["weights"]
         self.slots = slots
         self._readers = readers
+        self._looked_up: dict[str, list[dict[int, Any]]] = {
+            "lanes": [masks],
+            "rules": [rules],
+            "parts": [part.known for part in parts],
+        }
 
     def __len__(self) -> int:
         return len(self._open)
@@ -326,6 +324,13 @@ class LiveFeatures:
         if state[1] > self._expires_us:
             self._expire(state[1])
         return self.values(state)
+
+    def tables(self) -> dict[str, int]:
+        """Return how many entries each table of values seen before has; of the parts of a definition the largest."""
+        sizes = {", ".join(reader.group.columns): len(reader.entries) for reader in self._readers}
+        return sizes | {
+            name: max((len(table) for table in tables), default=0) for name, tables in self._looked_up.items()
+        }
 
     @property
     def current(self) -> LiveSession:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from fraudlog.sessions import codes
 from fraudlog.sessions.columns import NULL
 from fraudlog.sessions.facts import ACTOR, kept_fields
 from fraudlog.sessions.fields import FIELDS
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from fraudlog.sessions.plan import Atom, Lane
     from fraudlog.sessions.population import Population
 
-__all__ = ["ABSENT", "Group", "Layout", "answer", "lookup"]
+__all__ = ["ABSENT", "Group", "Layout", "Part", "answer", "independent", "lookup"]
 
 ABSENT: Final = object()
 """Stands for a column that an event does not have at all."""
@@ -70,6 +71,7 @@ _TOGETHER: Final = (
 _DERIVED: Final[dict[str, tuple[str, ...]]] = {
     "profile": ("os", "browser", "language_primary"),
     "manner": ("user_agent", "language", "protocol", "tls_fingerprint"),
+    "shape": ("method", "endpoint", "status", "action", "outcome"),
     "device": ("device_id", "os", "browser", "device_class"),
     "country_language": ("country", "language_primary"),
     "section": ("path",),
@@ -94,7 +96,6 @@ _COMPUTED: Final = {
     "bytes_log2": "None if v_bytes_sent is None else v_bytes_sent.bit_length()",
     "duration_ms": "milliseconds(get('duration_s'))",
 }
-_MOST_ENTRIES: Final = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -268,7 +269,7 @@ class Reader:
         given = dict(zip(self.group.columns, (key,) if len(self.group.columns) == 1 else key, strict=True))
         values = {name: self._value(name, given) for name in self.group.fields}
         mask = sum(bit for bit, atom in self.atoms if answer(atom, self._asked(atom, values, given)))
-        if len(self.entries) >= _MOST_ENTRIES:
+        if len(self.entries) >= codes.MOST_ENTRIES:
             self.entries.clear()
         texts = [values[name] for name in self.group.coded]
         entry = (mask, *values.values(), *(None if text is None else self.code(text) for text in texts))
@@ -308,7 +309,8 @@ class Reader:
 
 
 def _joined(name: str, known: Mapping[str, Any]) -> str | None:
-    parts: list[str | None] = [known.get(column) for column in _DERIVED[name]]
+    given = [known.get(column) for column in _DERIVED[name]]
+    parts = [None if value is None else str(value) for value in given]
     if name == "country_language":
         return None if None in parts else profile_of(*parts)
     if name == "device":
@@ -316,12 +318,12 @@ def _joined(name: str, known: Mapping[str, Any]) -> str | None:
     return profile_of(*parts)
 
 
-def lookup(layout: Layout, masks: dict[int, tuple[int, int]], rules: dict[int, int]) -> dict[str, Callable[[int], Any]]:
+def lookup(
+    layout: Layout, masks: dict[int, tuple[int, int]], rules: dict[int, int], parts: list[Part]
+) -> dict[str, Callable[[int], Any]]:
     """Return the functions that work out a mask not met before: what its lanes count, and which conditions hold."""
     plan = layout.definition.plan
     places = layout.atoms
-
-    parts = _independent(layout)
 
     def lanes(mask: int) -> tuple[int, int]:
         counted = where = 0
@@ -349,7 +351,7 @@ def lookup(layout: Layout, masks: dict[int, tuple[int, int]], rules: dict[int, i
     return {"lane_miss": lanes, "rule_miss": window_rules}
 
 
-class _Part:
+class Part:
     """Lanes and conditions that share atoms, worked out once for each answer to just those atoms.
 
     Whole masks are as many as there are combinations of all answers; the answers to a few atoms are few.
@@ -381,17 +383,17 @@ class _Part:
         return entry
 
 
-def _independent(layout: Layout) -> list[_Part]:
+def independent(layout: Layout) -> list[Part]:
     """Part the atoms so that each condition finds all of its own in one part."""
     conditions = [lane.condition for lane in layout.lanes] + [*layout.wheres]
     parts: list[frozenset[Atom]] = []
     for atoms in (frozenset(atoms_of(condition)) for condition in conditions):
         shared = [part for part in parts if part & atoms]
         parts = [part for part in parts if not part & atoms] + [atoms.union(*shared)]
-    return [_Part(layout, part) for part in parts]
+    return [Part(layout, part) for part in parts]
 
 
 def _keep(table: dict[int, Any], mask: int, entry: Any) -> None:  # noqa: ANN401 -- a table's entry
-    if len(table) >= _MOST_ENTRIES:
+    if len(table) >= codes.MOST_ENTRIES:
         table.clear()
     table[mask] = entry

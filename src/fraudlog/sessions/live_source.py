@@ -22,6 +22,7 @@ from fraudlog.sessions.plan import (
     Uncertainty,
     selection,
 )
+from fraudlog.sessions.windows import APPROACHES
 
 if TYPE_CHECKING:
     from fraudlog.sessions.definition import Definition
@@ -332,7 +333,15 @@ def _write_window(out: _Writer, window: Window, layout: Layout) -> None:
     name, see, key = window.name, f"see_{window.name}", f"h_{window.key}"
     value = f"v_{window.value}" if window.kind == "speed" else f"h_{window.value}"
     known = " and ".join(f"v_{field} is not None" for field in window.reads)
-    if window.needs:
+    if window.kind in APPROACHES:
+        needed, where = layout.rules[name]
+        out.add(f"v_{name} = v_{window.new} = None")
+        out.add(f"if {known}:")
+        out.add("w = rule_get(m)", 1)
+        out.add("if w is None: w = rule_miss(m)", 1)
+        call = f"{see}({key}, {value}, t, h_{window.counted}, w & {needed}, w & {where})"
+        out.add(f"if w & {needed | where}: v_{name}, v_{window.new} = {call}", 1)
+    elif window.needs:
         needed, where = layout.rules[name]
         out.add(f"v_{name} = None")
         out.add(f"if {known}:")
