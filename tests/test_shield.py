@@ -129,21 +129,99 @@ def test_no_value_passes_as_it_was(values, mode):
         assert after != before or is_kept or (mode == "pfx" and ("." in before or ":" in before))
 
 
-def test_unknown_fields_are_dropped(tmp_path):
-    """Of 41 fields that no log should hold, none comes in, and none comes out."""
+PLANTED = {name: f"planted-{number:02}" for number, name in enumerate(UNKNOWN)}
+KNOWN = {"time": "2026-01-01T10:00:00Z", "client_ip": "192.0.2.1", "method": "GET", "path": "/", "status": 200}
+_VARIABLES = " ".join(f'"$http_{name.lower().replace("-", "_")}"' for name in UNKNOWN)
+_VALUES = " ".join(f'"{value}"' for value in PLANTED.values())
+_CADDY = {
+    "ts": 1767261600.0,
+    "request": {"remote_ip": "192.0.2.1", "proto": "HTTP/2.0", "method": "GET", "host": "a.example", "uri": "/"},
+    "status": 200,
+}
+
+
+def _json(row: dict[str, Any]) -> bytes:
+    return (json.dumps(row) + "\n").encode()
+
+
+def _caddy() -> bytes:
+    headers = {name: [value] for name, value in PLANTED.items()}
+    request = _CADDY["request"] | {"headers": headers | {"User-Agent": ["curl/8"]}} | PLANTED
+    return _json(_CADDY | PLANTED | {"request": request, "resp_headers": headers, "user_id": ""})
+
+
+def _w3c() -> bytes:
+    fields = " ".join(f"cs({name})" for name in UNKNOWN)
+    return (
+        f"#Version: 1.0\n#Fields: date time c-ip cs-method cs-uri-stem sc-status {fields}\n"
+        f"2026-01-01 10:00:00 192.0.2.1 GET / 200 {' '.join(PLANTED.values())}\n"
+    ).encode()
+
+
+_COMBINED = b'192.0.2.1 - - [01/Jan/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 5 "-" "curl/8" '
+# name: format, bytes of one event (and what stands before it)
+_CARRIERS = {
+    "json": ("json", lambda: _json(KNOWN | PLANTED)),
+    "nested json": (
+        "json",
+        lambda: _json(KNOWN | {"device": PLANTED, "context": {"user": PLANTED}, "list": [PLANTED]}),
+    ),
+    "caddy": ("caddy", _caddy),
+    "csv": ("csv", lambda: pd.DataFrame([KNOWN | PLANTED]).to_csv(index=False).encode()),
+    "w3c": ("w3c", _w3c),
+    "log_format": (
+        f'$remote_addr [$time_local] "$request" $status {_VARIABLES}',
+        lambda: b'192.0.2.1 [01/Jan/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 ' + f"{_VALUES}\n".encode(),
+    ),
+    "further values": (
+        "combined",
+        lambda: _COMBINED + f"{_VALUES}\n".encode(),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", _CARRIERS)
+def test_unknown_fields_are_dropped(name):
+    """Of 43 fields that no log should hold, none comes in, whatever carries them; each that has a name is counted."""
     assert len(UNKNOWN) >= 40
-    record = {"time": "2026-01-01T10:00:00Z", "client_ip": "192.0.2.1", "method": "GET", "path": "/", "status": 200}
-    planted = {name: f"planted-{number}" for number, name in enumerate(UNKNOWN)}
-    path = tmp_path / "log.jsonl"
-    path.write_text("".join(json.dumps(record | planted) + "\n" for _ in range(3)))
+    log_format, made = _CARRIERS[name]
     for privacy in (None, Shield(KEY)):
-        log = fl.read_log(path, privacy=privacy)
-        assert log.summary.events == 3
-        assert not any("planted-" in str(value) for row in log.table.to_pylist() for value in row.values())
+        log = fl.read_log(io.BytesIO(made()), log_format, privacy=privacy)
+        assert (log.summary.events, log.summary.rejected) == (1, 0)
+        assert not planted_in(log.table)
+        assert not {field.lower() for field in UNKNOWN} & set(log.table.column_names)
+        assert "planted-" not in json.dumps(log.summary.to_dict())
+        assert sum(log.summary.dropped.values()) > 0
+
+
+def planted_in(table: pa.Table) -> list[str]:
+    """Return the columns that hold something planted."""
+    return [name for name in table.column_names if "planted-" in str(table[name].to_pylist())]
+
+
+def test_unknown_columns_of_tables_are_dropped(tmp_path):
+    """Parquet, pandas, Arrow, polars."""
+    frame = pd.DataFrame([KNOWN | PLANTED])
+    frame.to_parquet(tmp_path / "frame.parquet")
+    polars = pytest.importorskip("polars", reason="the package polars is absent")
+    for source in (tmp_path / "frame.parquet", frame, pa.Table.from_pandas(frame), polars.from_pandas(frame)):
+        log = fl.read_log(source, privacy=Shield(KEY))
+        assert log.summary.events == 1
+        assert not planted_in(log.table)
         assert not {name.lower() for name in UNKNOWN} & set(log.table.column_names)
-    out = tmp_path / "frame.parquet"
-    pd.DataFrame([record | planted]).to_parquet(out)
-    assert "planted-" not in str(fl.read_log(out, privacy=Shield(KEY)).table.to_pylist())
+
+
+@pytest.mark.parametrize("name", ["json", "csv", "w3c"])
+def test_the_job_takes_no_unknown_field(tmp_path, name):
+    """Nothing of them in store, state, ledger or report: as bytes, and decoded."""
+    log_format, made = _CARRIERS[name]
+    www = tmp_path / "www"
+    site = Site(tmp_path / "site", small_model(tmp_path), **{"log.format": log_format, "publish.folder": str(www)})
+    site.append(made() + made()[made().rfind(b"\n", 0, -1) + 1 :].replace(b"10:00:00", b"12:00:00"))
+    assert site.run().tally.events == 2
+    blob = b"".join(contents(path) for path in left_by(site, tmp_path / "www"))
+    assert len(blob) > 1000
+    assert b"planted-" not in blob
 
 
 def test_who_is_withheld_leaves_a_count_alone(tmp_path):

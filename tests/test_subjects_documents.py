@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from conftest import ROOT
@@ -48,6 +52,38 @@ def test_a_column_without_purpose_is_not_documented(monkeypatch):
     bare = tuple(replace(column, purposes=()) for column in TABLES["late"].columns if column.name == "path")
     monkeypatch.setattr(documents, "TABLES", {"late": replace(TABLES["late"], columns=bare)})
     assert documented_columns() == {}
+
+
+_ADD = """
+import sys
+from fraudlog.schema import columns, tables
+extra = columns.Column("shoe_size", "int16", "size of the visitor's shoe", category="user.device")
+if sys.argv[1] == "tagged":
+    extra = columns.tagged("events", ("essential.fraud_detection",), extra, narrower={})[0]
+tables.EVENTS = (*tables.EVENTS, extra)
+import fraudlog.schema
+fraudlog.schema.EVENTS = tables.EVENTS
+import pytest
+test = "test_the_pages_in_docs_are_the_codes_own or test_every_field_that_is_used_is_documented"
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-k", test, sys.argv[2]]))
+"""
+
+
+@pytest.mark.parametrize("how", ["bare", "tagged"])
+def test_a_new_column_fails_the_checks_until_it_is_documented(how):
+    """Added to the schema and nowhere else, with purposes or without: the two tests above fail, and name it."""
+    done = subprocess.run(
+        [sys.executable, "-c", _ADD, how, __file__],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "shoe_size" in done.stdout
+    failed = done.stdout.count("\nFAILED")
+    assert failed >= (1 if how == "bare" else 2)
 
 
 def test_the_card_tells_the_facts_of_a_model(tmp_path):

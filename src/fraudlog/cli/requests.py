@@ -164,7 +164,7 @@ def rectify(
 
 
 def hold(
-    sessions: Annotated[list[str], typer.Argument(help="Ids of the sessions that are evidence.")],
+    sessions: Annotated[list[str], typer.Argument(help="Ids of the sessions that are evidence, or how they begin.")],
     ground: Annotated[str, typer.Option(help="Why they must be kept, in words.")],
     reviewer: Annotated[str, typer.Option(help="Who decided it.")],
     until: Annotated[str, typer.Option(help="Last day, ISO 8601; within three years.")],
@@ -179,12 +179,13 @@ def hold(
     settings, _ = _job(config)
     ledger = settings["store.path"] / "ledger"
     now = datetime.now(UTC)
-    held = Holds.load(ledger / "holds.json").adding(sessions, ground, reviewer, now, moment(until))
+    chosen = _stored(settings["store.path"], sessions)
+    held = Holds.load(ledger / "holds.json").adding(chosen, ground, reviewer, now, moment(until))
     Chain(ledger / "audit.jsonl").append(
-        {"event": "hold", "at": now.isoformat(timespec="seconds"), "sessions": len(sessions), "reviewer": reviewer}
+        {"event": "hold", "at": now.isoformat(timespec="seconds"), "sessions": len(chosen), "reviewer": reviewer}
     )
     held.save(ledger / "holds.json")
-    typer.echo(f"{len(sessions)} sessions are held until {until}")
+    typer.echo(f"{len(chosen)} sessions are held until {until}")
 
 
 def purge(
@@ -211,6 +212,31 @@ def purge(
         typer.echo(f"{table}: {count:,} rows {word}")
     for table, count in receipt.held.items():
         typer.echo(f"{table}: {count:,} rows stay under a hold")
+
+
+def _stored(store: Path, wanted: list[str]) -> list[str]:
+    """Return the ids of stored sessions that begin so: reports show their first ten digits.
+
+    Raises
+    ------
+    ConfigError
+        If one is the beginning of none, or of several: a hold on nothing would keep nothing.
+    """
+    from fraudlog.privacy import REQUESTS
+    from fraudlog.store import open_store
+
+    opened = open_store(store, purpose=REQUESTS)
+    known = {
+        one for table in ("sessions", "scores") for one in opened.read(table, columns=["session_id"])[0].to_pylist()
+    }
+    found = []
+    for begin in wanted:
+        matching = sorted(one for one in known if begin and one.startswith(begin))
+        if len(matching) != 1:
+            count = f"{len(matching):,} sessions begin" if matching else "no session of the store begins"
+            raise ConfigError(f"{count} with {begin[:40]!r}; give the whole id, as the report has it", parameter="id")
+        found += matching
+    return found
 
 
 def moment(text: str) -> datetime:
