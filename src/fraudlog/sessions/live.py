@@ -20,7 +20,9 @@ from fraudlog.sessions.codes import Codes, derived
 from fraudlog.sessions.live_facts import ABSENT, Layout, Reader, lookup
 from fraudlog.sessions.live_sample import sample_of
 from fraudlog.sessions.live_size import size_of
-from fraudlog.sessions.live_source import CLIENT, HEAD, Slots, live_lanes, observe_source, values_source
+from fraudlog.sessions.live_slots import CLIENT, HEAD, Slots
+from fraudlog.sessions.live_source import observe_source
+from fraudlog.sessions.live_values import live_lanes, values_source
 from fraudlog.sessions.segments import actor_text, session_id
 from fraudlog.sessions.window_live import window_for
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from fraudlog.errors import SchemaError
-from fraudlog.sessions.live_source import CLIENT, HEAD
+from fraudlog.sessions.live_slots import CLIENT, HEAD
 from fraudlog.sessions.live_state import Layouted, layout_digest
 
 if TYPE_CHECKING:
