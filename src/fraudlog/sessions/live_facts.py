@@ -74,6 +74,7 @@ _DERIVED: Final[dict[str, tuple[str, ...]]] = {
     "country_language": ("country", "language_primary"),
     "section": ("path",),
     "directory": ("path",),
+    "file": ("path",),
     "depth": ("path",),
     "path_length": ("path",),
     "path_number": ("path",),
