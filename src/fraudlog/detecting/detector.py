@@ -307,7 +307,7 @@ class Detector:
         )
 
     def score_one(
-        self, row: Mapping[str, Any] | Sequence[float], entities: Mapping[str, Any] | None = None
+        self, row: Mapping[str, Any] | Sequence[float] | Floats, entities: Mapping[str, Any] | None = None
     ) -> RowScore:
         """Score one session, bit for bit as `score` scores it in a frame, and without pandas.
 
@@ -496,7 +496,7 @@ def _merged(earlier: pd.DataFrame | None, later: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([earlier, later], ignore_index=True).drop_duplicates(keys, keep="last")
 
 
-def _row(row: Mapping[str, Any] | Sequence[float], entities: Mapping[str, Any] | None) -> Row:
+def _row(row: Mapping[str, Any] | Sequence[float] | Floats, entities: Mapping[str, Any] | None) -> Row:
     """Put what a caller has into the order of the catalogue."""
     if isinstance(row, Mapping):
         values = np.array([row.get(name, np.nan) for name in PLACES], dtype=np.float64)

@@ -6,6 +6,7 @@ What is looked at stays in tables of bounded size; a value is looked at again af
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from fraudlog.sessions.columns import NULL
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
     from fraudlog.sessions.codes import Codes
     from fraudlog.sessions.definition import Definition
     from fraudlog.sessions.language import Condition, Reference
+    from fraudlog.sessions.live_compiled import Engine
     from fraudlog.sessions.plan import Atom, Lane
     from fraudlog.sessions.population import Population
 
-__all__ = ["ABSENT", "Group", "Layout", "answer", "lookup"]
+__all__ = ["ABSENT", "Group", "Layout", "Reader", "answer", "lookup", "most_entries"]
 
 ABSENT: Final = object()
 """Stands for a column that an event does not have at all."""
@@ -64,8 +66,9 @@ _TOGETHER: Final = (
         "is_tor",
     ),
     ("method", "status", "endpoint", "action", "outcome"),
+    ("client_ip", "ip_prefix"),
 )
-"""Columns that change together, so that one look-up serves all: of the client, and of the request."""
+"""Columns that change together, so that one look-up serves all: of the client, of the request, of the network."""
 
 _DERIVED: Final[dict[str, tuple[str, ...]]] = {
     "profile": ("os", "browser", "language_primary"),
@@ -91,10 +94,10 @@ _OF_TIME: Final = {
     "coarseness": "0 if t % 1000000 else 1 if t % 60000000 else 2",
 }
 _COMPUTED: Final = {
-    "bytes_sent": "size_of(get('bytes_sent'))",
-    "bytes_log2": "None if v_bytes_sent is None else v_bytes_sent.bit_length()",
-    "duration_ms": "milliseconds(get('duration_s'))",
+    "bytes_sent": ("bytes_sent", "b if b.__class__ is int and 0 <= b < 1000000000 else size_of(b)"),
+    "duration_ms": ("duration_s", "None if b is None else milliseconds(b)"),
 }
+_NOT_COLUMNS: Final = ("bytes_sent", "duration_s", "bytes_log2", "duration_ms")
 _MOST_ENTRIES: Final = 1 << 16
 
 
@@ -138,11 +141,13 @@ class Layout:
     atoms: dict[Atom, int] = field(default_factory=dict)
     groups: list[Group] = field(default_factory=list)
     direct: tuple[str, ...] = _DIRECT
-    computed: dict[str, str] = field(default_factory=dict)
+    computed: dict[str, tuple[str, str]] = field(default_factory=dict)
     of_time: dict[str, str] = field(default_factory=dict)
     needed: set[str] = field(default_factory=set)
     coded: set[str] = field(default_factory=set)
     asked_missing: set[str] = field(default_factory=set)
+    asked_direct: set[str] = field(default_factory=set)
+    rule_group: int | None = None
     row_atoms: list[tuple[Atom, int]] = field(default_factory=list)
     steps: list[Reference] = field(default_factory=list)
     wheres: dict[Condition, int] = field(default_factory=dict)
@@ -163,6 +168,9 @@ class Layout:
         self.coded = {*ACTOR, *(scan.reference.field.name for scan in plan.scans if scan.is_grouped and scan.reference)}
         self.coded |= {name for window in plan.windows for name in window.coded}
         self.coded = {name for name in self.coded if not FIELDS[name].is_number}
+        self.asked_direct = {atom.reference.field.name for atom in plan.early if not isinstance(atom, Known)} & set(
+            _DIRECT
+        )
         self.asked_missing = {atom.reference.field.name for atom in plan.early if isinstance(atom, Missing)}
         references = [scan.reference for scan in plan.scans if scan.reference] + [atom.reference for atom in atoms]
         self.steps = list(dict.fromkeys(reference for reference in references if reference.is_step))
@@ -172,6 +180,7 @@ class Layout:
         self._add_conditions()
         looked_up = {name for group in self.groups for name in (*group.columns, *group.fields)}
         self.atoms = {atom: bit for bit, atom in enumerate(self._asked())}
+        self.rule_group = self._find_rule_group()
         self.row_atoms = [
             (atom, bit)
             for atom, bit in self.atoms.items()
@@ -186,6 +195,13 @@ class Layout:
             conditions += [c for c in (window.where_condition, window.needs_condition) if c is not None]
         return list(dict.fromkeys(atom for condition in conditions for atom in atoms_of(condition)))
 
+    def _find_rule_group(self) -> int | None:
+        """Return the one look-up that answers all that windows ask, if there is one."""
+        windows = [window for window in self.definition.plan.windows if window.needs]
+        asked = {c for window in windows for c in (window.where_condition, window.needs_condition) if c is not None}
+        names = {atom.reference.field.name for condition in asked for atom in atoms_of(condition)}
+        return next((i for i, group in enumerate(self.groups) if names and names <= set(group.fields)), None)
+
     def group_of(self, reference: Reference | None) -> int | None:
         """Return which look-up gives a field's value, if any does."""
         if reference is None or reference.is_step:
@@ -194,7 +210,9 @@ class Layout:
         return next((i for i, group in enumerate(self.groups) if name in group.fields), None)
 
     def _add_groups(self) -> None:
-        columns = {name for name in self.needed if not FIELDS[name].is_computed} - set(_DIRECT) - set(_COMPUTED)
+        columns = {name for name in self.needed if not FIELDS[name].is_computed} - set(_NOT_COLUMNS)
+        columns -= set(_DIRECT) - self.asked_direct
+        columns |= {"client_ip"} if "ip_prefix" in columns else set()
         columns |= {column for name in self.needed for column in _DERIVED.get(name, ())}
         columns |= {"country"} if "local_hour" in self.needed else set()
         together = [tuple(name for name in group if name in columns) for group in _TOGETHER]
@@ -223,6 +241,10 @@ class Layout:
             self.rules[window.name] = 1 << 2 * i, 2 << 2 * i
 
 
+def _nothing(_event: object) -> None:
+    """Return the key of an event that has none of a look-up's columns."""
+
+
 def answer(atom: Atom, value: Any) -> bool:  # noqa: ANN401 -- any field's value
     """Answer one atom for one value; `ABSENT` and None answer nothing but that they are missing."""
     if isinstance(atom, Missing):
@@ -248,14 +270,55 @@ def _compare(atom: Compare, value: Any) -> bool:  # noqa: ANN401 -- as above
     return bool(looks[atom.operator]())
 
 
-class Reader:
-    """Works out one group's entry: the mask of its atoms, and the values of its fields."""
+def most_entries() -> int:
+    """Return how many entries of one look-up are kept."""
+    return _MOST_ENTRIES
 
-    def __init__(self, group: Group, layout: Layout, population: Population | None, code: Codes) -> None:
+
+class Seen(dict[Any, tuple[Any, ...]]):
+    """Entries of one look-up, by the values of those of its columns that an event has."""
+
+    __slots__ = ("columns", "reader")
+
+    def __init__(self, reader: Reader, columns: tuple[str, ...]) -> None:
+        super().__init__()
+        self.reader = reader
+        self.columns = columns
+
+    def __missing__(self, key: Any) -> tuple[Any, ...]:  # noqa: ANN401 -- one value or a tuple of them
+        """Find or make the entry of values not met before, and keep it."""
+        given = dict(zip(self.columns, key if len(self.columns) > 1 else (key,), strict=False))
+        entry = self.reader.entry_of(given)
+        if len(self) >= _MOST_ENTRIES:
+            self.clear()
+        self[key] = entry
+        return entry
+
+
+class Reader:
+    """Works out one group's entries: the mask of its atoms, and the values of its fields.
+
+    An entry is a tuple: where the compiled engine keeps it (0 without one), the rules of windows it answers, the mask,
+    the fields' values, the codes of those that are kept.
+    """
+
+    def __init__(
+        self,
+        group: Group,
+        layout: Layout,
+        population: Population | None,
+        code: Codes,
+        rules_of: Callable[[int], int],
+    ) -> None:
         self.group = group
         self.code = code
         self.definition = layout.definition
         self.population = population
+        self.engine: Engine | None = None
+        self.place = layout.groups.index(group)
+        self.is_rule_group = layout.rule_group == self.place
+        self.rules_of = rules_of
+        self.nothing = {c: ABSENT if c in layout.asked_missing else None for c in group.columns}
         names = set(group.fields) | set(group.columns)
         self.atoms = [
             (1 << bit, atom)
@@ -263,17 +326,42 @@ class Reader:
             if atom.reference.field.name in names and not atom.reference.is_step
         ]
         self.entries: dict[Any, tuple[Any, ...]] = {}
+        self.seen: dict[tuple[str, ...], Seen] = {}
 
-    def __call__(self, key: Any) -> tuple[Any, ...]:  # noqa: ANN401 -- one value or a tuple of them
-        """Return the entry of a value that is not in the table yet, and keep it."""
-        given = dict(zip(self.group.columns, (key,) if len(self.group.columns) == 1 else key, strict=True))
+    def way(self, columns: frozenset[str]) -> tuple[Callable[[Any], Any], Seen]:
+        """Return how the key of an event with these columns is got, and the entries by such keys."""
+        present = tuple(column for column in self.group.columns if column in columns)
+        if present not in self.seen:
+            self.seen[present] = Seen(self, present)
+        return itemgetter(*present) if present else _nothing, self.seen[present]
+
+    def clear(self) -> None:
+        """Forget all entries."""
+        self.entries.clear()
+        for seen in self.seen.values():
+            seen.clear()
+        if self.engine is not None:
+            self.engine.drop_entries(self.place)
+
+    def entry_of(self, known: dict[str, Any]) -> tuple[Any, ...]:
+        """Return the entry of the values of some columns; the others are not there."""
+        given = self.nothing | known
+        key = tuple(given.values())
+        entry = self.entries.get(key)
+        return self._made(key, given) if entry is None else entry
+
+    def _made(self, key: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, ...]:
         values = {name: self._value(name, given) for name in self.group.fields}
         mask = sum(bit for bit, atom in self.atoms if answer(atom, self._asked(atom, values, given)))
         if len(self.entries) >= _MOST_ENTRIES:
-            self.entries.clear()
-        texts = [values[name] for name in self.group.coded]
-        entry = (mask, *values.values(), *(None if text is None else self.code(text) for text in texts))
-        self.entries[key] = entry
+            self.clear()
+        codes = {name: None if values[name] is None else self.code(values[name]) for name in self.group.coded}
+        place = 0
+        if self.engine is not None:
+            is_page = {"is_page": int(values["endpoint"] == "page")} if "endpoint" in values else {}
+            place = self.engine.entry(self.place, mask, values | codes | is_page)
+        rules = self.rules_of(mask) if self.is_rule_group else 0
+        self.entries[key] = entry = (place, rules, mask, *values.values(), *codes.values())
         return entry
 
     @staticmethod
@@ -283,6 +371,8 @@ class Reader:
 
     def _value(self, name: str, given: Mapping[str, Any]) -> Any:  # noqa: ANN401 -- any field's value
         known = {column: None if value is ABSENT else value for column, value in given.items()}
+        if name == "ip_prefix":
+            return known["client_ip"] if known[name] is None else known[name]
         if name in LIVE:
             source = known[_DERIVED[name][0]]
             return None if source is None else LIVE[name](source)

@@ -10,17 +10,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from fraudlog.sessions.language import Compare, Known
-from fraudlog.sessions.live_reads import Writer, named, write_reads, write_sequence, write_session, write_window
+from fraudlog.sessions.live_reads import (
+    Writer,
+    named,
+    write_compiled,
+    write_late_reads,
+    write_reads,
+    write_rules,
+    write_sequence,
+    write_session,
+    write_window,
+)
 from fraudlog.sessions.plan import GROUPED, Scan
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fraudlog.sessions.definition import Definition
     from fraudlog.sessions.language import Condition, Reference
     from fraudlog.sessions.live_facts import Layout
+    from fraudlog.sessions.live_program import Program
     from fraudlog.sessions.live_slots import Slots
     from fraudlog.sessions.plan import Atom
 
-__all__ = ["observe_source"]
+__all__ = ["groups_of", "kinds_of", "observe_source"]
 
 _COUNTED: Final = ("weights", "top")
 _SQUARE_CLAMP: Final = (1 << 23) - 1
@@ -33,18 +46,28 @@ def _kept(reference: Reference) -> str:
     return named(reference) if reference.field.is_number else f"h_{name}"
 
 
-def observe_source(definition: Definition, layout: Layout, slots: Slots, exact_values: int | None = None) -> str:
+def observe_source(
+    definition: Definition,
+    layout: Layout,
+    slots: Slots,
+    exact_values: int | None = None,
+    program_of: Callable[[], Program] | None = None,
+) -> str:
     """Write the function that takes an event in and returns the session's state.
 
-    With `exact_values`, a session that has more distinct values of a field keeps a sample of them.
+    With `exact_values`, a session that has more distinct values of a field keeps a sample of them. With
+    `program_of`, called once all slots are known, sessions whose state is an array go the compiled way.
     """
     plan = definition.plan
     out = Writer(2, exact_values)
     write_reads(out, layout)
     write_session(out, definition)
-    write_sequence(out, layout, slots)
+    write_rules(out, layout)
     for window in plan.windows:
         write_window(out, window, layout)
+    compiled_from = len(out.lines)
+    write_late_reads(out, layout)
+    write_sequence(out, layout, slots)
     alone = _numbers_alone(definition)
     _write_fields(out, alone, slots, layout)
     _write_repeated(out, alone, slots, layout)
@@ -56,7 +79,7 @@ def observe_source(definition: Definition, layout: Layout, slots: Slots, exact_v
         if scan.kind not in (*GROUPED, "burst") and scan.where is not None:
             out.add(f"if {_condition(scan.where, layout, _value(scan))}:")
             _write_number(out, scan, slots, 1)
-    for key in _groups(definition):
+    for key in groups_of(definition):
         if not _is_idempotent(key, definition) or layout.group_of(_reference(key)) is None:
             out.add(f"if {_condition(key[1], layout, named(_reference(key)))}:")
             _write_group(out, key, definition, slots, 1)
@@ -64,8 +87,11 @@ def observe_source(definition: Definition, layout: Layout, slots: Slots, exact_v
         windows = [scan.window_s for scan in plan.scans if scan.kind == "burst" and scan.where == where]
         _write_burst(out, where, sorted(windows), slots, layout)
     out.add("return s")
-    names = [f"    {name} = env[{name!r}]" for name in layout.environment]
-    return "\n".join(["def make(env):", *names, "    def observe(event):", *out.lines, "    return observe"])
+    if program_of is not None:
+        compiled = Writer(2)
+        write_compiled(compiled, layout, program_of())
+        out.lines[compiled_from:compiled_from] = compiled.lines
+    return "\n".join(["    def observe(event):", *out.lines, "    return observe"])
 
 
 _Key = tuple["Reference | None", "Condition | None"]
@@ -83,19 +109,20 @@ def _value(scan: Scan) -> str:
     return named(scan.reference)
 
 
-def _groups(definition: Definition) -> list[_Key]:
+def groups_of(definition: Definition) -> list[_Key]:
     """Return what distinct values are kept of: field and condition."""
     scans = [scan for scan in definition.plan.scans if scan.kind in GROUPED]
     return list(dict.fromkeys((scan.reference, scan.where) for scan in scans))
 
 
-def _kinds(key: _Key, definition: Definition) -> set[str]:
+def kinds_of(key: _Key, definition: Definition) -> set[str]:
+    """Return what is asked of the distinct values of one field."""
     return {scan.kind for scan in definition.plan.scans if (scan.reference, scan.where) == key and scan.kind in GROUPED}
 
 
 def _is_idempotent(key: _Key, definition: Definition) -> bool:
     """Whether the same value once more changes nothing."""
-    return key[1] is None and not _kinds(key, definition) & set(_COUNTED)
+    return key[1] is None and not kinds_of(key, definition) & set(_COUNTED)
 
 
 def _numbers_alone(definition: Definition) -> dict[Reference, list[Scan]]:
@@ -145,7 +172,7 @@ def _write_repeated(out: Writer, alone: dict[Reference, list[Scan]], slots: Slot
                 if layout.group_of(reference) == i and _is_repeated(scan, layout):
                     body.add(f"if {named(reference)} is not None:")
                     _write_number(body, scan, slots, 1)
-        for key in _groups(definition):
+        for key in groups_of(definition):
             if _is_idempotent(key, definition) and layout.group_of(_reference(key)) == i:
                 body.add(f"if {named(_reference(key))} is not None:")
                 _write_group(body, key, definition, slots, 1)
@@ -198,7 +225,7 @@ def _write_group(out: Writer, key: _Key, definition: Definition, slots: Slots, d
 
     A session's only value is kept by itself; a set or a table of counts comes with the second.
     """
-    kinds, value = _kinds(key, definition), _kept(_reference(key))
+    kinds, value = kinds_of(key, definition), _kept(_reference(key))
     last = slots.add(("last", key), None)
     if kinds & set(_COUNTED):
         _write_counts(out, key, value, kinds, slots, deeper)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fraudlog.sessions.live_slots import Slots
     from fraudlog.sessions.plan import Outcome
 
-__all__ = ["live_lanes", "values_source"]
+__all__ = ["live_lanes", "parts_of", "tells_itself", "values_source"]
 
 
 class _Values:
@@ -43,7 +43,7 @@ class _Values:
             seen[outcome] = seen.get(outcome, 0) + 1
             if seen[outcome] > 1:
                 return
-        for inner in _inner(outcome):
+        for inner in parts_of(outcome):
             self.share(inner, seen)
 
     def write(self, outcome: Outcome) -> str:
@@ -83,7 +83,7 @@ class _Values:
 
     def guarded(self, value: Outcome, support: Lane) -> str:
         """Return the code of a value that is null without support; where it has a slot, an empty slot tells."""
-        if not _tells_itself(value, support):
+        if not tells_itself(value, support):
             return f"({self.write(value)} if c{self.lanes[support]} else nan)"
         name, key = self.fresh(), (value.reference, value.where)
         if value.kind not in GROUPED:
@@ -127,7 +127,7 @@ class _Values:
         return f"s[{self.slots[scan]}]"
 
 
-def _tells_itself(value: Outcome, support: Lane) -> TypeGuard[Scan]:
+def tells_itself(value: Outcome, support: Lane) -> TypeGuard[Scan]:
     """Whether the slot of a scan is empty just where its support is 0."""
     if not isinstance(value, Scan) or value.kind in ("sum", "sumsq", "burst", "weights"):
         return False
@@ -143,13 +143,13 @@ def live_lanes(definition: Definition) -> list[Lane]:
             case Lane():
                 needed[outcome] = None
             case Guarded(value, support):
-                if not _tells_itself(value, support):
+                if not tells_itself(value, support):
                     needed[support] = None
                 walk(value)
             case Uncertainty(size):
                 needed[size] = None
             case _:
-                for inner in _inner(outcome):
+                for inner in parts_of(outcome):
                     walk(inner)
 
     for outcome in definition.plan.outcomes.values():
@@ -164,7 +164,8 @@ def _is_small(outcome: Outcome) -> bool:
     )
 
 
-def _inner(outcome: Outcome) -> tuple[Outcome, ...]:
+def parts_of(outcome: Outcome) -> tuple[Outcome, ...]:
+    """Return the values that a value is worked out from."""
     match outcome:
         case Guarded(value) | Fine(value):
             return (value,)
@@ -199,4 +200,4 @@ def values_source(definition: Definition, slots: Slots) -> str:
 
 
 def _height(outcome: Outcome) -> int:
-    return 1 + max((_height(inner) for inner in _inner(outcome)), default=0)
+    return 1 + max((_height(inner) for inner in parts_of(outcome)), default=0)

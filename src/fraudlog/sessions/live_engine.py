@@ -1,0 +1,58 @@
+"""Whether a live twin is compiled, and its engine, if so; numba is loaded only then."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final
+
+from fraudlog.errors import ConfigError
+from fraudlog.sessions import live_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fraudlog.sessions.definition import Definition
+    from fraudlog.sessions.live_compiled import Engine
+    from fraudlog.sessions.live_slots import Slots
+
+__all__ = ["engine_of", "is_compilable"]
+
+_MOST_CONDITIONS: Final = 62
+
+
+def is_compilable(layout: live_facts.Layout, *, is_compiled: bool | None) -> bool:
+    """Say whether to compile: as told, or where numba is installed and ``FRAUDLOG_FAST`` is not 0.
+
+    A definition whose reducers have more conditions than fit a word is not compiled.
+
+    Raises
+    ------
+    ConfigError
+        If it is to be compiled, and numba is not installed.
+    """
+    has_numba = find_spec("numba") is not None
+    if is_compiled and not has_numba:
+        raise ConfigError("is_compiled needs numba: pip install fraudlog[fast]", parameter="is_compiled")
+    wanted = has_numba and os.environ.get("FRAUDLOG_FAST", "1") != "0" if is_compiled is None else is_compiled
+    return wanted and len(layout.wheres) <= _MOST_CONDITIONS
+
+
+def engine_of(
+    definition: Definition,
+    layout: live_facts.Layout,
+    slots: Slots,
+    weights: NDArray[np.int64],
+    lanes_of: Callable[[int], tuple[int, int]],
+    exact_values: int | None,
+) -> Engine:
+    """Return the compiled engine of a definition; see `fraudlog.sessions.live_compiled`."""
+    module: Any = import_module("fraudlog.sessions.live_compiled")
+    engine: Engine = module.Engine(
+        definition, layout, slots, weights, lanes_of, exact_values, live_facts.most_entries()
+    )
+    return engine
