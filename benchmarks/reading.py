@@ -41,9 +41,10 @@ def ours(path: str, threads: int) -> int:
 
 def ours_careful(path: str) -> int:
     """Read with the careful path alone."""
+    from fraudlog.reading.careful import make_reader
     from fraudlog.reading.formats import all_formats
     from fraudlog.reading.framing import frame
-    from fraudlog.reading.lines import Options, make_reader
+    from fraudlog.reading.lines import Options
 
     reader = make_reader(all_formats()["combined"], Options())
     return sum(reader.read_block(block).n_events for block in frame(path, pieces(path)))

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fraudlog.reading import all_formats
+from fraudlog.reading.careful import make_reader
 from fraudlog.reading.columns import events_table
 from fraudlog.reading.framing import frame
-from fraudlog.reading.lines import Options, make_reader
+from fraudlog.reading.lines import Options
 from fraudlog.reading.pipeline import fast_reader
 
 if TYPE_CHECKING:

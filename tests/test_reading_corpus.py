@@ -8,7 +8,8 @@ import pytest
 
 from fraudlog.errors import FormatError
 from fraudlog.reading import all_formats, read_log
-from fraudlog.reading.lines import Options, make_reader
+from fraudlog.reading.careful import make_reader
+from fraudlog.reading.lines import Options
 from reading_support import as_expected, corpus_rows, formats_with_corpus, shared_data
 
 

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraudlog.reading import TrustedProxies, all_formats, pipeline, read_log, sources
+from fraudlog.reading.careful import make_reader
 from fraudlog.reading.columns import events_table, rejected_table
 from fraudlog.reading.framing import Block, frame
-from fraudlog.reading.lines import Options, make_reader
+from fraudlog.reading.lines import Options
 from fraudlog.reading.pipeline import fast_reader
 from reading_support import corpus_rows, shared_data
 

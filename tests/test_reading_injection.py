@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 import pytest
 
 from fraudlog.reading import all_formats, iter_log, read_log
+from fraudlog.reading.careful import make_reader
 from fraudlog.reading.columns import events_table
 from fraudlog.reading.framing import frame
-from fraudlog.reading.lines import Options, make_reader
+from fraudlog.reading.lines import Options
 from fraudlog.reading.pipeline import fast_reader
 
 CLIENT, USER = "192.0.2.1", "alice"

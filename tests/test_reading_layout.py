@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from fraudlog.errors import ConfigError
 from fraudlog.reading import all_formats, read_log
+from fraudlog.reading.careful import make_reader
 from fraudlog.reading.formats import find_format
 from fraudlog.reading.layout import compile_apache, compile_nginx
-from fraudlog.reading.lines import Options, make_reader
+from fraudlog.reading.lines import Options
 
 UA = "Mozilla/5.0 (X11)"
 

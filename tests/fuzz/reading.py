@@ -17,8 +17,9 @@ import atheris
 
 with atheris.instrument_imports(include=["fraudlog.reading"]):
     from fraudlog.reading import REASONS, all_formats, read_log
+    from fraudlog.reading.careful import make_reader
     from fraudlog.reading.framing import frame
-    from fraudlog.reading.lines import Options, make_reader
+    from fraudlog.reading.lines import Options
     from fraudlog.reading.pipeline import fast_reader
 
 from fraudlog.errors import InputError

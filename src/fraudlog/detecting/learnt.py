@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from fraudlog.detecting.entities import entity_tokens
+from fraudlog.detecting.entities import entity_tokens, owner_tokens
 from fraudlog.detecting.voices import PLACES
 from fraudlog.errors import ModelError
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-__all__ = ["kept", "table_from_arrays", "table_to_arrays"]
+__all__ = ["is_theirs", "kept", "table_from_arrays", "table_to_arrays"]
 
 _IDENTIFIERS: Final = ("session_id", "client_ip", "ip_prefix", "user")
 _TEXTS: Final = (
@@ -43,6 +43,12 @@ def kept(sessions: pd.DataFrame) -> pd.DataFrame:
     """Return the columns that a voice may learn from; the rows are shared with the caller's until one is written to."""
     known = {*_IDENTIFIERS, *_TEXTS, *_TIMES, *_FLAGS, *PLACES}
     return sessions[[name for name in sessions.columns if name in known]]
+
+
+def is_theirs(sessions: pd.DataFrame, owners: list[int], ids: list[int], key: bytes) -> NDArray[np.bool_]:
+    """Say which rows belong to one of these owners or are one of these sessions."""
+    theirs: NDArray[np.bool_] = np.isin(owner_tokens(sessions, key), np.array(owners, dtype=np.uint64))
+    return theirs | np.isin(entity_tokens(sessions, "session_id", key), np.array(ids, dtype=np.uint64))
 
 
 def table_to_arrays(table: pd.DataFrame, key: bytes) -> dict[str, NDArray[Any]]:

@@ -14,15 +14,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from fraudlog.errors import FormatError
+from fraudlog.reading.careful import make_reader
 from fraudlog.reading.client_ip import TrustedProxies
 from fraudlog.reading.escapes import decode, undo
 from fraudlog.reading.fieldmaps import look_up
 from fraudlog.reading.formats import Format, all_formats
 from fraudlog.reading.layout import compile_nginx
-from fraudlog.reading.lines import Options, make_reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from fraudlog.reading.lines import Options
 
 __all__ = ["HEAD_BYTES", "detect", "with_extras"]
 

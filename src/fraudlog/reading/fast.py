@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
-from fraudlog.reading import kernel, variables
+from fraudlog.reading import kernel, kernel_bytes, kernel_strings, variables
 from fraudlog.reading.columns import Chunk, Interners, Reject, join_clients
 from fraudlog.reading.dropped import MORE, Dropped
 from fraudlog.reading.framing import LINE_LIMIT
 from fraudlog.reading.layout import FILLS
-from fraudlog.reading.lines import Options, TextReader
+from fraudlog.reading.lines_text import TextReader
 from fraudlog.reading.reasons import BadValueError
 from fraudlog.reading.values import FORWARDED, METHOD, PROTOCOL, TRUNCATED
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fraudlog.reading.formats import Format
     from fraudlog.reading.framing import Block
     from fraudlog.reading.layout import Layout, Part
+    from fraudlog.reading.lines import Options
     from fraudlog.reading.values import Row
 
 __all__ = ["Assembly", "FastTextReader", "Texts", "can_accelerate"]
@@ -129,9 +130,8 @@ class _Program:
             if mode == "bare" and part.variable.is_free and not part.close:
                 mode = "free"
             rows.append(
-                [len(literals), len(part.literal), kernel.MODES[mode], stop[0] if stop else 10, kernel.ACTIONS[action],
-                slot,
-                 _DIVISORS.get(part.variable.unit, 1), part.close[0] if part.close else 0]
+                [len(literals), len(part.literal), kernel_bytes.MODES[mode], stop[0] if stop else 10,
+                 kernel.ACTIONS[action], slot, _DIVISORS.get(part.variable.unit, 1), part.close[0] if part.close else 0]
             )  # fmt: skip
             literals += part.literal
         rows.append([len(literals), len(layout.tail), 0, 0, 0, 0, 0, 0])
@@ -195,7 +195,7 @@ class Texts:
             old_ids, old_hashes = self.ids, self.hashes
             self.hashes = np.zeros(old_ids.size * 2, np.uint64)
             self.ids = np.full(old_ids.size * 2, -1, np.int32)
-            kernel.rehash(old_hashes, old_ids, self.hashes, self.ids)
+            kernel_strings.rehash(old_hashes, old_ids, self.hashes, self.ids)
             self.entries = np.vstack([self.entries, np.zeros_like(self.entries)])
             self.codes = np.concatenate([self.codes, np.zeros_like(self.codes)])
         else:
@@ -247,7 +247,7 @@ class FastTextReader(TextReader):
         self.program = _Program(self, self.layout)
         self.texts = Texts(len(self.program.slots))
         self.careful = TextReader(format_, options)
-        self.buffer = np.zeros(kernel.PAD, np.uint8)
+        self.buffer = np.zeros(kernel_bytes.PAD, np.uint8)
 
     def begin_block(self, block: Block) -> None:
         """Begin the table of strings anew when it is full."""
@@ -268,7 +268,7 @@ class FastTextReader(TextReader):
 
     def load(self, block: Block, size: int) -> None:
         """Copy a block to where the kernel reads it."""
-        self.buffer = kernel.load(self.buffer, block.parts, size)
+        self.buffer = kernel_bytes.load(self.buffer, block.parts, size)
 
     def run(self, n_lines: int, size: int) -> dict[str, NDArray[Any]]:
         """Let the kernel read what was loaded; return its arrays."""
@@ -422,7 +422,7 @@ class Assembly:
         is_null = starts < 0
         data = np.empty(int(np.where(is_null, 0, ends - starts).sum()), np.uint8)
         extra = np.frombuffer(bytes(self.extra) + b"\0", np.uint8)
-        kernel.gather(self.reader.buffer, extra, self.size, starts, ends, offsets, data)
+        kernel_bytes.gather(self.reader.buffer, extra, self.size, starts, ends, offsets, data)
         valid = pa.py_buffer(np.packbits(~is_null, bitorder="little")) if is_null.any() else None
         return pa.Array.from_buffers(
             pa.string(), len(starts), [valid, pa.py_buffer(offsets), pa.py_buffer(data)], int(is_null.sum())

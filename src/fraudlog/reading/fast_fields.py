@@ -11,7 +11,7 @@ from fraudlog.reading import kernel_fields
 from fraudlog.reading.dropped import Dropped
 from fraudlog.reading.escapes import decode
 from fraudlog.reading.fast_values import FastValues, Found
-from fraudlog.reading.lines import CsvReader, NamedValues, Options, W3cReader, w3c_agent
+from fraudlog.reading.lines_named import CsvReader, NamedValues, W3cReader, w3c_agent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fraudlog.reading.columns import Chunk
     from fraudlog.reading.formats import Format
     from fraudlog.reading.framing import Block
-    from fraudlog.reading.lines import LineReader
+    from fraudlog.reading.lines import LineReader, Options
 
 __all__ = ["FastCsvReader", "FastFieldsReader", "FastW3cReader"]
 

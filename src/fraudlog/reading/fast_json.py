@@ -11,12 +11,13 @@ from fraudlog.reading import kernel_json
 from fraudlog.reading.dropped import OTHER, Dropped, unknown_names
 from fraudlog.reading.fast_values import FastValues, Found
 from fraudlog.reading.fieldmaps import look_up
-from fraudlog.reading.lines import JsonReader, Options
+from fraudlog.reading.lines_named import JsonReader
 
 if TYPE_CHECKING:
     from fraudlog.reading.columns import Chunk
     from fraudlog.reading.formats import Format
     from fraudlog.reading.framing import Block
+    from fraudlog.reading.lines import Options
 
 __all__ = ["FastJsonReader", "can_accelerate"]
 

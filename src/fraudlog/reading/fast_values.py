@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from fraudlog.reading import kernel, kernel_values
+from fraudlog.reading import kernel_bytes, kernel_values
 from fraudlog.reading.columns import Chunk, Interners, Reject, empty_column, finished, is_code, is_null, join_clients
 from fraudlog.reading.fast import Texts
 from fraudlog.reading.framing import LINE_LIMIT
-from fraudlog.reading.lines import LineReader, is_scalar
+from fraudlog.reading.lines import LineReader
+from fraudlog.reading.lines_named import is_scalar
 from fraudlog.reading.reasons import BadValueError
 from fraudlog.reading.values import FORWARDED, READERS, TRUNCATED
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
     from fraudlog.reading.formats import Format
     from fraudlog.reading.framing import Block
-    from fraudlog.reading.lines import Options, Record
+    from fraudlog.reading.lines import Options
+    from fraudlog.reading.lines_named import Record
     from fraudlog.reading.values import Row, Target
 
 __all__ = ["FastValues", "Found"]
@@ -76,7 +78,7 @@ class FastValues(LineReader):
     def __init__(self, format_: Format, options: Options) -> None:
         super().__init__(format_, options)
         self.active: list[tuple[int, str]] = []
-        self.buffer = np.zeros(kernel.PAD, np.uint8)
+        self.buffer = np.zeros(kernel_bytes.PAD, np.uint8)
 
     @abstractmethod
     def find(self, n_lines: int, size: int) -> Found:
@@ -107,7 +109,7 @@ class FastValues(LineReader):
         if self.texts.is_full or self.interners is not before:
             self.renew()
         size = block.n_bytes + (not block.is_ended)
-        self.buffer = kernel.load(self.buffer, block.parts, size)
+        self.buffer = kernel_bytes.load(self.buffer, block.parts, size)
         found = self.find(block.n_lines, size)
         self._decode()
         return self._assemble(block, found)

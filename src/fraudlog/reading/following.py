@@ -6,10 +6,11 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from fraudlog.errors import ConfigError, FormatError
+from fraudlog.reading.careful import make_reader
 from fraudlog.reading.detect import HEAD_BYTES, detect
 from fraudlog.reading.follow import Follower
 from fraudlog.reading.framing import Block
-from fraudlog.reading.lines import NamedValues, make_reader
+from fraudlog.reading.lines_named import NamedValues
 from fraudlog.reading.log import Run
 from fraudlog.reading.pipeline import fast_reader
 

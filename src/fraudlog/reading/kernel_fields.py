@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from fraudlog.reading.kernel import _byte, _find, _intern, _jit, _seek
+from fraudlog.reading.kernel_bytes import byte_at, compiled, find_stop, seek_byte
+from fraudlog.reading.kernel_strings import intern
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fraudlog.reading.kernel import Bytes
+    from fraudlog.reading.kernel_bytes import Bytes
 
 __all__ = ["MOST_COLUMNS", "read_fields"]
 
@@ -24,22 +25,22 @@ MOST_COLUMNS: Final = 512
 _LIMIT: Final = 64 << 10
 
 
-@_jit
+@compiled
 def _is_nothing(buffer: Bytes, start: int, end: int) -> bool:
-    return end <= start or (end == start + 1 and _byte(buffer, start) == 45)
+    return end <= start or (end == start + 1 and byte_at(buffer, start) == 45)
 
 
-@_jit
+@compiled
 def _split_w3c(buffer: Bytes, start: int, end: int, places: NDArray[np.int64]) -> int:
     """Note where the values of a line stand; return their number, -1 if the careful path must look."""
-    stop = 9 if _seek(buffer, start, end, 9) < end else 32
-    while end > start and (_byte(buffer, end - 1) in (13, 32) or (stop == 9 and _byte(buffer, end - 1) == 9)):
+    stop = 9 if seek_byte(buffer, start, end, 9) < end else 32
+    while end > start and (byte_at(buffer, end - 1) in (13, 32) or (stop == 9 and byte_at(buffer, end - 1) == 9)):
         end -= 1
     if end == start:
         return -1
     count = 0
     while count < places.shape[0]:
-        last = _seek(buffer, start, end, stop)
+        last = seek_byte(buffer, start, end, stop)
         places[count, 0], places[count, 1] = start, last
         count += 1
         if last == end:
@@ -48,27 +49,27 @@ def _split_w3c(buffer: Bytes, start: int, end: int, places: NDArray[np.int64]) -
     return -1
 
 
-@_jit
+@compiled
 def _split_csv(buffer: Bytes, start: int, end: int, stop: int, places: NDArray[np.int64]) -> int:
     """As `_split_w3c`, with values in quotes."""
-    if _byte(buffer, end - 1) == 13:
+    if byte_at(buffer, end - 1) == 13:
         end -= 1
-    if end <= start or _seek(buffer, start, end, 13) < end or _seek(buffer, start, end, 0) < end:
+    if end <= start or seek_byte(buffer, start, end, 13) < end or seek_byte(buffer, start, end, 0) < end:
         return -1
     count = 0
     while count < places.shape[0]:
-        is_quoted = start < end and _byte(buffer, start) == 34
+        is_quoted = start < end and byte_at(buffer, start) == 34
         if is_quoted:
-            last = _seek(buffer, start + 1, end, 34)
+            last = seek_byte(buffer, start + 1, end, 34)
             if last == end:
                 return -1
             places[count, 0], places[count, 1] = start + 1, last
             last += 1
-            if last < end and _byte(buffer, last) != stop:
+            if last < end and byte_at(buffer, last) != stop:
                 return -1
         else:
-            last = min(_find(buffer, start, stop), end)
-            if last < end and _byte(buffer, last) == 34:
+            last = min(find_stop(buffer, start, stop), end)
+            if last < end and byte_at(buffer, last) == 34:
                 return -1
             places[count, 0], places[count, 1] = start, last
         count += 1
@@ -78,7 +79,7 @@ def _split_csv(buffer: Bytes, start: int, end: int, stop: int, places: NDArray[n
     return -1
 
 
-@_jit
+@compiled
 def read_fields(
     buffer: Bytes,
     size: int,
@@ -115,8 +116,8 @@ def read_fields(
     line, position = progress[0], progress[1]
     while position < size:
         start = position
-        end = _seek(buffer, start, size, 10)
-        first = _byte(buffer, start)
+        end = seek_byte(buffer, start, size, 10)
+        first = byte_at(buffer, start)
         ok = first != 0 and end > start and end - start <= _LIMIT and not (stop == 0 and first == 35)
         if ok:
             count = (
@@ -129,7 +130,7 @@ def read_fields(
                 a, b = wanted[slot, 0], wanted[slot, 1]
                 if _is_nothing(buffer, places[a, 0], places[a, 1]) or _is_nothing(buffer, places[b, 0], places[b, 1]):
                     continue
-                number = _intern(
+                number = intern(
                     buffer, places[a, 0], places[b, 1], slot, seed, hashes, ids, entries, arena, recent, used
                 )
                 if number < 0:

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from fraudlog.reading.dropped import MOST_NAMES
-from fraudlog.reading.kernel import _byte, _intern, _jit, _same, _seek, _word
+from fraudlog.reading.kernel_bytes import byte_at, compiled, is_same, seek_byte, word_at
+from fraudlog.reading.kernel_strings import intern
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from fraudlog.reading.kernel import Bytes
+    from fraudlog.reading.kernel_bytes import Bytes
 
 __all__ = ["BUCKETS", "CAREFUL", "DEPTH", "Trie", "make_trie", "read_objects"]
 
@@ -135,11 +136,11 @@ def _bucket(word: int, length: int, node: int) -> int:
     return (mixed >> 53) % BUCKETS
 
 
-@_jit
+@compiled
 def _child(buffer: Bytes, start: int, end: int, node: int, table: NDArray[np.int64], keys: Bytes) -> int:
     """Return the node under a key; below 0, -1 less the empty bucket, if there is none."""
     length = end - start
-    word = _word(buffer, start)
+    word = word_at(buffer, start)
     if length < 8:
         word &= (np.uint64(1) << np.uint64(8 * length)) - np.uint64(1)
     mixed = (word ^ (np.uint64(length) << np.uint64(56)) ^ (np.uint64(node) * _MIX)) * _MIX
@@ -148,14 +149,14 @@ def _child(buffer: Bytes, start: int, end: int, node: int, table: NDArray[np.int
         if (
             table[place, 0] == node
             and table[place, 2] == length
-            and _same(buffer, start, keys, table[place, 1], length)
+            and is_same(buffer, start, keys, table[place, 1], length)
         ):
             return table[place, 3]
         place = (place + 1) % BUCKETS
     return -1 - place
 
 
-@_jit
+@compiled
 def _enter(
     buffer: Bytes,
     start: int,
@@ -180,11 +181,11 @@ def _enter(
     return made
 
 
-@_jit
+@compiled
 def _string_end(buffer: Bytes, position: int, is_key: int) -> int:
     """Return where a string's closing quote stands; -1 if the careful path must look. Escapes are checked."""
     while True:
-        byte = _byte(buffer, position)
+        byte = byte_at(buffer, position)
         if byte == 34:
             return position
         if byte < 32 or byte > 126:
@@ -192,10 +193,10 @@ def _string_end(buffer: Bytes, position: int, is_key: int) -> int:
         if byte == 92:
             if is_key != 0:
                 return -1
-            escape = _byte(buffer, position + 1)
+            escape = byte_at(buffer, position + 1)
             if escape == 117:
                 for index in range(position + 2, position + 6):
-                    digit = _byte(buffer, index)
+                    digit = byte_at(buffer, index)
                     if not (48 <= digit <= 57 or 65 <= digit <= 70 or 97 <= digit <= 102):
                         return -1
                 position += 4
@@ -205,31 +206,31 @@ def _string_end(buffer: Bytes, position: int, is_key: int) -> int:
         position += 1
 
 
-@_jit
+@compiled
 def _digits(buffer: Bytes, position: int) -> int:
-    while 48 <= _byte(buffer, position) <= 57:
+    while 48 <= byte_at(buffer, position) <= 57:
         position += 1
     return position
 
 
-@_jit
+@compiled
 def _number_end(buffer: Bytes, position: int) -> int:
     """Return the end of a number (RFC 8259, 6); -1 if it is none."""
     start = position
-    if _byte(buffer, position) == 45:
+    if byte_at(buffer, position) == 45:
         position += 1
     first = position
     position = _digits(buffer, position)
-    if position == first or (_byte(buffer, first) == 48 and position > first + 1):
+    if position == first or (byte_at(buffer, first) == 48 and position > first + 1):
         return -1
-    if _byte(buffer, position) == 46:
+    if byte_at(buffer, position) == 46:
         fraction = position + 1
         position = _digits(buffer, fraction)
         if position == fraction:
             return -1
-    if _byte(buffer, position) in (69, 101):
+    if byte_at(buffer, position) in (69, 101):
         position += 1
-        if _byte(buffer, position) in (43, 45):
+        if byte_at(buffer, position) in (43, 45):
             position += 1
         exponent = position
         position = _digits(buffer, position)
@@ -238,26 +239,26 @@ def _number_end(buffer: Bytes, position: int) -> int:
     return position if position - start <= _LONGEST_NUMBER else -1
 
 
-@_jit
+@compiled
 def _literal_end(buffer: Bytes, position: int) -> int:
     """Return the end of true, false or null; -1 if it is none."""
-    word = _word(buffer, position) & np.uint64(0xFFFFFFFF)
+    word = word_at(buffer, position) & np.uint64(0xFFFFFFFF)
     if word in (np.uint64(0x65757274), np.uint64(0x6C6C756E)):
         return position + 4
-    if word == np.uint64(0x736C6166) and _byte(buffer, position + 4) == 101:
+    if word == np.uint64(0x736C6166) and byte_at(buffer, position + 4) == 101:
         return position + 5
     return -1
 
 
-@_jit
+@compiled
 def _skip(buffer: Bytes, position: int) -> int:
     """Return where something other than a blank comes."""
-    while _byte(buffer, position) in (32, 9, 13):
+    while byte_at(buffer, position) in (32, 9, 13):
         position += 1
     return position
 
 
-@_jit
+@compiled
 def read_objects(
     buffer: Bytes,
     size: int,
@@ -294,10 +295,10 @@ def read_objects(
         node = np.int64(0)
         n_hits = 0
         expect = 1  # 0 key or end, 1 value, 2 comma or end, 3 key, 4 value or end
-        ok = _byte(buffer, position) != 0
+        ok = byte_at(buffer, position) != 0
         while ok:
             position = _skip(buffer, position)
-            byte = _byte(buffer, position)
+            byte = byte_at(buffer, position)
             if expect in (0, 3):
                 if byte == 125 and expect == 0:
                     position += 1
@@ -320,7 +321,7 @@ def read_objects(
                         break
                     seen[node] = line + 1
                 position = _skip(buffer, end + 1)
-                if _byte(buffer, position) != 58:
+                if byte_at(buffer, position) != 58:
                     ok = False
                     break
                 position += 1
@@ -384,7 +385,7 @@ def read_objects(
                     if slot == DROP:
                         is_missing = byte == 110 or (byte == 34 and end - position == 2)
                         if not is_missing and not (
-                            byte == 34 and end - position == 3 and _byte(buffer, position + 1) == 45
+                            byte == 34 and end - position == 3 and byte_at(buffer, position + 1) == 45
                         ):
                             if n_hits == _HITS:
                                 ok = False
@@ -397,7 +398,7 @@ def read_objects(
                     elif byte == 110:
                         codes[slot, line] = NULL
                     else:
-                        number = _intern(buffer, position, end, slot, seed, hashes, ids, entries, arena, recent, used)
+                        number = intern(buffer, position, end, slot, seed, hashes, ids, entries, arena, recent, used)
                         if number < 0:
                             codes[:, line] = -1
                             seen[:] = 0
@@ -408,9 +409,9 @@ def read_objects(
                 expect = 2
         if ok:
             position = _skip(buffer, position)
-        if _byte(buffer, position) != 10:
+        if byte_at(buffer, position) != 10:
             ok = False
-            position = _seek(buffer, start, size, 10)
+            position = seek_byte(buffer, start, size, 10)
         bounds[line, 0], bounds[line, 1] = start, position
         state[line] = 0 if ok and position - start <= _LIMIT else 1
         if state[line] == 0:

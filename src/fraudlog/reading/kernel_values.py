@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from fraudlog.reading.kernel import _byte, _clock, _count, _days, _duration, _iso_time, _jit, _two
+from fraudlog.reading.kernel_bytes import byte_at, compiled
+from fraudlog.reading.kernel_numbers import (
+    days_since_epoch,
+    read_clock,
+    read_count,
+    read_duration,
+    read_iso_time,
+    read_two,
+)
 from fraudlog.reading.times import FIRST, LAST
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fraudlog.reading.kernel import Bytes
+    from fraudlog.reading.kernel_bytes import Bytes
 
 __all__ = ["UNITS", "read_counts", "read_durations", "read_times"]
 
@@ -19,7 +27,7 @@ UNITS: Final = {"auto": 0, "s": 1, "ms": 2, "us": 3, "ns": 4}
 _LOCAL: Final = 19
 
 
-@_jit
+@compiled
 def _epoch(value: int, unit: int) -> int:
     """Return a number since 1970 in microseconds; -1 if the careful path must look."""
     if unit == 0:
@@ -36,29 +44,29 @@ def _epoch(value: int, unit: int) -> int:
     return value if FIRST <= value < LAST else -1
 
 
-@_jit
+@compiled
 def _local_time(buffer: Bytes, start: int, end: int) -> int:
     """Read ``2024-01-01 00:00:00``, a time without zone; -1 if the careful path must look."""
-    if end - start != _LOCAL or _byte(buffer, start + 4) != 45 or _byte(buffer, start + 7) != 45:
+    if end - start != _LOCAL or byte_at(buffer, start + 4) != 45 or byte_at(buffer, start + 7) != 45:
         return -1
-    if _byte(buffer, start + 10) not in (9, 32, 84):
+    if byte_at(buffer, start + 10) not in (9, 32, 84):
         return -1
-    century, years, clock = _two(buffer, start), _two(buffer, start + 2), _clock(buffer, start + 11)
+    century, years, clock = read_two(buffer, start), read_two(buffer, start + 2), read_clock(buffer, start + 11)
     if century < 0 or years < 0 or clock < 0:
         return -1
-    days = _days(century * 100 + years, _two(buffer, start + 5), _two(buffer, start + 8))
+    days = days_since_epoch(century * 100 + years, read_two(buffer, start + 5), read_two(buffer, start + 8))
     return (days * 86400 + clock) * 1_000_000 if days >= 0 else -1
 
 
-@_jit
+@compiled
 def _inside(buffer: Bytes, start: int, end: int) -> tuple[int, int]:
     """Return where a value stands without the quotes of JSON."""
-    if end - start >= 2 and _byte(buffer, start) == 34:
+    if end - start >= 2 and byte_at(buffer, start) == 34:
         return start + 1, end - 1
     return start, end
 
 
-@_jit
+@compiled
 def read_times(
     arena: Bytes, entries: NDArray[np.int64], rows: NDArray[np.int64], unit: int, is_utc: int, out: NDArray[np.int64]
 ) -> None:
@@ -78,26 +86,26 @@ def read_times(
     for index in range(rows.size):
         at, length = entries[rows[index], 0], entries[rows[index], 1]
         start, end = _inside(arena, at, at + length)
-        value = _count(arena, start, end)
+        value = read_count(arena, start, end)
         if value >= 0:
             out[index] = _epoch(value, unit)
             continue
-        found = _iso_time(arena, start, end)
+        found = read_iso_time(arena, start, end)
         if found < 0 and is_utc != 0:
             found = _local_time(arena, start, end)
         out[index] = found if FIRST <= found < LAST else -1
 
 
-@_jit
+@compiled
 def read_counts(arena: Bytes, entries: NDArray[np.int64], rows: NDArray[np.int64], out: NDArray[np.int64]) -> None:
     """Read whole numbers into `out`; below 0 where the careful path must look."""
     for index in range(rows.size):
         at, length = entries[rows[index], 0], entries[rows[index], 1]
         start, end = _inside(arena, at, at + length)
-        out[index] = _count(arena, start, end)
+        out[index] = read_count(arena, start, end)
 
 
-@_jit
+@compiled
 def read_durations(
     arena: Bytes, entries: NDArray[np.int64], rows: NDArray[np.int64], divisor: int, out: NDArray[np.float64]
 ) -> None:
@@ -105,4 +113,4 @@ def read_durations(
     for index in range(rows.size):
         at, length = entries[rows[index], 0], entries[rows[index], 1]
         start, end = _inside(arena, at, at + length)
-        out[index] = _duration(arena, start, end, divisor)
+        out[index] = read_duration(arena, start, end, divisor)

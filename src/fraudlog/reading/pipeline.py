@@ -15,7 +15,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from fraudlog.errors import ConfigError
-from fraudlog.reading.lines import LineReader, Options, make_reader
+from fraudlog.reading.careful import make_reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fraudlog.reading.columns import Chunk
     from fraudlog.reading.formats import Format
     from fraudlog.reading.framing import Block
+    from fraudlog.reading.lines import LineReader, Options
 
 __all__ = ["fast_reader", "read_blocks"]
 
