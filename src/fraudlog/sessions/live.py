@@ -7,6 +7,7 @@ of that last moment, and counted: a service can't reorder what it has answered a
 from __future__ import annotations
 
 import struct
+import sys
 from collections import OrderedDict, deque
 from datetime import UTC, datetime
 from math import nan, sqrt
@@ -18,7 +19,7 @@ from fraudlog.errors import ConfigError, SchemaError
 from fraudlog.sessions import scans
 from fraudlog.sessions.catalogue import DEFAULT
 from fraudlog.sessions.codes import Codes, derived
-from fraudlog.sessions.live_engine import engine_of, is_compilable
+from fraudlog.sessions.live_engine import engine_of, is_compilable, watchable
 from fraudlog.sessions.live_facts import Layout, Reader, lookup
 from fraudlog.sessions.live_sample import sample_of
 from fraudlog.sessions.live_session import LiveSession, Reason
@@ -174,6 +175,7 @@ class LiveFeatures:
         readers = [Reader(group, layout, population, self.code, looks["rule_miss"]) for group in layout.groups]
         env: dict[str, Any] = {
             "moment": _moment,
+            "intern": sys.intern,
             "size_of": _size,
             "milliseconds": _milliseconds,
             "code": self.code,
@@ -195,15 +197,20 @@ class LiveFeatures:
         self.slots, self._readers, self._engine = slots, readers, None
 
         def program_of() -> Program:
-            engine = engine_of(self.definition, layout, slots, weights, looks["lane_miss"], self.exact_values)
+            engine = engine_of(
+                self.definition, layout, slots, weights, looks["lane_miss"], self.exact_values, watched, most
+            )
             for reader in readers:
                 reader.engine = engine
             self._engine = engine
-            env.update(engine.names())
+            self.windows |= engine.windows()
+            env.update(engine.names() | {f"see_{name}": window.see for name, window in self.windows.items()})
             return engine.program
 
-        wanted = program_of if is_compilable(layout, is_compiled=is_compiled) else None
-        source = observe_source(self.definition, layout, slots, self.exact_values, wanted)
+        is_wanted = is_compilable(layout, is_compiled=is_compiled)
+        watched = watchable(layout) if is_wanted and make_window is window_for else ()
+        wanted = program_of if is_wanted else None
+        source = observe_source(self.definition, layout, slots, self.exact_values, wanted, watched)
         namespace: dict[str, Any] = {}
         names = "\n".join(f"    {name} = env[{name!r}]" for name in env)
         exec(compile(f"def make(env):\n{names}\n{source}", "<live>", "exec"), namespace)  # noqa: S102 -- text of our own making, see live_source

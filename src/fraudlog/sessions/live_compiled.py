@@ -18,6 +18,7 @@ from fraudlog.sessions import live_fast
 from fraudlog.sessions.live_program import WORD_BITS, Program
 from fraudlog.sessions.live_slots import HEAD
 from fraudlog.sessions.live_words import BLOCK, COUNTS, EVENT, FIRST_HEAP, FIRST_SLOT, HEAP, NONE, Part, Reply, Value
+from fraudlog.sessions.window_compiled import CompiledWindow, Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,13 +28,14 @@ if TYPE_CHECKING:
     from fraudlog.sessions.definition import Definition
     from fraudlog.sessions.live_facts import Layout
     from fraudlog.sessions.live_slots import Slots
+    from fraudlog.sessions.windows import Window
 
 __all__ = ["Engine"]
 
 _LANES: Final = HEAD.index("LANES")
 _HEAD_WORDS: Final = 64
 _MOST_MASKS: Final = 1 << 15
-_SPARE_WORDS: Final = 16
+_SPARE_WORDS: Final = 48
 _NO_LIMIT: Final = 1 << 62
 
 
@@ -55,6 +57,10 @@ class Engine:
         Most distinct values of a field in a flat state; with as many it becomes plain.
     most_entries : int
         Most entries of one look-up.
+    watched : tuple of Window
+        Windows over other sessions that are compiled too.
+    most : int, optional
+        Most keys of one of them.
 
     Attributes
     ----------
@@ -62,7 +68,7 @@ class Engine:
         The first of them are the features, after each event.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 -- all a definition comes to
         self,
         definition: Definition,
         layout: Layout,
@@ -71,8 +77,12 @@ class Engine:
         lanes_of: Callable[[int], tuple[int, int]],
         exact_values: int | None,
         most_entries: int,
+        watched: tuple[Window, ...] = (),
+        most: int | None = None,
     ) -> None:
-        self.program = program = Program(definition, layout, slots)
+        limit = exact_values or _NO_LIMIT
+        self.program = program = Program(definition, layout, slots, watched=watched, most_values=max(limit, 2))
+        self.pool = Pool(watched, most, secrets.randbits(62))
         self.slots = slots
         self.lanes_of = lanes_of
         self.most_entries = most_entries
@@ -81,7 +91,7 @@ class Engine:
         event = int(self.words[EVENT])
         self.event = self.words[event : event + program.n_values]
         self.event[:] = NONE
-        self.event[[Value.IS_PAGE, Value.IS_FULL, Value.NEEDED]] = 0
+        self.event[[Value.IS_PAGE, Value.IS_FULL, Value.NEEDED, Value.RULES]] = 0
         self.event[Value.PAGE_SLOT] = program.page_slot
         self.event[Value.MOST_VALUES] = exact_values or _NO_LIMIT
         self.event[Value.SEED] = secrets.randbits(62)
@@ -141,10 +151,11 @@ class Engine:
 
     def _initial(self) -> NDArray[np.int64]:
         """Return the state of a session without an event."""
-        state = np.zeros(int(self.words[FIRST_HEAP]), np.int64)
-        state[HEAP] = len(state)
+        end = int(self.words[FIRST_HEAP])
+        state = np.zeros(end + _SPARE_WORDS, np.int64)
+        state[HEAP] = end
         values: list[Any] = self.slots.initial[len(HEAD) :]
-        state[self.program.first_slot :] = [NONE if value is None else value for value in values]
+        state[self.program.first_slot : end] = [NONE if value is None else value for value in values]
         for place in (*(place for _, place in self._held), *self._times):
             state[self.program.first_slot + place] = 0
         return state
@@ -165,6 +176,7 @@ class Engine:
             "registers": self.registers,
             "take": live_fast.take,
             "again": self.again,
+            "pools": self.pool.words_now,
         }
 
     def again(self, state: list[Any], reply: int) -> None:
@@ -175,11 +187,13 @@ class Engine:
                 return
             if reply == Reply.UNKNOWN_MASK:
                 self._learn()
+            elif reply == Reply.POOL_FULL:
+                self.pool.grow()
                 reply = 0
             else:
                 needed = int(self.event[Value.NEEDED]) + _SPARE_WORDS
                 state[_LANES] = live_fast.compacted(self.words, state[_LANES], needed)
-            reply = live_fast.take(self.words, state[_LANES], self.registers, reply)
+            reply = live_fast.take(self.words, state[_LANES], self.registers, self.pool.words, reply)
 
     def _learn(self) -> None:
         """Note what a mask counts; with too many, all are forgotten first."""
@@ -208,6 +222,14 @@ class Engine:
     def drop_entries(self, group: int) -> None:
         """Forget what one look-up found."""
         self._used[group] = 0
+
+    def windows(self) -> dict[str, CompiledWindow]:
+        """Return the windows that are compiled, as their callers see them."""
+        limit = None if self.program.most_values == _NO_LIMIT else self.program.most_values
+        return {
+            window.name: CompiledWindow(window, place, self.pool, limit)
+            for place, window in enumerate(self.program.watched)
+        }
 
     # --- both forms of a state ---------------------------------------------------------------------------------------
     def values(self, state: Sequence[Any]) -> NDArray[np.float64]:
@@ -257,7 +279,7 @@ class Engine:
         ):
             return
         first = self.program.first_slot
-        words = self.initial.copy()
+        words = self.initial[: int(self.words[FIRST_HEAP])].copy()
         n_lane = 8 * self.program.n_lane_words
         words[COUNTS:first] = np.frombuffer(state[_LANES].to_bytes(n_lane, "little"), np.int64)
         blocks: list[int] = []

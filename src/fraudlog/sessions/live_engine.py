@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from fraudlog.sessions.definition import Definition
     from fraudlog.sessions.live_compiled import Engine
     from fraudlog.sessions.live_slots import Slots
+    from fraudlog.sessions.windows import Window
 
-__all__ = ["engine_of", "is_compilable"]
+__all__ = ["engine_of", "is_compilable", "watchable"]
 
 _MOST_CONDITIONS: Final = 62
+_MOST_WINDOWS: Final = 31
 
 
 def is_compilable(layout: live_facts.Layout, *, is_compiled: bool | None) -> bool:
@@ -42,6 +44,14 @@ def is_compilable(layout: live_facts.Layout, *, is_compiled: bool | None) -> boo
     return wanted and len(layout.wheres) <= _MOST_CONDITIONS
 
 
+def watchable(layout: live_facts.Layout) -> tuple[Window, ...]:
+    """Return the windows that the compiled update can take an event into: all whose rules one look-up answers."""
+    if layout.rules and layout.rule_group is None:
+        return ()
+    windows = [window for window in layout.definition.plan.windows if window.kind != "speed"]
+    return tuple(windows[:_MOST_WINDOWS])
+
+
 def engine_of(
     definition: Definition,
     layout: live_facts.Layout,
@@ -49,10 +59,12 @@ def engine_of(
     weights: NDArray[np.int64],
     lanes_of: Callable[[int], tuple[int, int]],
     exact_values: int | None,
+    watched: tuple[Window, ...],
+    most: int | None,
 ) -> Engine:
     """Return the compiled engine of a definition; see `fraudlog.sessions.live_compiled`."""
     module: Any = import_module("fraudlog.sessions.live_compiled")
     engine: Engine = module.Engine(
-        definition, layout, slots, weights, lanes_of, exact_values, live_facts.most_entries()
+        definition, layout, slots, weights, lanes_of, exact_values, live_facts.most_entries(), watched, most
     )
     return engine

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 from fraudlog.sessions.columns import NULL
 from fraudlog.sessions.facts import ACTOR, kept_fields
 from fraudlog.sessions.fields import FIELDS
-from fraudlog.sessions.language import Compare, Known, Missing
+from fraudlog.sessions.language import And, Compare, Known, Missing, Not, Or
 from fraudlog.sessions.places import offset_minutes
-from fraudlog.sessions.plan import atoms_of, truth
+from fraudlog.sessions.plan import atoms_of
 from fraudlog.sessions.values import LIVE, profile_of
 
 if TYPE_CHECKING:
@@ -356,11 +356,11 @@ class Reader:
         if len(self.entries) >= _MOST_ENTRIES:
             self.clear()
         codes = {name: None if values[name] is None else self.code(values[name]) for name in self.group.coded}
+        rules = self.rules_of(mask) if self.is_rule_group else 0
         place = 0
         if self.engine is not None:
-            is_page = {"is_page": int(values["endpoint"] == "page")} if "endpoint" in values else {}
-            place = self.engine.entry(self.place, mask, values | codes | is_page)
-        rules = self.rules_of(mask) if self.is_rule_group else 0
+            asked = {"is_page": int(values.get("endpoint") == "page"), "rules": rules}
+            place = self.engine.entry(self.place, mask, values | codes | asked)
         self.entries[key] = entry = (place, rules, mask, *values.values(), *codes.values())
         return entry
 
@@ -424,20 +424,58 @@ def lookup(layout: Layout, masks: dict[int, tuple[int, int]], rules: dict[int, i
         _keep(masks, mask, entry)
         return entry
 
-    def window_rules(mask: int) -> int:
-        def bit(atom: Atom) -> bool:
-            return bool(mask >> places[atom] & 1)
+    asked = [
+        (flag, _asker(condition, places))
+        for window in plan.windows
+        if window.name in layout.rules
+        for flag, condition in zip(
+            layout.rules[window.name], (window.needs_condition, window.where_condition), strict=True
+        )
+        if condition is not None
+    ]
 
-        holding = 0
-        for window in plan.windows:
-            if window.name in layout.rules:
-                needed, where = layout.rules[window.name]
-                holding |= needed if window.needs_condition and truth(window.needs_condition, bit)[0] else 0
-                holding |= where if window.where_condition and truth(window.where_condition, bit)[0] else 0
+    def window_rules(mask: int) -> int:
+        holding = sum(flag for flag, ask in asked if ask(mask)[0])
         _keep(rules, mask, holding)
         return holding
 
     return {"lane_miss": lanes, "rule_miss": window_rules}
+
+
+_Answer = tuple[bool, bool]
+
+
+def _asker(condition: Condition, places: Mapping[Atom, int]) -> Callable[[int], _Answer]:
+    """Return what works out from a mask whether a condition holds, and whether it is known: `plan.truth`, read once."""
+    match condition:
+        case Not(operand):
+            ask = _asker(operand, places)
+            return lambda mask: _negated(ask(mask))
+        case And(left, right) | Or(left, right):
+            one, other = _asker(left, places), _asker(right, places)
+            join = _both if isinstance(condition, And) else _either
+            return lambda mask: join(one(mask), other(mask))
+    own = 1 << places[condition]
+    if isinstance(condition, Known):
+        return lambda mask: (mask & own != 0, True)
+    known = 1 << places[Known(condition.reference)]
+    asked = own | known if isinstance(condition, Missing) else known
+    return lambda mask: (mask & own != 0, mask & asked != 0)
+
+
+def _negated(answer: _Answer) -> _Answer:
+    holds, known = answer
+    return known and not holds, known
+
+
+def _both(one: _Answer, other: _Answer) -> _Answer:
+    holds = one[0] and other[0]
+    return holds, (one[1] and other[1]) or (one[1] and not one[0]) or (other[1] and not other[0])
+
+
+def _either(one: _Answer, other: _Answer) -> _Answer:
+    holds = one[0] or other[0]
+    return holds, holds or (one[1] and other[1])
 
 
 class _Part:
@@ -447,10 +485,17 @@ class _Part:
     """
 
     def __init__(self, layout: Layout, atoms: frozenset[Atom]) -> None:
-        self.bits = layout.atoms
         self.mask = sum(1 << layout.atoms[atom] for atom in atoms)
-        self.lanes = [(p, lane) for p, lane in enumerate(layout.lanes) if atoms.issuperset(atoms_of(lane.condition))]
-        self.wheres = [(flag, c) for c, flag in layout.wheres.items() if atoms.issuperset(atoms_of(c))]
+        self.lanes = [
+            (1 << 16 * place, int(lane.is_known), _asker(lane.condition, layout.atoms))
+            for place, lane in enumerate(layout.lanes)
+            if atoms.issuperset(atoms_of(lane.condition))
+        ]
+        self.wheres = [
+            (flag, _asker(condition, layout.atoms))
+            for condition, flag in layout.wheres.items()
+            if atoms.issuperset(atoms_of(condition))
+        ]
         self.known: dict[int, tuple[int, int]] = {}
 
     def __call__(self, mask: int) -> tuple[int, int]:
@@ -460,13 +505,8 @@ class _Part:
         return entry if entry is not None else self._work_out(own)
 
     def _work_out(self, mask: int) -> tuple[int, int]:
-        def bit(atom: Atom) -> bool:
-            return bool(mask >> self.bits[atom] & 1)
-
-        counted = 0
-        for place, lane in self.lanes:
-            counted |= int(truth(lane.condition, bit)[1 if lane.is_known else 0]) << 16 * place
-        where = sum(flag for flag, condition in self.wheres if truth(condition, bit)[0])
+        counted = sum(one for one, is_known, ask in self.lanes if ask(mask)[is_known])
+        where = sum(flag for flag, ask in self.wheres if ask(mask)[0])
         entry = (counted, where)
         _keep(self.known, mask, entry)
         return entry

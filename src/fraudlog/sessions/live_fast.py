@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numba
 import numpy as np
 
+from fraudlog.sessions import window_fast
 from fraudlog.sessions.live_words import (
     BLOCK,
     COUNTS,
@@ -57,7 +58,7 @@ _HELD, _BURSTS, _WINDOWS, _RUNS, _OPS = (
     int(Part.OPS),
 )
 _MASK, _KNOWN_MASKS, _LANES, _WEIGHTS = int(Part.MASK), int(Part.KNOWN_MASKS), int(Part.LANES), int(Part.WEIGHTS)
-_GIVEN = int(Part.GIVEN)
+_GIVEN, _WATCHES = int(Part.GIVEN), int(Part.WATCHES)
 _COUNT, _BEFORE_US, _TIME_US, _OFFSET = (
     int(Value.COUNT),
     int(Value.BEFORE_US),
@@ -78,6 +79,8 @@ _MOST_VALUES, _SEED = int(Value.MOST_VALUES), int(Value.SEED)
 _KNOWN, _EQUAL, _LESS = int(Test.KNOWN), int(Test.EQUAL), int(Test.LESS)
 _LESS_OR_EQUAL, _GREATER = int(Test.LESS_OR_EQUAL), int(Test.GREATER)
 _UNKNOWN_MASK, _FULL, _DONE = int(Reply.UNKNOWN_MASK), int(Reply.FULL), int(Reply.DONE)
+_POOL_FULL, _RULES = int(Reply.POOL_FULL), int(Value.RULES)
+_SPARE_NODES = 64
 _HOUR_US, _DAY_HOURS, _SECOND_US, _MINUTE_US = 3_600_000_000, 24, 1_000_000, 60_000_000
 _WIDEST_SQUARE = (1 << 23) - 1
 
@@ -499,8 +502,44 @@ def _count(engine: NDArray[np.int64], event: NDArray[np.int64], state: NDArray[n
     return True
 
 
+_see_distinct, _see_count = window_fast.distinct, window_fast.count
+_POOL_HELD, _POOL_ROOM = window_fast.HELD, window_fast.ROOM
+
+
 @_compiled  # type: ignore[untyped-decorator, unused-ignore]
-def take(engine: NDArray[np.int64], state: NDArray[np.int64], registers: NDArray[np.float64], resume: int) -> int:
+def _watch(engine: NDArray[np.int64], event: NDArray[np.int64], pool: NDArray[np.int64]) -> None:
+    """Take the event into the windows over other sessions."""
+    now, rules = event[_TIME_US], event[_RULES]
+    row = engine[2 * _WATCHES]
+    for _ in range(engine[2 * _WATCHES + 1]):
+        key, to = event[engine[row + 2]], engine[row + 6]
+        event[to] = NONE
+        if key != NONE and (engine[row + 4] == 0 or rules & engine[row + 4]):
+            if engine[row]:
+                value = event[engine[row + 3]]
+                if value != NONE:
+                    seen = _see_distinct(pool, engine[row + 1], key, value, now, engine[row + 8], engine[row + 9])
+                    event[to] = seen >> 1
+                    if engine[row + 7] >= 0:
+                        event[engine[row + 7]] = seen & 1
+                elif engine[row + 7] >= 0:
+                    event[engine[row + 7]] = NONE
+            else:
+                weight = 1 if engine[row + 5] == 0 or rules & engine[row + 5] else 0
+                event[to] = _see_count(pool, engine[row + 1], key, weight, now, engine[row + 8])
+        elif engine[row + 7] >= 0:
+            event[engine[row + 7]] = NONE
+        row += 10
+
+
+@_compiled  # type: ignore[untyped-decorator, unused-ignore]
+def take(
+    engine: NDArray[np.int64],
+    state: NDArray[np.int64],
+    registers: NDArray[np.float64],
+    pool: NDArray[np.int64],
+    resume: int,
+) -> int:
     """Take the event at hand into a state, and read its features off into the registers.
 
     Parameters
@@ -509,8 +548,10 @@ def take(engine: NDArray[np.int64], state: NDArray[np.int64], registers: NDArray
         See `fraudlog.sessions.live_words`.
     registers : ndarray of float64
         The first of them are the features.
+    pool : ndarray of int64
+        Windows over other sessions, as `fraudlog.sessions.window_fast` has them.
     resume : int
-        0, or what it answered before the heap was made larger.
+        0; or what it answered before the heap was made larger or the mask was looked up.
 
     Returns
     -------
@@ -521,13 +562,17 @@ def take(engine: NDArray[np.int64], state: NDArray[np.int64], registers: NDArray
     slots = engine[FIRST_SLOT]
     reply = _DONE
     if resume == 0:
+        if pool[_POOL_HELD] + _SPARE_NODES > pool[_POOL_ROOM]:
+            return _POOL_FULL
         row = engine[2 * _GROUPS]
         for _ in range(engine[2 * _GROUPS + 1]):
             entry, first = event[engine[row]] + engine[row + 3], engine[row + 1]
             for i in range(engine[row + 2]):
                 event[first + i] = engine[entry + i]
             row += 4
+        _watch(engine, event, pool)
         _sequence(engine, event, state, slots)
+    if resume <= 0:
         if not _count(engine, event, state, slots):
             return _UNKNOWN_MASK
         resume = 1
@@ -555,30 +600,38 @@ def take(engine: NDArray[np.int64], state: NDArray[np.int64], registers: NDArray
 
 
 @_compiled  # type: ignore[untyped-decorator, unused-ignore]
+def _block_of(engine: NDArray[np.int64], state: NDArray[np.int64], step: int, n_held: int) -> tuple[int, int, int]:
+    """Return the slot of a block, where the block begins, and its words; of one without values none."""
+    if step < n_held:
+        row = engine[2 * _HELD] + 7 * step
+        place, width = engine[row + 3], 2 if engine[row + 4] >= 0 else 1
+    else:
+        place, width = engine[engine[2 * _BURSTS] + 6 * (step - n_held) + 1], 1
+    block = state[engine[FIRST_SLOT] + place] if place >= 0 else 0
+    if block == 0 or state[block + 1] == 0:
+        return place, 0, 0
+    return place, block, BLOCK + width * state[block]
+
+
+@_compiled  # type: ignore[untyped-decorator, unused-ignore]
 def compacted(engine: NDArray[np.int64], state: NDArray[np.int64], words: int) -> NDArray[np.int64]:
     """Return a state without the blocks that were left behind, and with room for so many words more."""
     slots, top = engine[FIRST_SLOT], engine[FIRST_HEAP]
-    made = np.empty(state[HEAP] + words, np.int64)
-    made[:top] = state[:top]
     n_held = engine[2 * _HELD + 1]
-    for step in range(n_held + engine[2 * _BURSTS + 1]):
-        if step < n_held:
-            row = engine[2 * _HELD] + 7 * step
-            place, width = engine[row + 3], 2 if engine[row + 4] >= 0 else 1
-        else:
-            place, width = engine[engine[2 * _BURSTS] + 6 * (step - n_held) + 1], 1
-        block = state[slots + place] if place >= 0 else 0
-        if block == 0:
-            continue
-        if step >= n_held and state[block + 1] == 0:
-            made[slots + place] = 0
-            continue
-        size = BLOCK + width * state[block]
-        made[slots + place] = top
-        made[top : top + size] = state[block : block + size]
-        top += size
+    n_blocks = n_held + engine[2 * _BURSTS + 1]
+    held = 0
+    for step in range(n_blocks):
+        held += _block_of(engine, state, step, n_held)[2]
+    made = np.empty(top + held + words, np.int64)
+    made[:top] = state[:top]
+    for step in range(n_blocks):
+        place, block, size = _block_of(engine, state, step, n_held)
+        if place >= 0:
+            made[slots + place] = top if size else 0
+            made[top : top + size] = state[block : block + size]
+            top += size
     made[HEAP] = top
-    return made[: top + words].copy()
+    return made
 
 
 @_compiled  # type: ignore[untyped-decorator, unused-ignore]

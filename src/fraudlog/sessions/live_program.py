@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fraudlog.sessions.live_facts import Group, Layout
     from fraudlog.sessions.live_slots import Slots
     from fraudlog.sessions.plan import Atom, Outcome
+    from fraudlog.sessions.windows import Window
 
 __all__ = ["WORD_BITS", "Program"]
 
@@ -68,6 +69,7 @@ _FIXED: Final = {
     "page_gap_ms": Value.PAGE_GAP_MS,
     "bytes_log2": Value.BYTES_LOG2,
 }
+_SPECIAL: Final = {"offset": Value.OFFSET, "is_page": Value.IS_PAGE, "rules": Value.RULES}
 Row = tuple[int, ...]
 
 
@@ -102,6 +104,8 @@ class Program:
     constants: dict[int, float] = field(default_factory=dict)
     n_values: int = 0
     n_registers: int = 0
+    watched: tuple[Window, ...] = ()
+    most_values: int = 1 << 62
 
     def __post_init__(self) -> None:
         self.n_mask_words = len(self.layout.atoms) // WORD_BITS + 1
@@ -124,18 +128,21 @@ class Program:
         at = int(Value.FIRST_FREE)
         self.entries = list(range(at, at + len(self.layout.groups)))
         at += len(self.entries)
-        for window in self.definition.plan.windows:
+        windows = self.definition.plan.windows
+        for window in [window for window in windows if window not in self.watched]:
             for name in window.fields:
                 self.given[name] = self.places[name] = at
                 at += 1
+        for name in [name for window in self.watched for name in window.fields]:
+            self.places[name] = at
+            at += 1
         rows: list[Row] = []
         for entry, group in zip(self.entries, self.layout.groups, strict=True):
             names = self._kept_of(group)
-            self.fields.append((*names, *(name for name in ("offset", "is_page") if self._is_special(name, group))))
+            self.fields.append((*names, *(name for name in _SPECIAL if self._is_special(name, group))))
             rows.append((entry, at, len(names), self.n_mask_words))
             for n, name in enumerate(self.fields[-1][len(names) :], len(names)):
-                place = Value.OFFSET if name == "offset" else Value.IS_PAGE
-                rows.append((entry, int(place), 1, self.n_mask_words + n))
+                rows.append((entry, int(_SPECIAL[name]), 1, self.n_mask_words + n))
             self.places |= {name: at + n for n, name in enumerate(names)}
             at += len(names)
         self.parts[Part.GROUPS] = rows
@@ -151,9 +158,12 @@ class Program:
         """Return the fields of a look-up that a state keeps something of."""
         references = [scan.reference for scan in self.definition.plan.scans] + [*self.layout.steps]
         wanted = {reference.field.name for reference in references if reference is not None}
+        wanted |= {name for window in self.watched for name in window.reads}
         return [name for name in group.fields if name in wanted and name not in _FIXED]
 
     def _is_special(self, name: str, group: Group) -> bool:
+        if name == "rules":
+            return bool(self.watched) and self.layout.rule_group == self.layout.groups.index(group)
         return name in group.fields if name == "offset" else self.page_slot >= 0 and "endpoint" in group.fields
 
     def place_of(self, reference: Reference) -> int:
@@ -197,6 +207,22 @@ class Program:
                 (s * 1_000_000, self._slot(("head", where, s)), self._slot(("burst", where, s))) for s in lengths
             ]
         self.parts[Part.BURSTS], self.parts[Part.WINDOWS] = bursts, windows
+        self.parts[Part.WATCHES] = [self._watch(n, window) for n, window in enumerate(self.watched)]
+
+    def _watch(self, number: int, window: Window) -> Row:
+        needed, where = self.layout.rules.get(window.name, (0, 0))
+        return (
+            int(window.kind == "distinct"),
+            number,
+            self.places[window.key],
+            self.places[window.value] if window.value else -1,
+            needed,
+            where,
+            self.places[window.name],
+            self.places[window.new] if window.new else -1,
+            window.window_us,
+            self.most_values,
+        )
 
     def _held(self, key: tuple[Reference | None, Condition | None]) -> Row:
         reference, where = key

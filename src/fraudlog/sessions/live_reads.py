@@ -127,7 +127,7 @@ def write_compiled(out: Writer, layout: Layout, program: Program) -> None:
     out.add(f"pack(buffer, 0, n, before_us, t, {', '.join([*computed, *direct, *entries])})", 1)
     for name, place in program.given.items():
         out.add(f"if v_{name} is not None: event_words[{place}] = v_{name}", 1)
-    out.add("b = take(words, a, registers, 0)", 1)
+    out.add("b = take(words, a, registers, pools[0], 0)", 1)
     out.add("if b: again(s, b)", 1)
     out.add("return s", 1)
 
@@ -143,6 +143,7 @@ def write_session(out: Writer, definition: Definition) -> None:
     out.add("else: actor = (h_ip_prefix, h_user_agent, h_language)")
     out.add("s = find(actor)")
     out.add("if s is None:")
+    out.add("if v_ip_prefix.__class__ is str: v_ip_prefix = intern(v_ip_prefix)", 1)
     out.add(f"s = opened(actor, {_NAMED}, t, 0)", 1)
     out.add("else:")
     out.add("gap = t - s[1]", 1)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fraudlog.sessions.live_program import Program
     from fraudlog.sessions.live_slots import Slots
     from fraudlog.sessions.plan import Atom
+    from fraudlog.sessions.windows import Window
 
 __all__ = ["groups_of", "kinds_of", "observe_source"]
 
@@ -52,11 +53,13 @@ def observe_source(
     slots: Slots,
     exact_values: int | None = None,
     program_of: Callable[[], Program] | None = None,
+    watched: tuple[Window, ...] = (),
 ) -> str:
     """Write the function that takes an event in and returns the session's state.
 
     With `exact_values`, a session that has more distinct values of a field keeps a sample of them. With
-    `program_of`, called once all slots are known, sessions whose state is an array go the compiled way.
+    `program_of`, called once all slots are known, sessions whose state is an array go the compiled way; the
+    windows `watched` are then looked at there.
     """
     plan = definition.plan
     out = Writer(2, exact_values)
@@ -64,8 +67,11 @@ def observe_source(
     write_session(out, definition)
     write_rules(out, layout)
     for window in plan.windows:
-        write_window(out, window, layout)
+        if window not in watched:
+            write_window(out, window, layout)
     compiled_from = len(out.lines)
+    for window in watched:
+        write_window(out, window, layout)
     write_late_reads(out, layout)
     write_sequence(out, layout, slots)
     alone = _numbers_alone(definition)

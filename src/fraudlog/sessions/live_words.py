@@ -40,7 +40,7 @@ FIRST_SLOT: Final = 0
 EVENT: Final = 1
 """Word of the engine that says where the event at hand begins."""
 
-FIRST_HEAP: Final = 32
+FIRST_HEAP: Final = 40
 """Word of the engine that says how long a state without a heap is."""
 
 BLOCK: Final = 2
@@ -64,6 +64,7 @@ class Part(IntEnum):
     LANES = 12
     WEIGHTS = 13
     GIVEN = 14
+    WATCHES = 15
 
 
 class Value(IntEnum):
@@ -71,31 +72,32 @@ class Value(IntEnum):
 
     OFFSET = 0
     IS_PAGE = 1
-    TIME_MS = 2
-    UTC_HOUR = 3
-    LOCAL_HOUR = 4
-    COARSENESS = 5
-    GAP_MS = 6
-    GAP_LOG2 = 7
-    PAGE_GAP_MS = 8
-    BYTES_LOG2 = 9
-    GAP_US = 10
-    WHERE = 11
-    NEEDED = 12
-    IS_FULL = 13
-    PAGE_SLOT = 14
-    MOST_VALUES = 15
-    SEED = 16
-    COUNT = 17
-    BEFORE_US = 18
-    TIME_US = 19
-    BYTES = 20
-    DURATION = 21
-    CLIENT_IP = 22
-    IP_PREFIX = 23
-    USER = 24
-    SESSION_TOKEN = 25
-    FIRST_FREE = 26
+    RULES = 2
+    TIME_MS = 3
+    UTC_HOUR = 4
+    LOCAL_HOUR = 5
+    COARSENESS = 6
+    GAP_MS = 7
+    GAP_LOG2 = 8
+    PAGE_GAP_MS = 9
+    BYTES_LOG2 = 10
+    GAP_US = 11
+    WHERE = 12
+    NEEDED = 13
+    IS_FULL = 14
+    PAGE_SLOT = 15
+    MOST_VALUES = 16
+    SEED = 17
+    COUNT = 18
+    BEFORE_US = 19
+    TIME_US = 20
+    BYTES = 21
+    DURATION = 22
+    CLIENT_IP = 23
+    IP_PREFIX = 24
+    USER = 25
+    SESSION_TOKEN = 26
+    FIRST_FREE = 27
 
 
 class Test(IntEnum):
@@ -131,9 +133,14 @@ class Op(IntEnum):
 
 
 class Reply(IntEnum):
-    """What the compiled update answers, if it is not done; from `GROW` on it wants a larger heap, and to go on."""
+    """What the compiled update answers, if it is not done.
+
+    From `GROW` on it wants a larger heap, and to go on; an `UNKNOWN_MASK` wants to be looked up; with `POOL_FULL`
+    nothing was done yet.
+    """
 
     DONE = 0
     UNKNOWN_MASK = -1
     FULL = -2
+    POOL_FULL = -3
     GROW = 1

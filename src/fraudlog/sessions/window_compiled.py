@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from fraudlog.sessions import window_fast as fast
+from fraudlog.sessions.windows import BUCKET_US
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -20,7 +21,7 @@ __all__ = ["CompiledWindow", "Pool"]
 _FIRST_ROOM: Final = 1 << 12
 _NO_LIMIT: Final = 1 << 62
 _SPARE: Final = 64
-"""Nodes that one event may need at most: two of each window."""
+"""Nodes that one event may need at most: two of each window, of which there are fewer than 32."""
 
 
 class Pool:
@@ -36,13 +37,18 @@ class Pool:
 
     Attributes
     ----------
-    words : ndarray of int64
-        As `fraudlog.sessions.window_fast` lays it out; another one after it has grown.
+    words_now : list of ndarray
+        Its one array, for code that must not hold on to it.
     """
 
-    def __init__(self, windows: list[Window], most: int | None, seed: int) -> None:
+    def __init__(self, windows: Sequence[Window], most: int | None, seed: int) -> None:
         self.hashed = np.array([window.kind == "distinct" for window in windows] or [False])
-        self.words = fast.pool_of(len(windows), most or _NO_LIMIT, _FIRST_ROOM, seed)
+        self.words_now = [fast.pool_of(len(windows), most or _NO_LIMIT, _FIRST_ROOM, seed)]
+
+    @property
+    def words(self) -> NDArray[np.int64]:
+        """The pool as `fraudlog.sessions.window_fast` lays it out; another array after it has grown."""
+        return self.words_now[0]
 
     @property
     def is_full(self) -> bool:
@@ -55,7 +61,7 @@ class Pool:
         n_windows, room, seed = int(words[fast.WINDOWS]), 2 * int(words[fast.ROOM]), int(words[fast.SEED])
         larger = fast.pool_of(n_windows, 0, room, seed)
         fast.grown(words, larger, self.hashed)
-        self.words = larger
+        self.words_now[0] = larger
 
 
 class _Keys:
@@ -91,7 +97,7 @@ class CompiledWindow:
         self.is_distinct = window.kind == "distinct"
         self.place = place
         self.pool = pool
-        self.most_values = most_values or _NO_LIMIT
+        self.most_values = max(most_values or _NO_LIMIT, 2)
         self.keys = _Keys(self)
 
     def see(self, key: int, value: int, time_us: int) -> Any:  # noqa: ANN401 -- a pair, or one number
@@ -110,7 +116,9 @@ class CompiledWindow:
         node = fast.key_node(words, self.place, key)
         if node == 0:
             return []
-        return [[int(words[n + fast.VALUE]), int(words[n + fast.NUMBER])] for n in self.chain(int(words[node + fast.FIRST]))]
+        return [
+            [int(words[n + fast.VALUE]), int(words[n + fast.NUMBER])] for n in self.chain(int(words[node + fast.FIRST]))
+        ]
 
     def join(self, key: int, pairs: list[list[int]]) -> None:
         """Add values with their times, or minutes with their counts, as if they had been seen here."""
@@ -118,7 +126,7 @@ class CompiledWindow:
         if not known:
             return
         if self.is_distinct:
-            times = dict(sorted(known, key=lambda pair: pair[1]))
+            times: dict[int, int] = dict(sorted(known, key=lambda pair: pair[1]))  # type: ignore[arg-type] # pairs
             kept = sorted(times.items(), key=lambda pair: pair[1])[-min(self.most_values, len(times)) :]
             newest = kept[-1][1]
         else:
@@ -126,7 +134,7 @@ class CompiledWindow:
             for bucket, weight in known:
                 counts[bucket] = counts.get(bucket, 0) + weight
             kept = sorted(counts.items())
-            newest = (kept[-1][0] + 1) * fast.BUCKET_US - 1
+            newest = (kept[-1][0] + 1) * BUCKET_US - 1
         while int(self.pool.words[fast.HELD]) + len(kept) + _SPARE > int(self.pool.words[fast.ROOM]):
             self.pool.grow()
         fast.replace(self.pool.words, self.place, key, np.array(kept, np.int64), newest, self.is_distinct)

@@ -1,12 +1,12 @@
-"""Windows over other sessions as compiled loops over one array, for the compiled live twin; to the results of `window_live`.
+"""Windows over other sessions as compiled loops over one array, to the results of `fraudlog.sessions.window_live`.
 
-Every key of a window and every value of a key is a node of nine words, found by one table of hashes; the values of a key
-hang together in the order they were last seen, the keys of a window in the order they were last touched. So each event
-takes constant work, and what nobody touched for longer than the window is dropped from the front, a few nodes an event.
+Every key of a window and every value of a key is a node of nine words, found by one table of hashes; the values of a
+key hang together in the order they were last seen, the keys of a window in the order they were last touched. So each
+event takes constant work, and what nobody touched for longer than the window is dropped from the front, a few nodes an
+event.
 """
 
 # Plain loops over arrays, as in live_fast.
-# ruff: noqa: PLR2004
 # mypy: disable-error-code="no-any-return"
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ __all__ = ["HEAD_WORDS", "WATCH_WORDS", "count", "distinct", "drop", "grown", "k
 _compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 HEAD_WORDS = 16
-"""Words before those of the windows: size of the table, nodes that there is room for, first free, used ever, seed, in use."""
+"""Words before those of the windows: those named from `TABLE` on."""
 
 WATCH_WORDS = 4
 """Words of each window: key touched longest ago, key touched last, number of keys, most keys."""
 
 TABLE, ROOM, FREE, USED, SEED, HELD, WINDOWS = range(7)
 WINDOW, KEY, VALUE, NUMBER, FIRST, LAST, OLDER, NEWER, TOUCHED, NODE_WORDS = range(10)
-"""Words of a node. Of a key: NUMBER counts, FIRST and LAST are its values; of a value: NUMBER is its time or weight, and
-OLDER and NEWER its neighbours."""
+"""Words of a node. Of a key, NUMBER counts and FIRST and LAST are its values; of a value, NUMBER is its time or weight.
+OLDER and NEWER are a node's neighbours."""
 
 _OF_KEY = -(1 << 63)
 _MIX = 0x1E3779B97F4A7C15
@@ -225,7 +225,7 @@ def _tend(pool: NDArray[np.int64], window: int, now: int, window_us: int, is_has
         is_gone = now - pool[node + TOUCHED] >= window_us + _SLACK_US
         if not is_gone and (pool[watch + 2] <= pool[watch + 3] or number == pool[watch + 1]):
             return
-        drop(pool, number, is_hashed, 8)
+        drop(pool, number, is_hashed, 8 if is_gone else 1 << 30)
 
 
 @_compiled  # type: ignore[untyped-decorator, unused-ignore]
@@ -286,7 +286,12 @@ def count(pool: NDArray[np.int64], window: int, key: int, weight: int, now: int,
 
 @_compiled  # type: ignore[untyped-decorator, unused-ignore]
 def replace(
-    pool: NDArray[np.int64], window: int, key: int, pairs: NDArray[np.int64], now: int, is_hashed: bool  # noqa: FBT001 -- compiled
+    pool: NDArray[np.int64],
+    window: int,
+    key: int,
+    pairs: NDArray[np.int64],
+    now: int,
+    is_hashed: bool,  # noqa: FBT001 -- compiled
 ) -> None:
     """Put these values in the place of all that a key had."""
     node = _touched(pool, window, key, now)

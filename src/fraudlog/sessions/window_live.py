@@ -90,7 +90,7 @@ class DistinctWindow:
 
     def __init__(self, window: Window, most: int | None = None, most_values: int | None = None) -> None:
         self.window_us = window.window_us
-        self.most_values = most_values
+        self.most_values = None if most_values is None else max(most_values, 2)
         self.keys: Generations[tuple[Any, int] | OrderedDict[Any, int]] = Generations(window.window_us, most)
 
     def see(self, key: object, value: object, time_us: int) -> tuple[int, int]:
