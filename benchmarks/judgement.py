@@ -1,6 +1,6 @@
 """How well the detector judges: over bot shares, beside its best voice, with labels, on a budget, in microseconds.
 
-``python benchmarks/judgement.py [shares|voices|feedback|budget|row] ...``; all of them, if none is named.
+``python benchmarks/judgement.py [shares|voices|feedback|budget|drift|row] ...``; all of them, if none is named.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 
 import fraudlog as fl
-from fraudlog.deciding import ReviewPace, review_budget
+from fraudlog.deciding import ReviewPace, human_budget, review_budget
 from fraudlog.detecting import Label
 from fraudlog.evaluation import Campaign, benign_events, inject
 from fraudlog.sessions import feature_names
@@ -24,6 +24,7 @@ from fraudlog.sessions import feature_names
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 SHARES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.9)
 NAMES = feature_names(in_forest=True)
+ADVICE_ORDER = ("keep", "look", "fit")
 HARD = {
     "driven browsers": (["headless_browser"], 0.15),
     "accounts and votes": (["account_takeover", "stuffing_residential", "skewing", "cashing_out"], 0.05),
@@ -143,25 +144,76 @@ def feedback() -> None:
         print(f"| {name} | {cells} |", flush=True)
 
 
-def budget() -> None:
-    """Learn from two weeks, and spend a day's reviews on each of the four weeks after."""
-    events, _ = benign_events(days=42, people=120, seed=5)
-    attack = inject(events, campaign=Campaign(share=0.004, seed=5))
+def replayed(seed: int) -> tuple[fl.Detector, pd.DataFrame, pd.DataFrame]:
+    """Return a detector that learnt from two weeks, their scores, and those of the four weeks after with the truth."""
+    events, _ = benign_events(days=42, people=120, seed=seed)
+    attack = inject(events, campaign=Campaign(share=0.004, seed=seed))
+    of_session = fl.sessionize(attack.events)["session_id"].to_numpy()
+    truth = pd.Series(attack.labels["kind"].notna().to_numpy()).groupby(of_session).max()
     sessions = fl.build_sessions(attack.events)
     until = sessions["start"].min().floor("D") + pd.Timedelta("14D")
-    past, coming = sessions[sessions["start"] < until], sessions[sessions["start"] >= until]
+    is_past = (sessions["start"] < until).to_numpy()
+    past, coming = sessions[is_past].reset_index(drop=True), sessions[~is_past].reset_index(drop=True)
     detector = fl.Detector().fit(past)
-    known, later = detector.score(past), detector.score(coming)
+    later = detector.score(coming).assign(
+        attack=coming["session_id"].map(truth).to_numpy(bool), program=coming["automation_share"].to_numpy() > 0
+    )
+    return detector, detector.score(past), later
+
+
+def budget() -> None:
+    """Learn from two weeks, and spend a day's reviews, or a share of people, on each of the four weeks after."""
+    runs = {seed: replayed(seed) for seed in (5, 6, 7)}
+    print("\n| reviews a day | sessions a day | fixed: days within 15 % | pace: days within 15 % |\n|---|---|---|---|")
+    for wanted in (10, 20, 50):
+        found = np.array([paced(wanted, known, later) for _, known, later in runs.values()])
+        cells = " | ".join(f"{part.mean():.0%} ({part.min():.0%})" for part in found[:, 1:].T)
+        print(f"| {wanted} | {found[:, 0].mean():.0f} | {cells} |", flush=True)
+    print("\n| share of presumed humans | promised (90 %) | came, of people in four weeks |\n|---|---|---|")
+    for share in (0.005, 0.01, 0.02, 0.05):
+        for detector, _, later in runs.values():
+            promised = human_budget(detector.human_risk_, share)
+            people = later[~later["attack"] & ~later["program"]]
+            came = (people["risk"] >= promised.risk).mean()
+            interval = f"{promised.low:.2%} to {promised.high:.2%}"
+            print(f"| {share:.1%} | {promised.expected:.2%} ({interval}) | {came:.2%} |", flush=True)
+
+
+def paced(wanted: int, known: pd.DataFrame, later: pd.DataFrame) -> tuple[float, float, float]:
+    """Return sessions a day, and the shares of days within 15 % by a fixed threshold and by a pace."""
     moments = later["start"].astype("datetime64[us, UTC]").astype("int64").to_numpy()
     days = later["start"].dt.date
-    print("\n| reviews a day | sessions a day | fixed: days within 15 % | pace: days within 15 % |\n|---|---|---|---|")
-    for wanted in (20, 50):
-        fixed = (later["risk"] >= review_budget(known, wanted).risk).groupby(days).sum()
-        pace = ReviewPace(wanted, known)
-        taken = [pace.admit(risk, int(at)) for risk, at in zip(later["risk"], moments, strict=True)]
-        paced = pd.Series(taken, index=later.index).groupby(days).sum()
-        within = [f"{(np.abs(counts.iloc[:28] - wanted) <= 0.15 * wanted).mean():.0%}" for counts in (fixed, paced)]
-        print(f"| {wanted} | {len(later) / days.nunique():.0f} | {' | '.join(within)} |", flush=True)
+    fixed = (later["risk"] >= review_budget(known, wanted).risk).groupby(days).sum()
+    pace = ReviewPace(wanted, known)
+    taken = [pace.admit(risk, int(at)) for risk, at in zip(later["risk"], moments, strict=True)]
+    spent = pd.Series(taken, index=later.index).groupby(days).sum()
+    within = [(np.abs(counts.iloc[:28] - wanted) <= 0.15 * wanted).mean() for counts in (fixed, spent)]
+    return len(later) / days.nunique(), within[0], within[1]
+
+
+def drift() -> None:
+    """Plant in one day a tenth of sessions that were never there before, and ask for drift; and on the days without."""
+    print("\n| a day of made-up traffic, and | sessions | keep | look | fit |\n|---|---|---|---|---|")
+    said: dict[str, list[str]] = {}
+    sizes: dict[str, list[int]] = {}
+    for seed in (1, 2, 3):
+        events, _ = benign_events(days=14, people=500, seed=seed)
+        sessions = fl.build_sessions(events, population=None)
+        until = sessions["start"].min().floor("D") + pd.Timedelta("10D")
+        detector = fl.Detector(n_estimators=50).fit(sessions[sessions["start"] < until])
+        for first in pd.date_range(until, periods=4):
+            last = first + pd.Timedelta("1D")
+            known = events[events["timestamp"] < last]
+            for kind in ("nothing else", "headless_browser", "scraping_slow"):
+                if kind != "nothing else":
+                    known = inject(known, [kind], Campaign(share=0.1, seed=seed, mimicry=1.0), since=first).events
+                window = fl.build_sessions(known, population=None)
+                window = window[window["start"] >= first]
+                said.setdefault(kind, []).append(detector.drift(window).advice)
+                sizes.setdefault(kind, []).append(len(window))
+                known = events[events["timestamp"] < last]
+    for kind, advice in said.items():
+        print(f"| {kind} | {np.mean(sizes[kind]):.0f} | {' | '.join(str(advice.count(w)) for w in ADVICE_ORDER)} |")
 
 
 def row() -> None:
@@ -181,7 +233,7 @@ def row() -> None:
         print(f"| {name} | " + " | ".join(f"{np.percentile(spent, at):.0f}" for at in (50, 90, 99)) + " |")
 
 
-PARTS = {"shares": shares, "voices": voices, "feedback": feedback, "budget": budget, "row": row}
+PARTS = {"shares": shares, "voices": voices, "feedback": feedback, "budget": budget, "drift": drift, "row": row}
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")

@@ -21,11 +21,13 @@ from fraudlog.enriching import Enricher, Shield
 from fraudlog.jobs import load_config, run_job, sample_config
 from fraudlog.privacy import Pseudonyms, load_keyring
 from fraudlog.privacy.addresses import Addresses, format_addresses
-from fraudlog.privacy.ipcrypt import encrypt_pfx
+from fraudlog.privacy.ipcrypt import PrefixCipher
 from fraudlog.subjects import Desk, purge
 
 KEY = bytes(range(32))
 SAMPLE = Path(__file__).parent.parent / "data" / "sample" / "access.log.gz"
+SOMEBODY = 20_002
+"""A client with an account who comes on three days alone."""
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -39,32 +41,65 @@ def cpu(work, repeats=3):
     return best, result
 
 
+def of_networks(rng, n, host_bits):
+    """Return distinct IPv6 addresses as a large log has them: 300 networks of 32 bits, 5,000 of 48, 40,000 of 64."""
+    wide = rng.integers(0x2001_0000, 0x2FFF_FFFF, 300).astype(np.uint64)
+    sites = rng.choice(wide, 5_000) << np.uint64(16) | rng.integers(0, 1 << 16, 5_000).astype(np.uint64)
+    networks = rng.choice(sites, 40_000) << np.uint64(16) | rng.integers(0, 1 << 8, 40_000).astype(np.uint64)
+    return rng.choice(networks, n), rng.integers(0, 1 << host_bits, n).astype(np.uint64)
+
+
+def rates(numbers, batch=0):
+    """Return M/s of the cipher alone and from text to text: at once, or in batches that follow each other."""
+    texts, n = format_addresses(numbers), len(numbers)
+    steps = [slice(at, at + (batch or n)) for at in range(0, n, batch or n)]
+    parts = [Addresses(numbers.version[one], numbers.high[one], numbers.low[one]) for one in steps]
+    chunks = [texts.slice(one.start, batch or n) for one in steps]
+
+    def cipher():
+        made = PrefixCipher(KEY)
+        for part in parts:
+            made.encrypt(part)
+
+    def whole():
+        names = Pseudonyms(KEY)
+        for chunk in chunks:
+            names.address_array(chunk)
+
+    return [n / cpu(work)[0] / 1e6 for work in (cipher, whole)]
+
+
 def pseudonyms():
-    """Distinct random addresses, which share little; and accounts."""
+    """Distinct addresses at random, which share little; as a log has them; accounts; and a peer on the same."""
     rng = np.random.default_rng(0)
     n = 1_000_000
-    names = Pseudonyms(KEY)
-    print(f"| {n:,} distinct values | M/s |\n| --- | --- |")
-    for kind in (4, 6):
-        high = rng.integers(0, 1 << 63, n).astype(np.uint64) * np.uint64(kind == 6)
-        low = rng.integers(0, 1 << (32 if kind == 4 else 63), n).astype(np.uint64)
-        numbers = Addresses(np.full(n, kind, np.uint8), high, low)
-        texts = format_addresses(numbers)
-        seconds, _ = cpu(lambda numbers=numbers: encrypt_pfx(numbers, KEY))
-        print(f"| ipcrypt-pfx, IPv{kind}, the cipher alone | {n / seconds / 1e6:.2f} |")
-        seconds, _ = cpu(lambda texts=texts: names.address_array(texts))
-        print(f"| ipcrypt-pfx, IPv{kind}, string to string | {n / seconds / 1e6:.2f} |")
-    accounts = pa.array([f"account{i}" for i in range(n)])
-    seconds, _ = cpu(lambda: names.token_array(accounts, "user"), 1)
-    print(f"| keyed tokens | {n / seconds / 1e6:.2f} |")
+    none = np.zeros(n, np.uint64)
+    words = rng.integers(0, 1 << 63, (2, n)).astype(np.uint64)
+    kinds = {
+        "IPv4, random": (4, none, rng.integers(0, 1 << 32, n).astype(np.uint64), 0),
+        "IPv6, random: the worst case": (6, words[0], words[1], 0),
+        "IPv6 as in a log, random hosts": (6, *of_networks(rng, n, 63), 0),
+        "the same in batches of 20,000": (6, *of_networks(rng, n, 63), 20_000),
+        "IPv6 as in a log, low hosts": (6, *of_networks(rng, n, 10), 0),
+    }
     try:
         import ipcrypt
     except ImportError:
-        print("| ipcrypt (PyPI) | not installed |")
-        return
-    few = texts.slice(0, 2000).to_pylist()
-    seconds, _ = cpu(lambda: [ipcrypt.pfx_encrypt(one, KEY) for one in few], 1)
-    print(f"| ipcrypt {version('ipcrypt')} (PyPI), IPv6 | {len(few) / seconds / 1e6:.4f} |")
+        ipcrypt = None
+    peer = "not installed" if ipcrypt is None else f"ipcrypt {version('ipcrypt')} (PyPI)"
+    print(f"| {n:,} addresses | the cipher alone, M/s | text to text, M/s | {peer}, M/s |\n| --- | --- | --- | --- |")
+    for name, (kind, high, low, batch) in kinds.items():
+        numbers = Addresses(np.full(n, kind, np.uint8), high, low)
+        alone, whole = rates(numbers, batch)
+        beside = "-"
+        if ipcrypt is not None:
+            few = format_addresses(numbers).slice(0, 1000).to_pylist()
+            beside = f"{len(few) / cpu(lambda few=few: [ipcrypt.pfx_encrypt(one, KEY) for one in few], 1)[0] / 1e6:.4f}"
+        print(f"| {name} | {alone:.2f} | {whole:.2f} | {beside} |")
+    names = Pseudonyms(KEY)
+    accounts = pa.array([f"account{i}" for i in range(n)])
+    seconds, _ = cpu(lambda: names.token_array(accounts, "user"), 1)
+    print(f"| keyed tokens of accounts | - | {n / seconds / 1e6:.2f} | - |")
 
 
 def lines_of(n_rows, n_days):
@@ -72,9 +107,11 @@ def lines_of(n_rows, n_days):
     rng = np.random.default_rng(1)
     agents = [f"Mozilla/5.0 (X11; Linux x86_64; rv:{v}.0) Gecko/20100101 Firefox/{v}.0" for v in range(100, 140)]
     n_visits = n_rows // 10
-    begin = np.repeat(np.sort(rng.integers(0, n_days * 86_400, n_visits)), 10)
+    begins, clients = np.sort(rng.integers(0, n_days * 86_400, n_visits)), rng.integers(0, 20_000, n_visits)
+    theirs = np.searchsorted(begins, np.array([0.11, 0.44, 0.45]) * n_days * 86_400)
+    clients[theirs] = SOMEBODY
+    begin, client = np.repeat(begins, 10), np.repeat(clients, 10)
     at = begin + np.tile(np.arange(10) * 20, n_visits)
-    client = np.repeat(rng.integers(0, 20_000, n_visits), 10)
     page = rng.integers(0, 500, n_rows)
     for row in np.argsort(at, kind="stable").tolist():
         who = int(client[row])
@@ -143,7 +180,7 @@ def subjects(n_rows=1_000_000, n_days=90):
                 f"{seconds:.1f} | {time.monotonic() - wall:.1f} | {touched} of {len(after)} |"
             )
         wall = time.monotonic()
-        seconds, receipt = cpu(lambda: purge(config, ring.key, START + timedelta(days=180 + n_days // 2)), 1)
+        seconds, receipt = cpu(lambda: purge(config, ring, START + timedelta(days=180 + n_days // 2)), 1)
         gone = sum(receipt.rows.values())
         print(f"| purge half of it, {gone:,} rows | {seconds:.1f} | {time.monotonic() - wall:.1f} | 0 |")
 

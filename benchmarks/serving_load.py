@@ -21,11 +21,20 @@ AGENTS = [FIREFOX.format(i) for i in range(100, 150)] + [CHROME.format(i) for i 
 PATHS = [f"/section{i % 40}/item-{i}.html" for i in range(2_000)]
 ASSETS = [f"/static/{i}.css" for i in range(60)]
 PROBES = ("/.env", "/wp-login.php", "/.git/config", "/phpmyadmin/", "/backup.zip")
+_SHARES = 60
 KINDS = ("person", "person", "person", "person", "person", "person", "scraper", "scanner", "guesser")
 
 
-def requests(n_events: int, *, seed: int = 5, start_us: int = 1_760_000_000_000_000, per_second: float = 2_000.0):
-    """Give requests in order of time, made a thousand at a time."""
+def requests(
+    n_events: int,
+    *,
+    seed: int = 5,
+    start_us: int = 1_760_000_000_000_000,
+    per_second: float = 2_000.0,
+    new_share: float = 0.05,
+):
+    """Give requests in order of time, made a thousand at a time; a share of them from addresses never seen."""
+    new = round(new_share * _SHARES)
     chance = np.random.default_rng(seed)
     now = start_us
     for first in range(0, n_events, 1_000):
@@ -34,16 +43,15 @@ def requests(n_events: int, *, seed: int = 5, start_us: int = 1_760_000_000_000_
         steps = chance.exponential(1e6 / per_second, 1_000).astype(np.int64).tolist()
         for client, draw, step in zip(clients, draws, steps, strict=True):
             now += step + 1
-            yield request(now, client, draw)
+            yield request(now, client, draw, is_new=draw[2] % _SHARES < new)
         if first + 1_000 >= n_events:
             return
 
 
-def request(time_us: int, client: int, draw: list[int]) -> dict[str, object]:
+def request(time_us: int, client: int, draw: list[int], *, is_new: bool) -> dict[str, object]:
     """Make one request of a client."""
     kind = KINDS[client % len(KINDS)]
-    is_new = draw[2] % 20 == 0
-    block = draw[2] >> 5 & 0xFFFFFF if is_new else client
+    block = draw[2] >> 6 & 0xFFFFFF if is_new else client
     agent = (
         "python-requests/2.32.3" if kind == "guesser" else None if kind == "scanner" else AGENTS[client % len(AGENTS)]
     )

@@ -71,22 +71,30 @@ def fraudlog(log: str, out: str, shards: int = 2, features: str = "") -> None:
     definition = DEFAULT if features == "all" else DEFAULT.only(FEATURES)
     settings = Settings(definition, lateness_us=0, shards=shards)
     state, writer = State(), None
-    file = pq.ParquetFile(log, read_dictionary=TEXT, pre_buffer=True)
+    file = pq.ParquetFile(log, read_dictionary=TEXT)
     for group in range(file.num_row_groups):
-        state, sessions, _ = step(state, file.read_row_group(group, use_threads=False), settings)
-        writer = writer or pq.ParquetWriter(out, plain_schema(sessions.schema))
-        writer.write_table(sessions.cast(writer.schema))
+        state, sessions, _ = step(state, read_group(file, group), settings)
+        writer = writer or pq.ParquetWriter(out, sessions.schema, use_dictionary=texts(sessions.schema))
+        writer.write_table(sessions)
     if writer:
-        writer.write_table(finish(state, settings).cast(writer.schema))
+        writer.write_table(finish(state, settings))
         writer.close()
 
 
-def plain_schema(schema):
-    """Return the schema with plain strings, as the peers write them."""
+def read_group(file, group: int):
+    """Read a row group column by column: what decoding one column needs is free for the next."""
     import pyarrow as pa
 
-    types = [field.type.value_type if pa.types.is_dictionary(field.type) else field.type for field in schema]
-    return pa.schema(list(zip(schema.names, types, strict=True)))
+    names = file.schema_arrow.names
+    columns = [file.read_row_group(group, columns=[name], use_threads=False).column(0) for name in names]
+    return pa.table(columns, names=names)
+
+
+def texts(schema) -> list[str]:
+    """Return the columns of repeated text, which alone are worth a dictionary in the file."""
+    import pyarrow as pa
+
+    return [field.name for field in schema if pa.types.is_dictionary(field.type)]
 
 
 SQL = f"""

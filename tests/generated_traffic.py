@@ -62,14 +62,17 @@ class Traffic:
         """A page with what belongs to it; returns when it is read."""
         self.write(at, client, path, referrer=None if self.rng.random() < 0.3 else "https://shop.example/")
         for number in range(int(self.rng.integers(2, 6)) if has_assets else 0):
-            self.write(at + 0.1 + number * 0.05, client, f"/static/{path.strip('/').replace('/', '-')}{number}.js")
+            self.write(
+                at + 0.1 + number * 0.05, client, f"/static/{path.strip('/').replace('/', '-')}-{'abcdef'[number]}.js"
+            )
         return at + float(self.rng.lognormal(3, 1))
 
     def person(self, client, start, *, logs_in):
         """One visit."""
         at, has_cache = start, self.rng.random() < 0.25
-        for _ in range(int(self.rng.geometric(0.35))):
-            at = self.page(at, client, f"/item/{int(self.rng.zipf(1.6)) % 500}", has_assets=not has_cache)
+        comes_straight = logs_in and self.rng.random() < 0.25  # from a bookmark, with the password kept
+        for _ in range(0 if comes_straight else int(self.rng.geometric(0.35))):
+            at = self.page(at, client, f"/item/{int(self.rng.zipf(1.6)) * 7919 % 5003}", has_assets=not has_cache)
         if logs_in:
             self.login(client, at, has_assets=not has_cache)
 
@@ -128,10 +131,11 @@ def address(number):
     return f"{20 + number // 65536 % 60}.{number // 256 % 256}.{number % 256}.{number % 200 + 9}"
 
 
-def stuffing(traffic, n_addresses, *, tries=2, days=3.0, agent="few", renders=False, seed=1):
-    """The campaign: each address a network of its own, a few tries, hours apart from the next.
+def stuffing(traffic, n_addresses, *, days=3.0, agent="few", renders=False, browses=False, pause=None, seed=1):
+    """The campaign: each address a network of its own, two tries, hours apart from the next.
 
-    `agent`: few (four common ones), natural (as people's are), one (one rare).
+    `agent`: few (four common ones), natural (as people's are), one (one rare). It may render the page of the login,
+    browse two items first, and make one `pause` (seconds, give or take a twentieth) instead of any between tries.
     """
     rng = np.random.default_rng(seed)
     pools = {"few": traffic.agents[:4], "one": [traffic.agents[-3]], "natural": traffic.agents}
@@ -141,12 +145,18 @@ def stuffing(traffic, n_addresses, *, tries=2, days=3.0, agent="few", renders=Fa
         chosen, language = str(rng.choice(pool, p=weights)), LANGUAGES[int(rng.integers(2))]
         client = (address(3 * 10**6 + number * 7), chosen, language, None, None)
         at = float(rng.random() * days * DAY)
+        if browses:
+            for step in (160, 130):
+                item = f"/item/{int(rng.zipf(1.6)) * 7919 % 5003}"
+                traffic.write(at - step, client, item, attack=True)
+                traffic.write(at - step + 0.2, client, f"/static{item.replace('/', '-')}-a.js", attack=True)
         if renders:
-            traffic.write(at - 5, client, "/login", attack=True)
+            shown = at - (float(rng.lognormal(2, 0.7)) if pause is None else pause + float(rng.uniform(0, 0.05)))
+            traffic.write(shown, client, "/login", attack=True)
             for asset in range(3):
-                traffic.write(at - 4.8 + asset * 0.05, client, f"/static/login{asset}.js", attack=True)
-        for attempt in range(tries):
+                traffic.write(shown + 0.2 + asset * 0.05, client, f"/static/login-{'abc'[asset]}.js", attack=True)
+        for attempt in range(2):
             got_in = rng.random() < 0.01
             status = 302 if got_in else 401
-            when = at + attempt * float(rng.uniform(2, 30))
+            when = at + attempt * (float(rng.uniform(2, 30)) if pause is None else pause + float(rng.uniform(0, 0.05)))
             traffic.write(when, client, "/login", method="POST", status=status, attack=True)

@@ -29,10 +29,11 @@ from fraudlog.sessions.language import (
     parse_condition,
 )
 from fraudlog.sessions.places import places
-from fraudlog.sessions.windows import WINDOWS
+from fraudlog.sessions.windows import APPROACHES, WINDOWS
 
 if TYPE_CHECKING:
     from fraudlog.sessions.definition import Definition
+    from fraudlog.sessions.windows import Window
 
 Event = dict[str, Any]
 MINUTE, HOUR = 60_000_000, 3_600_000_000
@@ -58,6 +59,8 @@ def text_fields(event: Event) -> Event:
     fields["profile"] = profile(system, browser, language)
     parts = [event.get(name) for name in ("user_agent", "language", "protocol", "tls_fingerprint")]
     fields["manner"] = profile(*parts)
+    asked = [event.get(name) for name in ("method", "endpoint", "status", "action", "outcome")]
+    fields["shape"] = profile(*(None if value is None else str(value) for value in asked))
     device = event.get("device_id")
     fields["device"] = device if device is not None else profile(system, browser, event.get("device_class"))
     country = event.get("country")
@@ -117,32 +120,69 @@ def last_number(path: str) -> int | None:
 def add_windows(events: list[Event]) -> None:
     """Fill the window fields of events in total order, each by looking at all events before it."""
     for window in WINDOWS:
-        where = parse_condition(window.where) if window.where else None
-        needs = parse_condition(window.needs) if window.needs else None
-        seen: list[tuple[Any, Any, int, bool]] = []
-        for event in events:
-            key, value = event.get(window.key), event.get(window.value) if window.value else ""
-            is_known = key is not None and value is not None and (needs is None or holds(needs, event) is True)
-            if window.kind == "speed":
-                is_known = is_known and value in places()
-            for name in window.fields:
-                event[name] = None
-            if not is_known:
-                continue
-            counts = where is None or holds(where, event) is True
-            of_key = [(v, t, c) for k, v, t, c in seen if k == key]
-            if window.kind == "distinct":
-                recent = {v for v, t, _ in of_key if t + window.window_us > event["time"]}
-                event[window.name] = len(recent | {value})
-                if window.new:
-                    event[window.new] = int(value not in recent)
-            elif window.kind == "count":
-                first = event["time"] // MINUTE - window.window_us // MINUTE
-                event[window.name] = sum(c for _, t, c in of_key if t // MINUTE > first) + counts
-            elif of_key and event["time"] - of_key[-1][1] < window.window_us:
-                waited = max(event["time"] - of_key[-1][1], MINUTE)
-                event[window.name] = int(distance_km(of_key[-1][0], value) * 3_600_000_000.0 / waited)
-            seen.append((key, value, event["time"], counts))
+        if window.kind in APPROACHES:
+            add_approach(events, window)
+        else:
+            add_window(events, window)
+
+
+def add_window(events: list[Event], window: Window) -> None:
+    """Fill the fields of one window."""
+    where = parse_condition(window.where) if window.where else None
+    needs = parse_condition(window.needs) if window.needs else None
+    seen: list[tuple[Any, Any, int, bool]] = []
+    for event in events:
+        key, value = event.get(window.key), event.get(window.value) if window.value else ""
+        is_known = key is not None and value is not None and (needs is None or holds(needs, event) is True)
+        if window.kind == "speed":
+            is_known = is_known and value in places()
+        for name in window.fields:
+            event[name] = None
+        if not is_known:
+            continue
+        counts = where is None or holds(where, event) is True
+        of_key = [(v, t, c) for k, v, t, c in seen if k == key]
+        if window.kind == "distinct":
+            recent = {v for v, t, _ in of_key if t + window.window_us > event["time"]}
+            event[window.name] = len(recent | {value})
+            if window.new:
+                event[window.new] = int(value not in recent)
+        elif window.kind == "count":
+            first = event["time"] // MINUTE - window.window_us // MINUTE
+            event[window.name] = sum(c for _, t, c in of_key if t // MINUTE > first) + counts
+        elif of_key and event["time"] - of_key[-1][1] < window.window_us:
+            waited = max(event["time"] - of_key[-1][1], MINUTE)
+            event[window.name] = int(distance_km(of_key[-1][0], value) * 3_600_000_000.0 / waited)
+        seen.append((key, value, event["time"], counts))
+
+
+def add_approach(events: list[Event], window: Window) -> None:
+    """Say of each event at a door how its client came, and how many networks came so in the day until then."""
+    where, needs = parse_condition(window.where), parse_condition(window.needs)
+    came: list[tuple[str, Any, str, int]] = []
+    for place, event in enumerate(events):
+        for name in window.fields:
+            event[name] = None
+        shape = event.get("shape")
+        if holds(needs, event) is not True or shape is None:
+            continue
+        steps = [
+            event["time"] - other["time"]
+            for other in events[:place]
+            if other["client_ip"] == event["client_ip"] and other.get("shape") and holds(where, other) is True
+        ]
+        gap = steps[-1] if steps and steps[-1] < window.memory_us else None
+        if window.kind == "straight":
+            way = "straight" if gap is None else "not"
+        elif gap is None:
+            continue
+        else:
+            way = gap // 250_000
+        came.append((shape, way, event["ip_prefix"], event["time"]))
+        recent = [row for row in came if row[3] + window.window_us > event["time"] and row[0] == shape]
+        event[window.new] = len({network for _, _, network, _ in recent})
+        if way != "not":
+            event[window.name] = len({network for _, other, network, _ in recent if other == way})
 
 
 def distance_km(one: str, other: str) -> float:

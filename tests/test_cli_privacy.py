@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import secrets
 from datetime import UTC, datetime
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from fraudlog.cli import app
-from fraudlog.errors import ConfigError
-from fraudlog.privacy import REQUESTS
+from fraudlog.errors import ConfigError, PrivacyError
+from fraudlog.privacy import REQUESTS, Keyring, load_key, load_keyring
 from fraudlog.store import open_store
 from job_support import Site, sample_lines, small_model
 
@@ -20,6 +23,8 @@ LINES = [line.replace(b" - - [", b" - zoe5 [", 1) if n % 9 == 1 else line for n,
 
 @pytest.fixture
 def site(tmp_path):
+    (tmp_path / "key").write_text(secrets.token_hex(32))  # no row of numbers, which stands in many a file
+    (tmp_path / "key").chmod(0o600)
     made = Site(tmp_path / "site", small_model(tmp_path))
     made.append(b"".join(LINES))
     made.run()
@@ -32,6 +37,10 @@ def ask(*arguments: object) -> str:
         raise done.exception
     assert done.exit_code == 0, done.output
     return done.stdout
+
+
+def ring_of(site) -> Keyring:
+    return load_keyring(site.key)
 
 
 def test_the_requests_of_a_person(site, tmp_path):
@@ -89,10 +98,56 @@ def test_purge_hold_and_policies(site, tmp_path):
 def test_keys_rotate_and_drop(tmp_path):
     """Ids, never keys."""
     key = tmp_path / "key"
-    first = json.loads(ask("key", "list", "--key-file", key, "--json"))["keys"]
+    ask("key", "list", "--key-file", key)
+    first = load_key(key)
     assert [row["epoch"] for row in json.loads(ask("key", "rotate", "--key-file", key, "--json"))["keys"]] == [2, 1]
     assert "epoch 2" in ask("key", "drop", "1", "--key-file", key)
-    assert first[0]["key_id"] not in key.read_text()
+    assert first.hex() not in key.read_text()
+
+
+def test_manifests_name_keys_by_epoch_and_id_alone(site, tmp_path):
+    """Each key that wrote to the store, and that of a scored folder; the key itself is in no file of either."""
+
+    def named() -> list[dict[str, object]]:
+        rows: list[dict[str, object]] = json.loads((site.store / "manifest.json").read_bytes())["keys"]
+        return rows
+
+    assert named() == [{"epoch": 1, "key_id": ring_of(site).current().key_id}]
+    ask("key", "rotate", "--key-file", site.key)
+    site.run()
+    assert [row["epoch"] for row in named()] == [1]  # nothing came in under the new one
+    site.append(b"".join(sample_lines(760)[700:]))
+    site.run()
+    ids = {epoch: names.key_id for epoch, names in ring_of(site).pseudonyms().items()}
+    assert named() == [{"epoch": epoch, "key_id": ids[epoch]} for epoch in (1, 2)]
+    (tmp_path / "a.log").write_bytes(b"".join(LINES[:200]))
+    options = ("--model", site.settings["model.path"], "--out", tmp_path / "out", "--key-file", site.key)
+    assert RUNNER.invoke(app, ["score", str(tmp_path / "a.log"), *map(str, options)]).exit_code == 0
+    said = json.loads((tmp_path / "out" / "summary.json").read_bytes())["key"]
+    assert said == {"epoch": 2, "key_id": ids[2], "ip_mode": "pfx"}
+    files = [path for folder in (site.store, tmp_path / "out") for path in folder.rglob("*") if path.is_file()]
+    for key in ring_of(site).keys.values():
+        for spelling in (key, key.hex().encode(), key.hex().upper().encode(), base64.b64encode(key)[:-3]):
+            assert not any(spelling in path.read_bytes() for path in files)
+
+
+def test_a_table_for_a_notebook(site, tmp_path):
+    """Ten clients of each combination, as CSV or Parquet; fewer with a reason, which the trail keeps."""
+    out = tmp_path / "sessions.csv"
+    assert "rows, columns" in ask("release", "sessions", "--by", "os,browser", "--out", out, "--store", site.store)
+    rows = pd.read_csv(out)
+    assert not {"client_ip", "user", "session_id", "user_agent"} & set(rows.columns)
+    assert 0 < len(rows) < 700
+    few = ("release", "sessions", "--by", "os", "--out", tmp_path / "few.parquet", "--store", site.store, "--k", 3)
+    with pytest.raises(PrivacyError, match="reason"):
+        ask(*few)
+    ask(*few, "--reason", "defect 12")
+    assert len(pd.read_parquet(tmp_path / "few.parquet")) >= len(rows)
+    trail = [json.loads(line) for line in ask("audit", "show", "--store", site.store).splitlines()]
+    assert [(row["k"], row["reason"]) for row in trail if row["event"] == "release"] == [(10, ""), (3, "defect 12")]
+    for wrong in (("--by", "user"), ("--by", "os", "--purpose", "marketing")):
+        with pytest.raises((ConfigError, PrivacyError)):
+            ask("release", "events", *wrong, "--out", out, "--store", site.store)
 
 
 def test_documents_are_written(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 import fraudlog as fl
 from conftest import make_events
-from fraudlog.detecting.coordination import DOORS, Coordination, clients_behind, narrowest_scope
+from fraudlog.detecting.coordination import DOORS, Coordination, clients_behind
 from fraudlog.detecting.evidence import presumed_human
 from fraudlog.detecting.voices import PLACES, Parameters, Row
 from fraudlog.errors import ModelError
@@ -57,7 +57,9 @@ def test_a_campaign_of_two_tries_each_is_found(calm, attacked):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("agent", "renders"), [("few", False), ("one", False), ("few", True)])
+@pytest.mark.parametrize(
+    ("agent", "renders"), [("few", False), ("one", False), ("few", True), ("natural", False), ("natural", True)]
+)
 def test_five_hundred_addresses_with_two_tries_each_are_found(agent, renders):
     """Half a percent of the requests of three days: recall at least 0.9 at 0.1 % of people's sessions."""
     clean, _ = built(site(5, 16_500))
@@ -116,20 +118,16 @@ def test_one_session_is_judged_as_in_a_frame(calm, attacked):
             assert opinion.causes() == judgement.causes([place])[0]
 
 
-def test_an_office_lowers_the_confidence_and_narrows_the_scope():
+def test_an_office_lowers_the_confidence():
     """Twenty agents behind one prefix are people, one is one; an account is known wherever it is."""
     office = [{"user_agent": f"Mozilla/5.0 Firefox/{i}", "client_ip": f"203.0.113.{i}", "at": i} for i in range(20)]
     sessions = fl.build_sessions(make_events(*office, {"client_ip": "198.51.100.7"}))
     clients = clients_behind(sessions)
     assert clients.max() == 20
     assert clients[sessions["client_ip"] == "198.51.100.7"] == 1
-    scopes = narrowest_scope(sessions)
-    assert scopes[np.argmax(clients)] == "session"
-    assert scopes[(sessions["client_ip"] == "198.51.100.7").to_numpy()].tolist() == ["prefix"]
     certainty = Coordination().judge(sessions).certainty
     assert certainty[np.argmax(clients)] < 0.5 < certainty[np.argmin(clients)] == 1
     known = sessions.assign(user="ann")
-    assert set(narrowest_scope(known)) == {"user"}
     assert set(Coordination().judge(known).certainty) == {1.0}
 
 
@@ -150,3 +148,60 @@ def test_damaged_arrays_are_refused(calm, name):
         damaged = {key: value for key, value in (arrays | {name: wrong}).items() if value is not None}
         with pytest.raises(ModelError):
             Coordination.from_arrays(damaged, Parameters())
+
+
+# --- one shape, one rhythm -------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def usual():
+    """A voice that learnt from a day of a larger site without a campaign; a quarter of its people come straight."""
+    sessions, _ = built(site(5, 4_000, days=1))
+    return Coordination().fit(sessions, presumed_human(sessions))
+
+
+def various(n=120, **how):
+    """A day with a campaign whose browsers are as various as people's."""
+    traffic = site(7, 4_000, days=1)
+    stuffing(traffic, n, days=1, agent="natural", **how)
+    return built(traffic)
+
+
+@pytest.mark.parametrize(("how", "code"), [({}, "STRAIGHT_LOGINS"), ({"renders": True}, "STRAIGHT_LOGINS")])
+def test_a_campaign_of_many_browsers_is_found_by_its_shape(usual, how, code):
+    """No manner holds more than a few of them, but all come straight to the login and fail, and they are too many."""
+    sessions, attacks = various(**how)
+    judgement = usual.judge(sessions)
+    assert recall(judgement.strength, attacks, 0.001) >= 0.85
+    found = np.flatnonzero(attacks & (judgement.strength > 3))
+    codes = [cause.code for (cause,) in judgement.causes(found.tolist())]
+    assert codes.count(code) > len(codes) / 2
+
+
+def test_a_campaign_that_browses_first_is_found_by_its_rhythm(usual):
+    """It looks at items as people do, but pauses equally long before each try."""
+    sessions, attacks = various(renders=True, browses=True, pause=4.1)
+    judgement = usual.judge(sessions)
+    assert recall(judgement.strength, attacks, 0.001) >= 0.85
+    found = np.flatnonzero(attacks & (judgement.strength > 3))
+    assert {"RHYTHM_LOGINS"} <= {cause.code for (cause,) in judgement.causes(found.tolist())}
+
+
+def test_keepers_of_passwords_are_no_campaign(usual):
+    """A quarter of the people who log in came straight; on another such day next to none of them stands out."""
+    sessions, _ = built(site(9, 4_000, days=1))
+    straight = sessions["straight_logins_1d"].notna().to_numpy()
+    assert straight.sum() > 100
+    assert (np.nan_to_num(usual.judge(sessions).strength[straight]) > 3).mean() < 0.01
+
+
+def test_where_everybody_comes_straight_nobody_is_told_by_it():
+    """An app's clients ask for nothing before they log in: the usual share is near one, and many are no surprise."""
+    rows = [
+        {"path": "/login", "method": "POST", "status": 401, "client_ip": address(i), "at": i * 300} for i in range(200)
+    ]
+    sessions = fl.build_sessions(make_events(*rows))
+    voice = Coordination().fit(sessions, np.ones(len(sessions), bool))
+    place = [door.code for door in DOORS].index("STRAIGHT_LOGINS")
+    assert voice.shares_[place] > 0.9
+    assert {cause.code for (cause,) in voice.judge(sessions).causes(range(len(sessions)))} <= {
+        door.code for door in DOORS if door.kind == "manner"
+    }

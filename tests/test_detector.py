@@ -221,6 +221,6 @@ def test_it_learns_from_sessions_as_of_their_events(sample_log, sample_sessions)
     whole = fl.Detector().fit(sample_sessions)
     assert detector.sessions_seen_ == whole.sessions_seen_ == len(sample_sessions)
     assert detector.reference_size_ == pytest.approx(whole.reference_size_, rel=0.1)
-    assert len(whole._hearing.scales["forest"].ordered) <= whole.reference_size_
-    human_asof = len(detector._hearing.scales["forest"].ordered)
-    assert len(whole._hearing.scales["forest"].ordered) * 1.5 < human_asof < len(asof)
+    assert len(whole._hearing.scales.of["forest"].ordered) <= whole.reference_size_
+    human_asof = len(detector._hearing.scales.of["forest"].ordered)
+    assert len(whole._hearing.scales.of["forest"].ordered) * 1.5 < human_asof < len(asof)

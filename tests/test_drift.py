@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
-from fraudlog.detecting.drift import ADVICE, drift_of
+import fraudlog as fl
+from fraudlog.detecting.drift import ADVICE, COMPARED, drift_of
+from fraudlog.evaluation import Campaign, benign_events, inject
 
 
 def model_of(columns):
@@ -82,3 +84,24 @@ def test_a_detector_sees_its_own_window_unchanged_and_another_changed(sample_det
     assert found.advice == "fit"
     assert all(isinstance(text, str) for text in ADVICE.values())
     assert isinstance(found.table, pd.DataFrame)
+
+
+@pytest.mark.slow
+def test_a_tenth_of_a_days_sessions_that_is_new_is_found_in_the_traffic_of_a_site():
+    """Made-up people for seven days, then one with slow scrapers among them, and the same day without."""
+    events, _ = benign_events(days=8, people=900, seed=2)
+    today = events["timestamp"].min().floor("D") + pd.Timedelta("7D")
+    sessions = fl.build_sessions(events, population=None)
+    detector = fl.Detector(n_estimators=20).fit(sessions[sessions["start"] < today])
+    attack = inject(events, ["scraping_slow"], Campaign(share=0.1, seed=2, mimicry=1.0), since=today)
+    attacked = fl.build_sessions(attack.events, population=None)
+    calm, shifted = (table[table["start"] >= today] for table in (sessions, attacked))
+    assert 0.08 < 1 - len(calm) / len(shifted) < 0.15
+    assert detector.drift(calm).advice == "keep"
+    assert detector.drift(shifted).advice in {"look", "fit"}
+
+
+def test_a_counter_of_the_whole_site_is_no_drift():
+    """How many networks came to the login today is one number, however many sessions tell it."""
+    assert not any(name.startswith(("straight_", "rhythm_", "manner_")) for name in COMPARED)
+    assert {"requests", "profile_users_1d"} <= COMPARED

@@ -325,6 +325,15 @@ def test_every_threat_that_a_log_can_show_has_evidence():
     assert set(CASES) == {row.code for row in BUILT_IN}
 
 
+def test_a_row_looks_at_the_suspicious_end_of_its_feature():
+    """What a row is about, its first condition, lies where the catalogue says that the feature is suspicious."""
+    sides = {feature.name: feature.suspicious for feature in FEATURES}
+    for row in EVIDENCE:
+        first = row.conditions[0]
+        wrong = "low" if first.operator == ">=" else "high"
+        assert sides[first.feature] != wrong, row.code
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

@@ -11,10 +11,11 @@ from fraudlog.reporting import fairness
 
 
 def made(*groups):
-    """Return sessions and flags of (profile, sessions, flagged)."""
-    profile = [name for name, n, _ in groups for _ in range(n)]
+    """Return sessions and flags of (system, browser and language, sessions, flagged)."""
+    rows = [name.rsplit(" ", 2) for name, n, _ in groups for _ in range(n)]
     flagged = [place < hits for _, n, hits in groups for place in range(n)]
-    return pd.DataFrame({"profile": profile}), pd.Series(flagged)
+    sessions = pd.DataFrame(rows, columns=["os", "browser", "language_primary"])
+    return sessions.replace("?", None), pd.Series(flagged)
 
 
 def test_a_group_flagged_twice_as_often_is_warned_of():
@@ -39,6 +40,27 @@ def test_browsers_are_grouped_by_rarity():
         "uncommon": 1,
         "rare": 4,
     }
+
+
+def test_a_name_of_several_words_is_one_group():
+    """Mac OS X is no browser, and who tells no language speaks none called X."""
+    found = fairness(*made(("Mac OS X Safari ?", 60, 0), ("Windows Chrome en", 60, 0)))
+    assert [group.name for group in found["operating system"]] == ["Mac OS X", "Windows"]
+    assert {group.name for group in found["browser"]} == {"Safari", "Chrome"}
+    assert {group.name for group in found["language"]} == {"unknown", "en"}
+
+
+def test_a_real_run_warns_with_intervals(sample_sessions, sample_scores):
+    """Who is challenged of a real log: every rate in its interval; a warning only from twice the others' on."""
+    verdicts = Policy().decide(sample_scores, sample_sessions)["verdict"]
+    found = fairness(sample_sessions, verdicts.isin(["challenge", "deny"]))
+    groups = [group for groups in found.values() for group in groups]
+    assert {"Windows", "Mac OS X", "Linux"} <= {group.name for group in found["operating system"]}
+    assert all(0 <= group.low <= group.rate <= group.high <= 1 for group in groups)
+    warned = [group for group in groups if group.is_warned]
+    assert warned
+    assert all(group.ratio is None or group.ratio >= 2 for group in warned)
+    assert all(group.sessions >= 20 for group in warned)
 
 
 def test_programs_are_no_people():

@@ -16,7 +16,7 @@ from fraudlog.errors import ConfigError, FormatError, InputError, LockError, Mod
 from fraudlog.jobs import job_status
 from fraudlog.jobs.carried import Carried
 from fraudlog.jobs.line import settings_of
-from fraudlog.privacy import Pseudonyms, load_key
+from fraudlog.privacy import Pseudonyms, drop_key, load_key, load_keyring, rotate_key
 from fraudlog.store import open_store
 from job_support import Site, sample_lines, small_model
 
@@ -222,3 +222,32 @@ def test_status_says_what_is_there(undisturbed):
     assert status["tables"]["events"]["first"] == "2015-05-17"
     assert status["models"] == ["models/given-1.fraudlog"]
     assert json.dumps(status)
+
+
+@pytest.mark.parametrize("values", [{}, {"retrain.every_days": 1, "retrain.max_flag_ratio": 50}], ids=["", "retrained"])
+def test_a_dropped_key_stops_no_job(model, tmp_path, values):
+    """After rotate and drop, with no run in between, the log goes on where it stood: nothing lost, nothing twice."""
+    lines = sample_lines(3000)
+    site = Site(tmp_path / "site", model, **values)
+    site.append(b"".join(lines[:2200]))
+    site.run()
+    old = site.key.read_text().split()[0]
+    assert drop_key(1, _rotated(site)).newest == 2
+    assert old not in site.key.read_text()
+    site.log.rename(site.log.with_name("access.log.1"))
+    site.append(b"".join(lines[2200:]))
+    report = site.run()
+    assert report.tally.lines == 800
+    found = events_of(site)
+    assert len(found) == len(set(found)) == job_status(site.config)["counts"]["events"]
+    assert drop_key(2, _rotated(site)).kept.keys() == {*load_keyring(site.key).kept}
+    assert len(load_keyring(site.key).kept) == 2
+    assert site.run().tally.lines == 0
+    site.key.write_text(site.key.read_text().replace("kept", "kept x"))
+    with pytest.raises(ConfigError, match="hex digits"):
+        site.run()
+
+
+def _rotated(site):
+    rotate_key(site.key)
+    return site.key

@@ -18,6 +18,9 @@ from typer.testing import CliRunner
 
 from conftest import ROOT
 from fraudlog.cli import app
+from fraudlog.deciding import human_budget
+from fraudlog.detecting import Detector
+from fraudlog.detecting.drift import ADVICE
 from fraudlog.errors import ConfigError, OutputError
 from fraudlog.jobs.publish import write_exports
 from fraudlog.jobs.sinks import write_sql
@@ -241,8 +244,43 @@ def test_a_model_that_flags_far_more_is_refused(model, tmp_path):
     site = Site(tmp_path / "site", model, **{"retrain.every_days": 1, "retrain.max_flag_ratio": 1})
     site.append(b"".join(LINES[:2400]))
     said = site.run().models
-    assert len(said) == 2
+    assert len(said) == 3
     assert said[1].startswith(("none: refused: flags", "models/2015-05-18.fraudlog: learnt"))
+    assert said[2].startswith("drift: ")
+
+
+def test_a_window_that_moved_too_far_is_not_learnt_from(model, tmp_path):
+    """A log that became another one overnight; the advice is told either way, and the old model goes on."""
+    values = {"retrain.every_days": 1, "retrain.max_flag_ratio": 50, "retrain.max_drift": 0.02}
+    other = [line.replace(b"GET /", b"GET /a/long/way/down/and/7/") for line in LINES[:2400]]
+    for lines, start, count in ((other, "none: refused: ", 1), (LINES[:2400], "models/2015-05-18.fraudlog: learnt", 2)):
+        site = Site(tmp_path / str(count), model, **values)
+        site.append(b"".join(lines))
+        report = site.run()
+        assert report.models[1].startswith(start)
+        assert any(f"drift: {advice} ({text})" in report.models[2] for advice, text in ADVICE.items())
+        assert ("models/2015-05-18" in " ".join(site.tree())) == (count == 2)
+
+
+def test_a_share_of_people_is_challenged_by_the_model_of_the_day(model, tmp_path):
+    """The risk from which on is what the model says people reach; however many runs the lines came in."""
+    values = {"policy.human_share": 0.02, "policy.observe_at": 0.01}
+    stores = []
+    for name, cuts in (("whole", [1500]), ("parts", [700, 1500])):
+        site = Site(tmp_path / name, model, **values)
+        for first, end in zip([0, *cuts], cuts, strict=False):
+            site.append(b"".join(LINES[first:end]))
+            site.run()
+        stores.append(site.tree())
+    assert stores[0] == stores[1]
+    store = open_store(site.store, purpose=PURPOSE)
+    scores, decisions = (store.read(table).to_pandas().set_index("session_id") for table in ("scores", "decisions"))
+    risk = human_budget(Detector.load(model).human_risk_, 0.02).risk
+    is_challenged = decisions["verdict"] == "challenge"
+    assert 0 < is_challenged.sum() < len(decisions)
+    assert ((scores["risk"].loc[decisions.index] >= risk) >= is_challenged).all()
+    verified = scores["risk"].loc[decisions.index][~is_challenged] >= risk
+    assert verified.sum() < is_challenged.sum()
 
 
 def test_a_key_of_another_store_is_refused(model, tmp_path):
@@ -310,7 +348,7 @@ def test_a_key_may_be_rotated_between_runs(model, tmp_path):
     """The place in the log and the models of the epoch before stay good; nothing is taken twice."""
     site = Site(tmp_path / "site", model, **{"retrain.every_days": 1, "retrain.max_flag_ratio": 50})
     site.append(b"".join(LINES[:2400]))
-    assert len(site.run().models) == 2
+    assert len(site.run().models) == 3
     rotate_key(site.key)
     site.append(b"".join(LINES[2400:2500]))
     assert site.run().tally.lines == 100

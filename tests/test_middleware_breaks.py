@@ -289,8 +289,8 @@ def test_memory_is_bounded():
     judge = type(app.judge)(app.judge.live, max_remembered=10)
     decision = judge.fallback("no_model")
     for i in range(50):
-        judge._remember((str(i),), decision)
+        judge._remember({"session_token": str(i)}, decision)
     assert len(judge._standing) == 10
-    assert judge._remembered(("49",)) is decision
+    assert judge._remembered(("token", "49")) is decision
     with pytest.raises(ConfigError, match="below 1"):
         type(app.judge)(app.judge.live, max_remembered=0)

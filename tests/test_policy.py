@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fraudlog as fl
-from fraudlog.deciding import VERDICTS, AllowList, Rule
+from fraudlog.deciding import VERDICTS, AllowList, Rule, human_budget
 from fraudlog.errors import ConfigError, SchemaError
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
@@ -33,7 +33,8 @@ def tables(*rows: dict[str, object]) -> tuple[pd.DataFrame, pd.DataFrame]:
         "profile": "Linux Firefox en",
         "user_agent": "x",
         "prefix_users_1d": 1.0,
-        "prefix_agents_1h": 1.0,
+        "prefix_agents_1d": 1.0,
+        "prefix_failures_1h": 0.0,
         "requests": 5.0,
         "verified_crawler_requests": 0.0,
         "automation_share": 0.0,
@@ -54,7 +55,8 @@ ROWS = st.fixed_dictionaries(
         "reasons": st.lists(st.sampled_from(CODES), max_size=3).map(lambda codes: [reason(code) for code in codes]),
         "user": st.sampled_from([None, "ann", "bob"]),
         "prefix_users_1d": st.sampled_from([np.nan, 0.0, 2.0, 3.0]),
-        "prefix_agents_1h": st.sampled_from([np.nan, 1.0, 3.0, 4.0]),
+        "prefix_agents_1d": st.sampled_from([np.nan, 1.0, 3.0, 4.0]),
+        "prefix_failures_1h": st.sampled_from([np.nan, 0.0, 7.0, 9.0]),
         "verified_crawler_requests": st.sampled_from([0.0, 5.0]),
     }
 )
@@ -83,12 +85,13 @@ def test_one_session_is_ruled_as_in_a_table(rows, rules, deny_at):
             prefix="203.0.113.0/24",
             profile="Linux Firefox en",
             n_users=row["prefix_users_1d"],
-            n_agents=row["prefix_agents_1h"],
+            n_agents=row["prefix_agents_1d"],
+            n_failures=row["prefix_failures_1h"],
             is_allowed=policy.allow.covers(user=row["user"]),
             is_verified_crawler=row["verified_crawler_requests"] == 5.0,
         )
         assert decided["verdict"][i] == VERDICTS[ruling.level]
-        assert decided["scope"][i] == ruling.scope
+        assert decided["scope"][i] == ruling.scope or (ruling.spares_all and decided["scope"][i] == "session")
 
 
 @pytest.mark.parametrize(
@@ -96,8 +99,11 @@ def test_one_session_is_ruled_as_in_a_table(rows, rules, deny_at):
     [
         ({}, "prefix"),
         ({"prefix_users_1d": 3.0}, "session"),
-        ({"prefix_agents_1h": 4.0}, "session"),
-        ({"prefix_users_1d": np.nan, "prefix_agents_1h": np.nan}, "session"),
+        ({"prefix_agents_1d": 4.0}, "session"),
+        ({"prefix_users_1d": np.nan, "prefix_agents_1d": np.nan}, "session"),
+        ({"prefix_agents_1d": 40.0, "prefix_failures_1h": 60.0}, "session"),
+        ({"prefix_agents_1d": 40.0, "prefix_failures_1h": 90.0}, "prefix"),
+        ({"user": "ann", "prefix_users_1d": 200.0}, "user"),
         ({"user": "ann"}, "user"),
         ({"user": "ann", "reasons": [reason("LOGIN_FAILURES")]}, "prefix"),
         ({"risk": 0.4}, "session"),
@@ -106,6 +112,34 @@ def test_one_session_is_ruled_as_in_a_table(rows, rules, deny_at):
 def test_a_verdict_holds_for_what_was_judged(row, scope):
     """The account, or the network where few share it; whose logins fail is the victim."""
     assert fl.Policy().decide(*tables(row)).scope.tolist() == [scope]
+
+
+def test_a_crowd_that_fails_together_is_spared_where_people_are_known_to_be():
+    """Forty agents and ninety failures are one who tries many, unless presumed humans came from there as well."""
+    tries = {"prefix_agents_1d": 40.0, "prefix_failures_1h": 90.0, "minute": 5, "automation_share": 1.0}
+    person = {"risk": 0.0, "reasons": [], "minute": 1}
+    assert fl.Policy().decide(*tables(tries, tries)).scope.tolist() == ["prefix", "prefix"]
+    decided = fl.Policy().decide(*tables(person, tries))
+    assert decided.scope.tolist() == ["session", "session"]
+    assert decided.collateral.tolist() == [0, 0]
+    few = {"minute": 5, "automation_share": 1.0}
+    assert fl.Policy().decide(*tables(person, few)).collateral.tolist() == [0, 1]
+
+
+def test_a_share_of_people_becomes_a_risk():
+    """At most one in a hundred of the presumed humans that a detector was measured on; the version says so."""
+    people = np.linspace(0, 0.4, 999)
+    policy = fl.Policy(human_share=0.01)
+    measured = policy.measured(people)
+    assert measured.challenge_at == measured.human_risk == human_budget(people, 0.01).risk
+    assert measured.version != policy.version
+    assert fl.Policy.from_dict(measured.to_dict()) == measured
+    scores, sessions = tables(*({"risk": risk} for risk in people))
+    assert (measured.decide(scores, sessions).verdict == "challenge").sum() == 9
+    assert fl.Policy().measured(people) == fl.Policy()
+    for undecided in (lambda: policy.decide(scores, sessions), lambda: policy.rule(0.5, 1.0, [])):
+        with pytest.raises(ConfigError, match="measured"):
+            undecided()
 
 
 def test_nothing_is_denied_unless_asked_for():
@@ -182,6 +216,7 @@ def test_settings_go_through_toml(tmp_path):
         ({"deny_confidence": 2}, "deny_confidence"),
         ({"scopes": ("user",)}, "scopes"),
         ({"shared_users": -1}, "shared_users"),
+        ({"human_share": 1}, "human_share"),
         ({"escalation": 0.5}, "escalation"),
         ({"fallback": "deny"}, "fallback"),
         ({"ttl": "9D"}, "ttl"),

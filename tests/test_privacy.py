@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import ipaddress
 import os
+import pickle
+import socket
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraudlog.errors import ConfigError
-from fraudlog.privacy import Pseudonyms, load_key, shield
+from fraudlog.privacy import Pseudonyms, derive_key, ipcrypt, load_key, shield
 from fraudlog.privacy.addresses import format_addresses, parse_addresses
-from fraudlog.privacy.ipcrypt import decrypt_pfx
+from fraudlog.privacy.hextets import format_hextets, parse_hextets
+from fraudlog.privacy.ipcrypt import PrefixCipher
 from fraudlog.privacy.pseudonyms import encrypt_addresses
+from fraudlog.privacy.tokens import token_array
 from fraudlog.schema import EVENTS, REJECTED
 
 # draft-denis-ipcrypt, appendix with test vectors of ipcrypt-pfx
@@ -41,8 +47,72 @@ def test_addresses_equal_the_peers():
     plain += [str(ipaddress.IPv6Address(int.from_bytes(rng.bytes(16), "big"))) for _ in range(40)]
     hidden = encrypt_addresses(plain, VECTOR_KEY)
     assert hidden == [str(peer.pfx_encrypt(address, VECTOR_KEY)) for address in plain]
-    found = decrypt_pfx(parse_addresses(pa.array(hidden)), VECTOR_KEY)
+    found = PrefixCipher(VECTOR_KEY).decrypt(parse_addresses(pa.array(hidden)))
     assert format_addresses(found).to_pylist() == plain
+
+
+def mixed(rng: np.random.Generator, n: int) -> list[str]:
+    """IPv6 addresses as a log has them: few networks, some hosts with low numbers, some with random ones; and IPv4."""
+    halves = rng.choice(rng.integers(0, 1 << 16, 3), n) << 16 | rng.choice(rng.integers(0, 1 << 16, 5), n)
+    upper = (0x2001 << 48) + (halves << 16) + rng.integers(0, 4, n)
+    hosts = np.where(rng.random(n) < 0.5, rng.integers(0, 40, n), rng.integers(0, 1 << 62, n))
+    sixes = [str(ipaddress.IPv6Address(int(a) << 64 | int(b))) for a, b in zip(upper, hosts, strict=True)]
+    return sixes + [f"203.0.{a}.{b}" for a, b in rng.integers(0, 256, (n, 2))]
+
+
+def test_what_is_remembered_changes_nothing():
+    """Batch after batch of a log's addresses comes out as each by itself would, and as the peer's."""
+    rng = np.random.default_rng(1)
+    batches = [mixed(rng, n) for n in (1, 40, 3000, 40, 1)]
+    one = Pseudonyms(VECTOR_KEY)
+    hidden = [one.addresses(batch) for batch in batches]
+    for batch, found in zip(batches, hidden, strict=True):
+        assert found == Pseudonyms(VECTOR_KEY).addresses(batch)
+        assert one.reveal([text for text in found if text]) == batch
+    peer = pytest.importorskip("ipcrypt", reason="the package ipcrypt is absent")
+    key = derive_key(VECTOR_KEY, "ip")
+    for batch, found in zip(batches, hidden, strict=True):
+        assert found[-40:] + found[:40] == [str(peer.pfx_encrypt(text, key)) for text in batch[-40:] + batch[:40]]
+
+
+def test_what_is_remembered_is_bounded_and_in_no_pickle(monkeypatch):
+    """A flood of networks is not kept, and no raw prefix goes where a pickle goes."""
+    monkeypatch.setattr(ipcrypt, "_REMEMBERED", 100)
+    rng = np.random.default_rng(2)
+    cipher = PrefixCipher(VECTOR_KEY)
+    for n in (60, 60, 30, 500, 100):
+        plain = parse_addresses(pa.array([f"2001:db8:{a:x}:{b:x}::1" for a, b in rng.integers(0, 1 << 16, (n, 2))]))
+        found = cipher.encrypt(plain)
+        again = PrefixCipher(VECTOR_KEY).encrypt(plain)
+        assert (found.high.tolist(), found.low.tolist()) == (again.high.tolist(), again.low.tolist())
+        assert len(cipher._known[0]) <= 100
+    assert len(cipher._known[0]) == 100
+    copy = pickle.loads(pickle.dumps(cipher))  # noqa: S301 -- our own
+    assert len(copy._known[0]) == 0
+    assert copy.encrypt(plain).low.tolist() == again.low.tolist()
+
+
+_groups = st.sampled_from(["0", "00", "0000", "1", "ab", "FFFF", "0db8", "", "12345", "g", "1.2.3.4", "%1", " "])
+
+
+@given(st.lists(st.lists(_groups, max_size=9).map(":".join) | st.ip_addresses(v=6).map(str) | st.text(max_size=9)))
+def test_ipv6_is_read_and_written_as_the_c_library_does(texts):
+    """Every spelling, and what is none."""
+
+    def packed(text: str) -> bytes | None:
+        try:
+            return socket.inet_pton(socket.AF_INET6, text)
+        except (OSError, ValueError):
+            return None
+
+    is_address, high, low = parse_hextets(pa.array(texts, pa.string()))
+    found = [
+        int(a).to_bytes(8, "big") + int(b).to_bytes(8, "big") if there else None
+        for there, a, b in zip(is_address, high, low, strict=True)
+    ]
+    assert found == [packed(text) for text in texts]
+    written = format_hextets(high[is_address], low[is_address]).to_pylist()
+    assert written == [socket.inet_ntop(socket.AF_INET6, one) for one in found if one is not None]
 
 
 addresses = st.ip_addresses(v=4) | st.ip_addresses(v=6)
@@ -74,6 +144,19 @@ def test_tokens_differ_by_kind_and_key():
     }
     assert len(tokens) == 3
     assert all(len(token) == 26 and "alice" not in token for token in tokens)
+
+
+@given(st.lists(st.none() | st.text(max_size=8)), st.sampled_from([8, 16, 20]), st.integers(0, 3))
+def test_tokens_are_what_hashlib_and_base64_say(values, size, offset):
+    """One by one; nulls stay null, a slice is as the whole."""
+    key = derive_key(VECTOR_KEY, "user")
+    found = token_array(pa.array(values, pa.string()).slice(offset), key, size).to_pylist()
+    for value, token in zip(values[offset:], found, strict=True):
+        if value is None:
+            assert token is None
+        else:
+            digest = hashlib.blake2b(value.encode(), key=key, digest_size=size).digest()
+            assert token == base64.b32encode(digest).decode().rstrip("=").lower()
 
 
 def test_shield_leaves_no_identifier():

@@ -88,6 +88,53 @@ def test_a_stopped_append_is_made_good(chain):
     assert stat.S_IMODE(chain.path.stat().st_mode) == 0o600
 
 
+_FACTS = st.dictionaries(st.text(max_size=6), st.integers() | st.text(max_size=8) | st.none(), max_size=3)
+
+
+@given(st.lists(_FACTS, min_size=1, max_size=5), st.data())
+def test_any_bit_of_any_trail_is_missed(tmp_path_factory, entries, data):
+    """Whatever was noted: one bit changed, in the trail or its head, and `verify` says so; nothing is added then."""
+    made = Chain(tmp_path_factory.mktemp("trail") / "audit.jsonl")
+    for entry in entries:
+        made.append({f"x{name}": value for name, value in entry.items()})
+    path = data.draw(st.sampled_from([made.path, made.head_path]))
+    good = path.read_bytes()
+    bit = data.draw(st.integers(0, 8 * len(good) - 1))
+    path.write_bytes(good[: bit // 8] + bytes([good[bit // 8] ^ 1 << bit % 8]) + good[bit // 8 + 1 :])
+    assert not made.verify().is_whole
+    if path == made.head_path or bit // 8 >= good[:-1].rfind(b"\n") + 1:
+        with pytest.raises(PrivacyError, match="nothing is added"):
+            made.append({"event": "more"})
+    path.write_bytes(good)
+    assert made.verify() == (True, len(entries), "", made.verify().head)
+
+
+def test_adding_costs_the_same_however_long_the_trail(chain):
+    """It looks at the end alone: an entry of any length there, and one far back that was changed, are passed over."""
+    chain.append({"event": "long", "columns": ["c" * 50] * 300})
+    chain.append({"event": "next"})
+    assert chain.verify().entries == 5
+    data = bytearray(chain.path.read_bytes())
+    data[10] ^= 1
+    chain.path.write_bytes(data)
+    chain.append({"event": "more"})
+    assert not chain.verify().is_whole
+
+
+def test_half_an_entry_is_no_break(chain):
+    """Stopped while it was written: whole still, and gone with the next; a changed end of a line is a break."""
+    good = chain.path.read_bytes()
+    chain.path.write_bytes(good + b'{"event":"ha')
+    assert chain.verify() == chain.verify()._replace(is_whole=True, entries=3)
+    chain.append({"event": "next"})
+    assert chain.verify().entries == 4
+    lines = chain.path.read_bytes()
+    chain.head_path.write_bytes(f"3 {json.loads(good.splitlines()[-1])['hash']}\n".encode())
+    assert chain.verify().is_whole
+    chain.path.write_bytes(lines[:-1] + b"\x0b")
+    assert not chain.verify().is_whole
+
+
 def test_a_chain_that_was_never_written_is_whole(tmp_path):
     """An empty trail says that nothing happened."""
     assert Chain(tmp_path / "a").verify().is_whole
@@ -304,7 +351,7 @@ def test_a_release_holds_no_identifier_and_no_free_text():
     table = pa.table(
         {
             "timestamp": pa.array([1_700_000_000_000_000 + i for i in range(n)]).cast(pa.timestamp("us", "UTC")),
-            "client_ip": ["192.0.2.1"] * n,
+            "client_ip": [f"192.0.2.{i}" for i in range(n)],
             "user": ["t"] * n,
             "path": ["/a"] * n,
             "os": ["Linux"] * n,
@@ -325,10 +372,33 @@ def test_fewer_than_ten_needs_a_reason():
     table = pa.table({"os": ["Linux"] * 5})
     with pytest.raises(PrivacyError, match="reason"):
         release(table, EVENTS, quasi=["os"], k=2)
-    assert len(release(table, EVENTS, quasi=["os"], k=2, reason="defect 12")) == 5
+    with pytest.raises(PrivacyError, match="must be kept"):
+        release(table, EVENTS, quasi=["os"], k=2, reason="defect 12")
+    kept: dict[str, object] = {}
+    found = release(table, EVENTS, quasi=["os"], k=2, reason="defect 12", audit=kept.update)
+    assert len(found) == kept["rows"] == 5
+    assert (kept["reason"], kept["k"]) == ("defect 12", 2)
     assert len(release(table, EVENTS, quasi=["os"])) == 0
     with pytest.raises(PrivacyError, match="not collected"):
         release(table, EVENTS, quasi=["os"], purpose="marketing")
+
+
+def test_one_client_who_came_often_is_no_crowd():
+    """Ten clients of an address each, not ten rows; where addresses were dropped, ten sessions."""
+    table = pa.table(
+        {
+            "client_ip": pa.array([f"a{n}" for n in range(10)] + ["b"] * 30).dictionary_encode(),
+            "session_id": [f"s{n}" for n in range(40)],
+            "browser": ["Firefox"] * 10 + ["Lynx"] * 30,
+            "asn": list(range(40)),
+        }
+    )
+    columns = {column.name: column for column in (*EVENTS, *SESSIONS)}.values()
+    found = release(table, columns, quasi=["browser"])
+    assert set(found["browser"].to_pylist()) == {"Firefox"}
+    assert found.column_names == ["browser"]
+    dropped = table.set_column(0, "client_ip", pa.nulls(40, pa.string()))
+    assert len(release(dropped, columns, quasi=["browser"])) == 40
 
 
 def test_group_sizes_equal_counting():
@@ -337,4 +407,7 @@ def test_group_sizes_equal_counting():
     columns = {name: rng.integers(0, 3, 200).tolist() for name in ("a", "b")}
     rows = list(zip(columns["a"], columns["b"], strict=True))
     assert group_sizes(pa.table(columns), ["a", "b"]).tolist() == [rows.count(row) for row in rows]
+    clients = rng.integers(0, 9, 200)
+    distinct = [len({c for c, other in zip(clients.tolist(), rows, strict=True) if other == row}) for row in rows]
+    assert group_sizes(pa.table(columns), ["a", "b"], clients).tolist() == distinct
     assert json.dumps(group_sizes(pa.table({"a": []}), ["a"]).tolist()) == "[]"

@@ -11,6 +11,8 @@ import pytest
 import fraudlog as fl
 from fraudlog.deciding import FALLBACKS, AllowList, Rule
 from fraudlog.errors import SchemaError
+from fraudlog.evaluation import benign_events
+from fraudlog.schema import EVENTS, to_arrow
 from fraudlog.serving import LocalState
 from serving_support import KEY, START_US, events_in_order, probe, request
 
@@ -65,6 +67,27 @@ def test_collateral_is_that_of_a_replay(sample_log, sample_detector):
     assert len(wide) > 20
     assert true > 0
     assert abs(said - true) <= 0.2 * true
+
+
+def test_behind_a_carrier_a_verdict_holds_for_its_session_alone():
+    """A scanner behind a carrier's gate, among its people, and one alone: as in the batch, and nobody else is hit."""
+    events, truth = benign_events(days=2, people=150, seed=4)
+    usual = fl.build_sessions(events)
+    detector = fl.Detector(n_estimators=20).fit(usual)
+    carriers = set(events["client_ip"][truth["group"] == "carrier"])
+    busy = usual[usual["client_ip"].isin(carriers)].nlargest(1, "prefix_users_1d").iloc[0]
+    gate, noon = busy["client_ip"], busy["end"]
+    scans = [
+        {"timestamp": noon + pd.Timedelta(seconds=n), "client_ip": ip, "path": path, "line_number": 10**6 + n}
+        for n, (ip, path) in enumerate((ip, path) for path in ("/.env", "/.git/config") for ip in (gate, "192.0.2.7"))
+    ]
+    probes = pd.DataFrame([{**probe(), **scan, "source": events["source"].iloc[0]} for scan in scans])
+    table = to_arrow(pd.concat([events, probes[[n for n in probes if n in events]]], ignore_index=True), EVENTS)
+    replay = Replay(table, detector, fl.Policy(escalation=1.0))
+    replay.check()
+    sessions = fl.build_sessions(table, key=KEY, population=detector.population_)
+    found = sessions[sessions["user_agent"] == probe()["user_agent"]].set_index("client_ip")["session_id"]
+    assert {ip: replay.last[one].scope for ip, one in found.items()} == {gate: "session", "192.0.2.7": "prefix"}
 
 
 def test_a_scanner_is_challenged_and_a_person_is_not(sample_detector):
@@ -151,6 +174,17 @@ def test_a_verified_crawler_is_never_challenged(sample_detector):
     live = fl.LiveSessions(sample_detector, fl.Policy(rules=rules, deny_confidence=0.0))
     assert live.observe(request(ip="66.249.66.1", user_agent=googlebot)).verdict == "observe"
     assert live.observe(request(ip="192.0.32.7", user_agent=googlebot)).verdict == "deny"
+
+
+def test_a_verified_crawler_is_not_hit_by_its_networks_verdict(sample_detector):
+    """A scanner next door has its network challenged; who proves to be Googlebot passes, another does not."""
+    googlebot = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
+    live = fl.LiveSessions(sample_detector)
+    for second in range(3):
+        scanner = live.observe(probe(second, ip="66.249.66.9"))
+    assert (scanner.verdict, scanner.scope) == ("challenge", "prefix")
+    assert live.observe(request(5, ip="66.249.66.1", user_agent=googlebot)).verdict in ("allow", "observe")
+    assert live.observe(request(6, ip="66.249.66.2")).inherited == "prefix"
 
 
 def test_the_clock_stands_in_for_a_missing_time(sample_detector):

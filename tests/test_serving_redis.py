@@ -14,6 +14,7 @@ import pytest
 import fraudlog as fl
 from fraudlog.errors import ConfigError
 from fraudlog.serving import RedisState
+from fraudlog.sessions import feature_names
 from serving_support import KEY, events_in_order, probe, request
 
 redis = pytest.importorskip("redis", reason="the extra redis is not installed")
@@ -92,6 +93,24 @@ def test_windows_over_other_sessions_are_shared(server, sample_detector):
         one, other = alone.observe(event), workers[i % 2].observe(event)
         assert plain(one) == plain(other)
     assert one.strikes == other.strikes
+
+
+def test_how_clients_come_to_a_door_is_shared(server, sample_detector):
+    """Straight or after other pages, in one rhythm or not: every value as in one process, some above one."""
+    alone = fl.LiveSessions(sample_detector, key=KEY)
+    workers = [worker(server, sample_detector) for _ in range(2)]
+    names = feature_names()
+    seen = []
+    for i in range(60):
+        paths = ("/login", "/login", "/a", "/login.js")
+        event = request(i * 3, f"203.0.{i // 2 % 9}.5", method="POST", path=paths[i * 7 % 4], status=401)
+        both = [live.state.begin(event | live.enricher.event(event)) for live in (alone, workers[i % 2])]
+        one, other = (dict(zip(names, seen.values, strict=True)) for seen in both)
+        assert {name: repr(value) for name, value in one.items()} == {n: repr(v) for n, v in other.items()}
+        workers[i % 2].state.keep(both[1])
+        seen.append(one)
+    assert max(row["straight_logins_1d"] for row in seen if row["straight_logins_1d"] == row["straight_logins_1d"]) > 2
+    assert max(row["rhythm_logins_1d"] for row in seen if row["rhythm_logins_1d"] == row["rhythm_logins_1d"]) > 2
 
 
 def test_an_event_takes_two_round_trips(server, sample_detector):

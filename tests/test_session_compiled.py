@@ -153,7 +153,7 @@ def test_a_pool_of_a_service_keeps_the_keys_touched_last():
 
 def test_tables_that_are_full_are_begun_anew(monkeypatch):
     """Of masks and of entries, both of which a client's requests fill."""
-    monkeypatch.setattr("fraudlog.sessions.live_facts._MOST_ENTRIES", 4)
+    monkeypatch.setattr("fraudlog.sessions.codes.MOST_ENTRIES", 4)
     monkeypatch.setattr("fraudlog.sessions.live_compiled._MOST_MASKS", 4)
     run_both(in_order(random_events(5, 150, spread=0.1)))
 

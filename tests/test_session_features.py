@@ -52,6 +52,22 @@ def in_one_manner(door, other):
     ]
 
 
+def straight_to(door):
+    """Return who came straight too long ago, one in time, one who read a page first, and one now."""
+    read_first = [FOURTH_NET | {"path": "/news", "at": -90}, FOURTH_NET | door | {"at": -60}]
+    return [OTHER_NET | door | {"at": -DAY_S - 60}, THIRD_NET | door | {"at": -DAY_S + 60}, *read_first, door]
+
+
+def in_one_rhythm(door):
+    """Return who paused as long too long ago, one in time, one who paused longer, and one now."""
+    came = ((OTHER_NET, -DAY_S - 60, 4.0), (THIRD_NET, -DAY_S + 60, 4.2), (FOURTH_NET, -60, 5), ({}, 0, 4.1))
+    return [
+        network | request | {"at": at}
+        for network, posted_at, pause in came
+        for request, at in (({"path": door["path"]}, posted_at - pause), (door, posted_at))
+    ]
+
+
 def firefox(version, address="203.0.113.9"):
     """Return a request of one more client with a Firefox."""
     return {
@@ -197,6 +213,7 @@ SHOWN = {
     "robots_requests": ([{"path": "/robots.txt"}], 1),
     "prefix_users_1h": ([{"user": "a", "at": -1800}, {"user": "b"}], 2),
     "prefix_users_1d": ([{"user": "a", "at": -80_000}, {"user": "b"}], 2),
+    "prefix_agents_1d": ([{"user_agent": "curl/8", "at": -80_000}, {"user_agent": "x", "at": -90_000}, {}], 2),
     "prefix_agents_1h": ([{"user_agent": "curl/8", "at": -1800}, {}], 2),
     "prefix_failures_1h": ([FAILED | {"at": -1800, "user": "a"}, FAILED | {"at": -5, "user": "b"}, {}], 2),
     "prefix_requests_10m": ([{"at": -400, "user": "a"}, {"at": -30, "user": "b"}, {}], 3),
@@ -220,6 +237,12 @@ SHOWN = {
     "manner_failures_1d": (in_one_manner(FAILED, LOGIN), 2),
     "manner_signups_1d": (in_one_manner(SIGNUP | POST, SIGNUP), 2),
     "manner_refusals_1d": (in_one_manner(PAY | {"status": 402}, PAY), 2),
+    **{
+        f"{kind}_{door}{among}_1d": (rows, expected)
+        for door, request in (("logins", LOGIN), ("signups", SIGNUP | POST))
+        for kind, rows in (("straight", straight_to(request)), ("rhythm", in_one_rhythm(request)))
+        for among, expected in (("", 2), ("_of", 3))
+    },
     # --- what single threats show: each beside its nearest harmless neighbour, which must not count
     "login_successes": (
         [

@@ -111,7 +111,7 @@ def test_nothing_observed_has_no_current_session():
 
 def test_tables_of_values_are_bounded(monkeypatch):
     """A million different agents leave no million entries behind, and change no result."""
-    monkeypatch.setattr("fraudlog.sessions.live_facts._MOST_ENTRIES", 8)
+    monkeypatch.setattr("fraudlog.sessions.codes.MOST_ENTRIES", 8)
     live = LiveFeatures(DEFAULT.only(["agents", "distinct_paths", "not_found"]))
     for i in range(100):
         values = live.observe(event(i, user="u", user_agent=f"agent {i}", path=f"/{i}", status=404))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import naive
 from conftest import SAMPLE
 from fraudlog.reading import read_log
-from fraudlog.sessions import CHECKPOINTS, DEFAULT, Feature, Population, Settings, build_sessions_table
+from fraudlog.sessions import CHECKPOINTS, DEFAULT, Definition, Feature, Population, Settings, build_sessions_table
 from fraudlog.sessions.stream import moments
 from fraudlog.testing import ParityError, check_parity, random_events, same_bits
 
@@ -83,6 +83,15 @@ def test_the_kernel_equals_the_slow_twin(events, definition, batch, shards, rng)
     shuffled = events.take(rng.sample(range(len(events)), len(events))) if has_order and unique(events) else events
     table = build_sessions_table(shuffled, Settings(definition, shards=shards, **how), batch=batch)
     assert differences(expected, table, definition.names) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_wide_number_can_be_missing(seed):
+    """Its nulls are told from numbers row by row, not in a table of all values."""
+    definition = Definition((Feature("missing", "share(missing(bytes_sent))"), Feature("asns", "count(missing(asn))")))
+    events = random_events(seed, 60)
+    table = build_sessions_table(events, Settings(definition, checkpoints=(1, 2)), batch=11)
+    assert differences(slow(events, definition, checkpoints=(1, 2)), table, definition.names) == []
 
 
 def unique(events):

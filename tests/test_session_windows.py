@@ -1,6 +1,8 @@
-"""Windows over other sessions: what they count, what they forget, and the compiled twins of the loops."""
+"""Windows over other sessions: what they count, what they forget, and the loops that kernels are made of."""
 
 from __future__ import annotations
+
+import json
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from fraudlog.sessions import columns, scans
 from fraudlog.sessions.places import distance_km, offset_minutes, places
-from fraudlog.sessions.window_live import CountWindow, DistinctWindow, SpeedWindow
+from fraudlog.sessions.window_live import ApproachWindow, CountWindow, DistinctWindow, SpeedWindow
 from fraudlog.sessions.windows import WINDOWS, Window
 
 MINUTE = 60_000_000
@@ -114,16 +116,6 @@ def test_running_maxima_of_wide_numbers():
     assert scans.running_max(values, session).tolist() == values.tolist()
 
 
-@given(CODES)
-def test_compiled_loops_equal_numpy(rows):
-    """The accelerator gives the same integers."""
-    fast = pytest.importorskip("fraudlog.sessions.fast")
-    session, codes, time = arrays(rows)
-    assert fast.occurrence(codes, session, 5).tolist() == scans.occurrence(codes, session).tolist()
-    assert fast.window_counts(time, session, 3).tolist() == scans.window_counts(time, session, 3, 10**6).tolist()
-    assert fast.stable_order(codes, 5).tolist() == columns.stable_order(codes, 5).tolist()
-
-
 def test_stable_order_of_many_codes():
     """Two passes of 16 bits equal a stable sort."""
     codes = np.random.default_rng(0).integers(0, 1 << 20, 5_000)
@@ -140,3 +132,23 @@ def test_text_forgets_values_that_no_row_has():
     assert columns.text_of(twice).codes.tolist() == [0, 0, -1]
     joined = columns.concatenated([kept, columns.text_of(pa.chunked_array([["c", "b"]]))])
     assert joined.array().to_pylist() == [None, "b", "c", "b"]
+
+
+@pytest.mark.parametrize("kind", ["straight", "rhythm"])
+def test_an_approach_is_the_same_after_a_visit_to_a_file(kind):
+    """Half of the events in one window, its keys put into another, and the rest there: as one window that saw all."""
+    window = Window("n", kind, "k", "v", 100_000_000, "m", memory_us=5_000_000)
+    rng = np.random.default_rng(2)
+    events = [(*rng.integers(0, 6, 2).tolist(), i * 400_000, *rng.integers(0, 2, 3).tolist()) for i in range(400)]
+    whole, first, second = (ApproachWindow(window) for _ in range(3))
+    expected = [whole.see(client, shape, t, client // 2, door, step) for client, shape, t, door, step, _ in events]
+    for client, shape, t, door, step, _ in events[:200]:
+        first.see(client, shape, t, client // 2, door, step)
+    for key in json.loads(json.dumps(first.newest())):
+        second.join(key, json.loads(json.dumps(first.dump(key))))
+    later = [second.see(client, shape, t, client // 2, door, step) for client, shape, t, door, step, _ in events[200:]]
+    assert later == expected[200:]
+    assert max(alike or 0 for alike, _ in expected) > 1
+    for i in range(2_000):
+        whole.see(0, 0, 10**9 + i * 1_000_000, 0, 1, 1)
+    assert len(whole) < 20

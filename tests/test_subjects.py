@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,8 +13,10 @@ import pytest
 import fraudlog as fl
 from fraudlog.enriching import Shield
 from fraudlog.errors import ConfigError, PrivacyError
+from fraudlog.jobs import job_status
+from fraudlog.jobs.forgetting import draft_of
 from fraudlog.privacy import REQUESTS, Chain, Holds, Pseudonyms, Withheld, drop_key, load_keyring, rotate_key
-from fraudlog.store import open_store
+from fraudlog.store import Transaction, open_store
 from fraudlog.subjects import Desk, access
 from job_support import KEY, Site, sample_lines, small_model
 
@@ -107,6 +111,27 @@ def test_erase_by_address_after_many_runs(tmp_path, model):
     assert differing(site, never) == []
 
 
+@pytest.mark.parametrize("values", [{}, {"retrain.every_days": 1, "retrain.window_days": 2}], ids=["near", "replayed"])
+def test_reports_count_as_if_they_had_never_come(make_site, tmp_path, values):
+    """Report and summary are those of the other run, byte for byte: so are the counts of lines that stand in them."""
+    pages = {name: tmp_path / name / "www" for name in "abc"}
+    sites = [
+        make_site(name, lines, **values, **{"publish.folder": str(pages[name])})
+        for name, lines in (("a", LINES), ("b", WITHOUT), ("c", LINES))
+    ]
+    pages = {name: _pages(tmp_path / name) for name in pages}
+    desk(sites[0]).erase(ALICE)
+    desk(sites[2]).restrict(ALICE)
+    assert _pages(tmp_path / "a") == pages["b"] != pages["a"]
+    assert [job_status(site.config)["counts"] for site in sites[::2]] == [job_status(sites[1].config)["counts"]] * 2
+    desk(sites[2]).lift(ALICE)
+    assert _pages(tmp_path / "c") == pages["c"]
+
+
+def _pages(folder):
+    return {file.name: file.read_bytes() for file in (folder / "www").iterdir()}
+
+
 @pytest.mark.parametrize("mode", ["opaque", "truncate", "drop"])
 def test_every_ip_mode_can_forget(make_site, mode):
     """With tokens, coarse addresses or none in their place."""
@@ -117,8 +142,8 @@ def test_every_ip_mode_can_forget(make_site, mode):
     assert differing(site, never) == []
 
 
-def test_the_given_model_forgets_too(tmp_path):
-    """A model that keeps what it learnt from becomes the one fitted on the other rows, and judges everything anew."""
+def remembering_sites(tmp_path) -> tuple[Site, Site]:
+    """Two sites with models that keep what they learnt from: one that knows a person, one that never saw them."""
     names = Pseudonyms(bytes.fromhex(KEY))
     table = fl.read_log(io.BytesIO(b"".join(LINES)), "combined", privacy=Shield(names)).table
     learnt = fl.build_sessions(table, key=names.session_key)
@@ -131,9 +156,14 @@ def test_the_given_model_forgets_too(tmp_path):
         site.append(b"".join(lines))
         site.run()
         sites.append(site)
-    site, never = sites
+    return sites[0], sites[1]
+
+
+def test_the_given_model_forgets_too(tmp_path):
+    """A model that keeps what it learnt from becomes the one fitted on the other rows, and judges everything anew."""
+    site, never = remembering_sites(tmp_path)
     answer = desk(site).erase(ALICE)
-    assert answer.model_rows == is_hers.sum() > 0
+    assert answer.model_rows > 0
     assert (tmp_path / "a.fraudlog").read_bytes() == (tmp_path / "b.fraudlog").read_bytes()
     assert differing(site, never) == []
 
@@ -289,3 +319,36 @@ def test_an_older_keys_rows_are_reached_until_it_is_dropped(make_site):
     assert desk(site).erase({"user": "bob8"}).events > 0
     drop_key(1, site.key)
     assert desk(site).erase(ALICE).events == 0
+
+
+def killed(work) -> None:
+    """Do something in a child that dies at it."""
+    child = os.fork()
+    if not child:
+        with suppress(BaseException):
+            work()
+        os._exit(1)
+    os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize("when", ["before the commit", "after the commit", "after it, and the draft is lost"])
+def test_a_kill_between_model_and_store_leaves_both_or_neither(tmp_path, monkeypatch, when):
+    """The next run finds the model that the store has: it adopts no other, and nobody is known who was erased."""
+    site, never = remembering_sites(tmp_path)
+    before = site.tree()
+    with monkeypatch.context() as patch:
+        if when == "before the commit":
+            patch.setattr(Transaction, "commit", lambda _: os._exit(9))
+        else:
+            patch.setattr("fraudlog.subjects.desk.republish", None)
+            patch.setattr("fraudlog.jobs.forgetting.write_whole", lambda *_: os._exit(9))
+        killed(lambda: desk(site).erase(ALICE))
+    if when.endswith("lost"):
+        draft_of(tmp_path / "a.fraudlog").unlink()
+    assert site.run().models == []
+    assert site.tree() == (before if when == "before the commit" else never.tree())
+    desk(site).erase(ALICE)
+    assert (tmp_path / "a.fraudlog").read_bytes() == (tmp_path / "b.fraudlog").read_bytes()
+    assert site.run().models == []
+    assert differing(site, never) == []
+    assert not draft_of(tmp_path / "a.fraudlog").exists()

@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 
 from fraudlog.errors import InputError
-from fraudlog.privacy import REQUESTS, Chain, Holds, Withheld, load_keyring, with_days
+from fraudlog.jobs.carried import Carried
+from fraudlog.jobs.line import settings_of
+from fraudlog.privacy import REQUESTS, Chain, Holds, Pseudonyms, Withheld, load_keyring, with_days
 from fraudlog.store import open_store
 from fraudlog.subjects import Desk, purge, verify_receipt
 from job_support import Site, sample_lines, small_model
@@ -53,7 +55,7 @@ def days_after(n: float) -> datetime:
 
 
 def purged(site, now, **options):
-    return purge(site.config, load_keyring(site.key).key, now, **options)
+    return purge(site.config, load_keyring(site.key), now, **options)
 
 
 def test_each_class_has_its_time(site):
@@ -62,7 +64,7 @@ def test_each_class_has_its_time(site):
     assert purged(site, days_after(180)).rows == {}
     first = purged(site, days_after(181))
     assert set(first.rows) >= {"events", "sessions"}
-    assert set(first.rows) <= {"events", "sessions", "late", "rejected"}
+    assert set(first.rows) <= {"events", "sessions", "late", "rejected", "carried"}
     purged(site, days_after(183))
     assert len(rows(site, "events")) == len(rows(site, "sessions")) == len(rows(site, "rejected")) == 0
     assert len(rows(site, "scores")) == before["scores"]
@@ -146,7 +148,7 @@ def kill_loop(site, count: int, seed: int) -> None:
         "import sys; from datetime import datetime; from pathlib import Path\n"
         "from fraudlog.jobs import load_config; from fraudlog.privacy import load_keyring; import os, time\n"
         "from fraudlog.subjects import purge; import fraudlog.jobs.run, fraudlog.reporting\n"
-        "config = load_config(Path(sys.argv[1])); key = load_keyring(Path(sys.argv[2])).key\n"
+        "config = load_config(Path(sys.argv[1])); key = load_keyring(Path(sys.argv[2]))\n"
         "for line in sys.stdin:\n"
         "    child = os.fork()\n"
         "    if not child:\n"
@@ -188,3 +190,51 @@ def test_killed_at_random_moments(site):
 def test_killed_two_hundred_times(site):
     """The same 200 times."""
     kill_loop(site, 200, 2)
+
+
+def test_what_the_job_carries_goes_too(site):
+    """Open sessions, those that wait, and what windows remember of prefixes and accounts; a later run goes on."""
+    definition = settings_of(site.config, Pseudonyms(load_keyring(site.key).key)).definition
+
+    def carried():
+        return Carried.load(open_store(site.store, purpose=REQUESTS), definition)
+
+    before = carried()
+    assert len(before.events) > 0
+    assert sum(len(window["key"]) for window in before.state.windows.values()) > 0
+    assert "carried" not in purged(site, days_after(150)).rows
+    receipt = purged(site, days_after(183))
+    assert receipt.rows["carried"] > len(before.events)
+    after = carried()
+    assert len(after.events) == len(after.held_events) == len(after.held_sessions) == 0
+    assert all(len(window["key"]) == 0 for window in after.state.windows.values())
+    assert after.state.newest_us == before.state.newest_us
+    assert "over their time" in receipt.notes[0]
+    data = b"".join(file.read_bytes() for file in (site.store / "state").iterdir())
+    assert b"208." not in data
+    site.append(sample_lines(1600)[-1])
+    assert site.run().tally.events == 1
+
+
+def test_open_sessions_stay_while_they_go_on(site):
+    """A session whose last request is in time keeps its first ones too."""
+    definition = settings_of(site.config, Pseudonyms(load_keyring(site.key).key)).definition
+    newest = Carried.load(open_store(site.store, purpose=REQUESTS), definition).newest
+    day = datetime.fromisoformat(newest).replace(hour=0, minute=0, second=0)
+    purged(site, day + timedelta(days=180, hours=12))
+    after = Carried.load(open_store(site.store, purpose=REQUESTS), definition)
+    assert len(after.events) > 0
+
+
+def test_models_that_speak_no_more_go_with_their_scores(tmp_path):
+    """The one that speaks stays, and the configuration's is not taken in again."""
+    site = Site(tmp_path / "site", small_model(tmp_path), **{"retrain.every_days": 1, "retrain.max_flag_ratio": 50})
+    site.append(b"".join(sample_lines(6000)))
+    site.run()
+    models = {name for name in site.tree() if name.startswith("models/2015")}
+    assert len(models) >= 2
+    receipt = purged(site, days_after(380))
+    assert len(receipt.documents) == len(models)
+    assert len([name for name in site.tree() if name.endswith(".fraudlog")]) == 1
+    site.append(sample_lines(6100)[-1])
+    assert site.run().models == []

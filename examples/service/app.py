@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 import fraudlog as fl
 from fraudlog.errors import FraudlogError
@@ -65,7 +65,7 @@ async def login(request: Request) -> Response:
 
 def health(_request: Request) -> Response:
     """Count what was decided; keep this path inside your network."""
-    failures = sum(app.judge.failures.values())
+    failures = sum(guarded.judge.failures.values())
     model = {"model": live.detector is not None, "models_refused": refused["model"]}
     return JSONResponse(model | {"verdicts": dict(verdicts), "failures": failures})
 
@@ -99,8 +99,8 @@ def _has_passed(scope: Scope) -> bool:
 
 
 def enforce(decision: Decision, scope: Scope) -> ASGIApp | None:
-    """Answer instead of the shop where a decision says so; its own pages always pass."""
-    if scope["path"] in {"/challenge", "/health"}:
+    """Answer instead of the shop where a decision says so; its own page always passes."""
+    if scope["path"] == "/challenge":
         return None
     if decision.verdict == "deny":
         return PlainTextResponse("If you think this is a mistake, write to help@shop.example.", 403)
@@ -162,8 +162,8 @@ shop = Starlette(
         Route("/login", login, methods=["POST"]),
         Route("/challenge", challenge),
         Route("/challenge", pass_challenge, methods=["POST"]),
-        Route("/health", health),
     ],
-    lifespan=lifespan,
 )
-app = FraudlogASGI(shop, live, reader=EventReader(PROXIES), enforce=enforce, on_decision=count)
+guarded = FraudlogASGI(shop, live, reader=EventReader(PROXIES), enforce=enforce, on_decision=count)
+# A probe asks every second, always the same: it is no client to judge.
+app = Starlette(routes=[Route("/health", health), Mount("/", guarded)], lifespan=lifespan)

@@ -31,7 +31,10 @@ _SECRET: Final = "FRAUDLOG_WEBHOOK_SECRET"  # noqa: S105 -- the variable's name
 
 
 def export(
-    folder: Annotated[Path, typer.Argument(help="Folder that `fraudlog score` wrote.", show_default=False)],
+    folder: Annotated[
+        Path,
+        typer.Argument(help="Folder that `fraudlog score` wrote; a job's store, or its job.toml.", show_default=False),
+    ],
     name: Annotated[str, typer.Option("--as", help="Format, or webhook; `--as list` prints them.")] = "list",
     *,
     out: Annotated[Path | None, typer.Option(help="File to write; by default to standard output.")] = None,
@@ -55,7 +58,7 @@ def export(
     """Hand the decisions in FOLDER out: nginx, nftables, HAProxy, CrowdSec, fail2ban, plain lists, or a webhook.
 
     Needs the key the tables were written with, since they hold pseudonyms; each use of it is a line in
-    FOLDER/audit.jsonl. Verdicts that have ended are left out.
+    FOLDER/audit.jsonl, of a store in ledger/audit.jsonl. Verdicts that have ended are left out.
 
     Example: fraudlog export scored --as nginx-geo --out /etc/nginx/conf.d/fraudlog-geo.conf
     """
@@ -68,9 +71,11 @@ def export(
         return
     if name != _WEBHOOK and name not in EXPORTS:
         raise ConfigError(f"--as knows {', '.join([*EXPORTS, _WEBHOOK])}", parameter="as")
-    mildest = verdict or (EXPORTS[name].at_least if name in EXPORTS else "challenge")
-    rules = ListRules(mildest, _allowed(allow or [], allow_file), most_bystanders, internal)
-    source = _read(folder, key_file, rules, at, name)
+    place = _place(folder, key_file)
+    mildest = verdict or place.verdict or (EXPORTS[name].at_least if name in EXPORTS else "challenge")
+    allowed = [*_allowed(allow or [], allow_file), *place.allow]
+    rules = ListRules(mildest, allowed, most_bystanders, internal)
+    source = _read(place, rules, at, name)
     if name == _WEBHOOK:
         _send(source, url)
     else:
@@ -78,39 +83,89 @@ def export(
 
 
 @dataclass(frozen=True)
+class _Place:
+    """Where the tables are, and what a job's configuration says of lists."""
+
+    folder: Path
+    key_file: Path | None
+    is_store: bool = False
+    verdict: str | None = None
+    allow: tuple[str, ...] = ()
+
+
+def _place(given: Path, key_file: Path | None) -> _Place:
+    """Tell a job's configuration and a store from a folder of tables."""
+    if given.is_file():
+        from fraudlog.jobs import load_config
+
+        config = load_config(given)
+        if (ip_mode := config["privacy.ip_mode"]) != "pfx":
+            raise ConfigError(
+                f"this job's privacy.ip_mode is {ip_mode}, so addresses can't be turned back",
+                parameter="ip_mode",
+            )
+        verdict, allow = config["publish.export_verdict"], tuple(config["publish.export_allow"])
+        key_file = key_file or config["privacy.key_file"]
+        return _Place(config["store.path"], key_file, is_store=True, verdict=verdict, allow=allow)
+    return _Place(given, key_file, is_store=(given / "manifest.json").is_file())
+
+
+@dataclass(frozen=True)
 class _Source:
-    """The tables of a folder, and how to list them."""
+    """The tables of a place, and how to list them."""
 
     tables: tuple[pd.DataFrame, pd.DataFrame]
     rules: ListRules
     options: dict[str, Any]
 
 
-def _read(folder: Path, key_file: Path | None, rules: ListRules, at: datetime | None, name: str) -> _Source:
+def _read(place: _Place, rules: ListRules, at: datetime | None, name: str) -> _Source:
     import pandas as pd
 
-    from fraudlog.deciding.exports import mark_of
     from fraudlog.privacy import Reidentifier
+
+    moment = pd.Timestamp.now("UTC") if at is None else pd.Timestamp(at, tz="UTC")
+    read = _read_store if place.is_store else _read_folder
+    tables, names, trail = read(place, moment)
+    reveal = Reidentifier(names, f"export as {name}", _trail(trail))
+    return _Source(tables, rules, {"at": moment, "reveal": reveal})
+
+
+_Read = tuple[tuple["pd.DataFrame", "pd.DataFrame"], "Pseudonyms", Path]
+
+
+def _read_folder(place: _Place, _at: pd.Timestamp) -> _Read:
+    from fraudlog.deciding.exports import mark_of
     from fraudlog.reporting import read_tables
 
-    tables, _ = read_tables(folder, "sessions", "decisions")
-    names = _pseudonyms(folder, key_file, mark_of(tables["sessions"]))
-    moment = pd.Timestamp.now("UTC") if at is None else pd.Timestamp(at, tz="UTC")
-    reveal = Reidentifier(names, f"export as {name}", _trail(folder / "audit.jsonl"))
-    return _Source((tables["decisions"], tables["sessions"]), rules, {"at": moment, "reveal": reveal})
+    tables, _ = read_tables(place.folder, "sessions", "decisions")
+    names = _pseudonyms(place, mark_of(tables["sessions"]))
+    return (tables["decisions"], tables["sessions"]), names, place.folder / "audit.jsonl"
 
 
-def _pseudonyms(folder: Path, key_file: Path | None, made_with: str | None) -> Pseudonyms:
+def _read_store(place: _Place, at: pd.Timestamp) -> _Read:
+    from fraudlog.jobs.publish import key_id_of, verdicts_held
+    from fraudlog.jobs.run import PURPOSE
+    from fraudlog.store import open_store
+
+    with open_store(place.folder, purpose=PURPOSE) as store:
+        made_with = key_id_of(store)
+        names = _pseudonyms(place, made_with)
+        tables = verdicts_held(store, made_with or names.key_id, at)
+    return tables, names, place.folder / "ledger" / "audit.jsonl"
+
+
+def _pseudonyms(place: _Place, made_with: str | None) -> Pseudonyms:
     """Return those of the epoch the tables were written in; of the newest if it is none of the ring's."""
     from fraudlog.privacy import default_key_file, load_keyring
 
-    wanted = key_file or default_key_file()
+    wanted = place.key_file or default_key_file()
     if "FRAUDLOG_KEY" not in os.environ and not wanted.exists():
         # `load_keyring` would make a key; a new one turns nothing back.
         raise ConfigError(
             f"the key file {wanted} is not there; give the one the tables were written with", parameter="key"
         )
-    newest, *older = load_keyring(wanted, outside=folder).pseudonyms().values()
+    newest, *older = load_keyring(wanted, outside=place.folder).pseudonyms().values()
     return next((names for names in (newest, *older) if names.key_id == (made_with or "").partition("/")[0]), newest)
 
 

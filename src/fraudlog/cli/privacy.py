@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fraudlog.cli.options import Json, KeyFile
+from fraudlog.cli.releasing import release
 from fraudlog.cli.requests import access, erase, hold, lift, moment, object_, purge, rectify, restrict
 from fraudlog.errors import ConfigError, PrivacyError
 
@@ -24,7 +25,7 @@ privacy = typer.Typer(
 _key = typer.Typer(no_args_is_help=True, help="The keys of the pseudonyms, by epoch.")
 _audit = typer.Typer(no_args_is_help=True, help="The audit trail.")
 _policy = typer.Typer(no_args_is_help=True, help="The privacy policy's versions, and consent to them.")
-for _verb in (access, rectify, erase, restrict, object_, lift, hold, purge):
+for _verb in (access, rectify, erase, restrict, object_, lift, hold, purge, release):
     privacy.command(_verb.__name__.rstrip("_"))(_verb)
 privacy.add_typer(_key, name="key")
 privacy.add_typer(_audit, name="audit")

@@ -202,7 +202,7 @@ def purge(
 
     settings, ring = _job(config)
     when = datetime.now(UTC) if now is None else moment(now)
-    receipt = take_out(settings, ring.key, when, is_dry=dry_run)
+    receipt = take_out(settings, ring, when, is_dry=dry_run)
     if as_json:
         typer.echo(json.dumps(asdict(receipt)))
         return

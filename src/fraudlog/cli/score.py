@@ -11,7 +11,7 @@ import typer
 import fraudlog as fl
 from fraudlog.cli.options import Format, Gap, IpMode, Json, KeyFile, Logs, Model, Out, RejectShare
 from fraudlog.cli.report import page_of
-from fraudlog.cli.scoring import pseudonyms, score_logs
+from fraudlog.cli.scoring import budget_of, budget_text, pseudonyms, score_logs
 from fraudlog.cli.terminal import open_console, progress
 from fraudlog.errors import ConfigError
 
@@ -32,6 +32,10 @@ def score(
     max_reject_share: RejectShare = None,
     session_gap: Gap = "30min",
     daily_reviews: Annotated[int | None, typer.Option(help="At most so many challenges a day.", min=0)] = None,
+    human_share: Annotated[
+        float | None,
+        typer.Option(help="Challenge at most this share of presumed humans; 0.005 is 0.5 %.", min=0, max=1),
+    ] = None,
     top: Annotated[int, typer.Option(help="Sessions to print.", min=0)] = 10,
     fail_on: Annotated[
         str | None, typer.Option(help="Exit with 1 if a session gets this verdict or a harder one.")
@@ -51,11 +55,12 @@ def score(
 
     if fail_on is not None and fail_on not in VERDICTS:
         raise ConfigError(f"--fail-on knows {', '.join(VERDICTS)}", parameter="fail_on")
-    policy = fl.Policy(daily_reviews=daily_reviews)
+    policy = fl.Policy(daily_reviews=daily_reviews, human_share=human_share)
     names = pseudonyms(key_file, out, ip_mode)
     with progress() as step:
         scored = score_logs(logs, model, log_format, session_gap, names, step, max_reject_share)
-        decisions = policy.decide(scored.scores, scored.sessions)
+        scored.summary["budget"] = budget_of(scored.detector, human_share)
+        decisions = policy.measured(scored.detector.human_risk_).decide(scored.scores, scored.sessions)
         step("writing")
         paths = _write(out, scored, decisions, names.note)
     _print_score(scored, decisions, paths, top, as_json=as_json)
@@ -102,4 +107,6 @@ def _print_score(scored: Scored, decisions: pd.DataFrame, paths: dict[str, Path]
         highlight=False,
         soft_wrap=True,
     )
+    if (budget := scored.summary["budget"]) is not None:
+        console.print(budget_text(budget), highlight=False, soft_wrap=True)
     console.print(f"report: {paths['report']}", highlight=False, markup=False, soft_wrap=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from fraudlog.privacy import IpMode, Pseudonyms
 
-__all__ = ["Scored", "pseudonyms", "read_logs", "score_logs"]
+__all__ = ["Scored", "budget_of", "budget_text", "pseudonyms", "read_logs", "score_logs"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Scored:
     sessions: pd.DataFrame
     scores: pd.DataFrame
     summary: dict[str, Any]
+    detector: fl.Detector
 
 
 def score_logs(
@@ -62,6 +63,7 @@ def score_logs(
     summary = {
         "fraudlog": fl.__version__,
         "log": log.summary.to_dict(),
+        "key": names.manifest,
         "model": {
             "origin": "fitted on this very log" if model is None else f"detector {model.name}",
             "reference_size": detector.reference_size_,
@@ -69,7 +71,7 @@ def score_logs(
             "window": list(detector.window_),
         },
     }
-    return Scored(log, events, sessions, detector.score(sessions), summary)
+    return Scored(log, events, sessions, detector.score(sessions), summary, detector)
 
 
 def _finished(rows: pd.DataFrame) -> pd.DataFrame:
@@ -89,6 +91,21 @@ def read_logs(logs: list[Path], log_format: str, max_reject_share: float | None,
 
 def pseudonyms(key_file: Path | None, out: Path | None, ip_mode: str = "pfx") -> Pseudonyms:
     """Return the pseudonyms of the key; one that lies inside `out` is refused."""
-    from fraudlog.privacy import Pseudonyms, load_key
+    from fraudlog.privacy import load_keyring
 
-    return Pseudonyms(load_key(key_file, outside=out), cast("IpMode", ip_mode))
+    return load_keyring(key_file, outside=out).current(cast("IpMode", ip_mode))
+
+
+def budget_of(detector: fl.Detector, human_share: float | None) -> dict[str, Any] | None:
+    """Return what a share of presumed humans comes to with a detector, as JSON holds it; None without a share."""
+    from fraudlog.deciding import human_budget
+
+    return None if human_share is None else human_budget(detector.human_risk_, human_share)._asdict()
+
+
+def budget_text(budget: dict[str, Any]) -> str:
+    """Say for a person what a budget comes to."""
+    return (
+        f"challenged from risk {budget['risk']:.3f} on: {budget['expected']:.2%} of presumed humans "
+        f"({budget['low']:.2%} to {budget['high']:.2%})"
+    )

@@ -1,7 +1,7 @@
 """Deciding: scores into verdicts."""
 
 from fraudlog.deciding.allowing import AllowList
-from fraudlog.deciding.budget import Budget, ReviewPace, human_budget, on_budget, review_budget
+from fraudlog.deciding.budget import Budget, ReviewPace, Today, human_budget, on_budget, review_budget
 from fraudlog.deciding.decision import FALLBACKS, SCOPES, VERDICTS, Decision, Scope, Verdict
 from fraudlog.deciding.policy import Policy
 from fraudlog.deciding.rules import Rule
@@ -17,6 +17,7 @@ __all__ = [
     "ReviewPace",
     "Rule",
     "Scope",
+    "Today",
     "Verdict",
     "human_budget",
     "on_budget",

@@ -6,7 +6,7 @@ for reviews is a quantile of past days; how many a coming day brings follows the
 the traffic is abusive, which nobody knows.
 
 A day that is not like the past is met by pacing: `ReviewPace` knows how the volume of a day runs and gives out what is
-left of the budget over what is left of the day.
+left of the budget over what is left of the day. `Today` says how far a day has come.
 
 References
 ----------
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Budget", "ReviewPace", "human_budget", "on_budget", "review_budget", "wilson"]
+__all__ = ["Budget", "ReviewPace", "Today", "human_budget", "on_budget", "review_budget", "wilson"]
 
 _LOOSEST: Final = 1.5
 """How much of the usual volume a pace may catch up with: beyond it, an empty day is not filled with the harmless."""
@@ -61,6 +61,21 @@ class Budget(NamedTuple):
     low: float
     high: float
     unit: str
+
+
+class Today(NamedTuple):
+    """What of a day (UTC) has passed.
+
+    Parameters
+    ----------
+    seen : int
+        Sessions that began.
+    spent : int
+        Those of them that are reviewed.
+    """
+
+    seen: int = 0
+    spent: int = 0
 
 
 def human_budget(risks: ArrayLike, share: float, *, confidence: float = 0.9) -> Budget:
@@ -208,7 +223,7 @@ class ReviewPace:
         self.daily_reviews = daily_reviews
         self._risks = np.sort(scores["risk"].to_numpy(np.float64))
         self._left = _left_of_day(scores)
-        self._day, self._seen, self._spent = -1, 0, 0
+        self._day, self._today = -1, Today()
 
     def admit(self, risk: float, start_us: int) -> bool:
         """Say whether a session is reviewed, and count it.
@@ -219,23 +234,35 @@ class ReviewPace:
         start_us : int
             Microseconds since 1970; sessions come in about this order, and one of an earlier day counts for today.
         """
-        hours = start_us // 3_600_000_000
-        day, hour = divmod(hours, 24)
+        day = start_us // 86_400_000_000
         if day > self._day:
-            self._day, self._seen, self._spent = day, 0, 0
-        weekday, part = (day + 3) % 7, (start_us % 3_600_000_000) / 3_600_000_000  # 1970-01-01 was a Thursday
-        self._seen += 1
-        is_reviewed = self._spent < self.daily_reviews and risk >= self._threshold(int(weekday), int(hour), part)
-        self._spent += is_reviewed
+            self._day, self._today = day, Today()
+        self._today = self._today._replace(seen=self._today.seen + 1)
+        is_reviewed = self.would_admit(risk, start_us, self._today)
+        self._today = self._today._replace(spent=self._today.spent + is_reviewed)
         return is_reviewed
 
-    def _threshold(self, weekday: int, hour: int, part: float) -> float:
+    def would_admit(self, risk: float, start_us: int, today: Today) -> bool:
+        """Say whether a session is reviewed, given what of its day has passed, itself included; counts nothing.
+
+        Parameters
+        ----------
+        risk : float
+        start_us : int
+            Microseconds since 1970.
+        today : Today
+        """
+        return today.spent < self.daily_reviews and risk >= self._threshold(start_us, today)
+
+    def _threshold(self, start_us: int, today: Today) -> float:
+        day, hour = divmod(int(start_us // 3_600_000_000), 24)
+        weekday, part = (day + 3) % 7, (start_us % 3_600_000_000) / 3_600_000_000  # 1970-01-01 was a Thursday
         whole, here, later = (float(self._left[weekday, at]) for at in (0, hour, hour + 1))
         left = here + (later - here) * part
-        level = (self._seen + _OWN * whole) / (whole - left + _OWN * whole) if whole else 1.0
+        level = (today.seen + _OWN * whole) / (whole - left + _OWN * whole) if whole else 1.0
         to_come = max(left * level, 1.0)
         share = min(
-            (self.daily_reviews - self._spent) / to_come, _LOOSEST * self.daily_reviews / max(whole * level, 1.0)
+            (self.daily_reviews - today.spent) / to_come, _LOOSEST * self.daily_reviews / max(whole * level, 1.0)
         )
         rank = len(self._risks) - share * len(self._risks)
         return -1.0 if rank <= 0 else float(self._risks[min(int(rank), len(self._risks) - 1)])

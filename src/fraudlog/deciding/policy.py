@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 
 from fraudlog.deciding.allowing import AllowList
+from fraudlog.deciding.budget import human_budget, on_budget
 from fraudlog.deciding.decision import SCOPES, VERDICTS, Scope, Verdict
 from fraudlog.deciding.rules import Rule
-from fraudlog.deciding.scoping import SHARED_BY, Ruling, choose_scope, is_shared, subject_of
+from fraudlog.deciding.scoping import SHARED_BY, Ruling, choose_scope, crowd_behind, subject_of
 from fraudlog.deciding.settings import check, read_toml, table_of, typed
 from fraudlog.deciding.targets import bystanders, lasting, strikes_of
 from fraudlog.detecting.evidence import verified_crawler
-from fraudlog.errors import SchemaError
+from fraudlog.errors import ConfigError, SchemaError
 from fraudlog.schema import DECISIONS, column_names, require_columns
 from fraudlog.sessions.definition import microseconds
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from fraudlog.detecting import Reason
 
@@ -47,6 +48,9 @@ class Policy:
     ----------
     daily_reviews : int, optional
         At most so many challenges a day (UTC, by the session's start): those of the highest risk. The rest is observed.
+    human_share : float, optional
+        At most this share of presumed humans is challenged (0.005 is 0.5 %), instead of from a risk on. What risk that
+        is depends on the detector: decide by ``policy.measured(detector.human_risk_)``; jobs and services do so.
     observe_at, challenge_at : float, default 0.3 and 0.5
         Risks from which a session is observed or challenged.
     deny_at : float, optional
@@ -58,7 +62,8 @@ class Policy:
     scopes : tuple of str, default session, user and prefix
         What a verdict may hold for; what is not among these is narrowed to the session.
     shared_users, shared_agents : int, default 2 and 3
-        An address with more accounts in a day, or more agents in an hour, is shared: no verdict holds for all of it.
+        An address with more accounts or more agents in a day is shared: no verdict holds for all of it,
+        unless they fail to log in together and no presumed human was seen there for seven days.
     max_collateral : int, optional
         More presumed-human sessions of the last seven days than this that would also be hit narrow a verdict to the
         session.
@@ -74,6 +79,8 @@ class Policy:
         Verdict when the model can't answer; never deny.
     dry_run : bool, default False
         Say what would be done (`intended`) and do no more than observe.
+    human_risk : float, optional
+        The risk that `human_share` came to; set by `measured`.
 
     Raises
     ------
@@ -108,6 +115,8 @@ class Policy:
     allow: AllowList = AllowList()  # noqa: RUF009 -- frozen
     fallback: Verdict = "observe"
     dry_run: bool = False
+    human_share: float | None = None
+    human_risk: float | None = None
 
     def __post_init__(self) -> None:
         for name, kind in (("rules", Rule), ("allow", AllowList)):
@@ -145,6 +154,31 @@ class Policy:
         nested = {"rules": [rule.to_dict() for rule in self.rules], "allow": self.allow.to_dict()}
         return values | {"scopes": list(self.scopes)} | nested
 
+    def measured(self, human_risks: ArrayLike) -> Self:
+        """Return the policy with the risk that `human_share` comes to; itself, if it has none.
+
+        Parameters
+        ----------
+        human_risks : array-like of shape (n_people,)
+            Risks of presumed humans that the detector did not learn from, as ``Detector.human_risk_``.
+
+        Examples
+        --------
+        >>> policy = Policy(human_share=0.01).measured(np.linspace(0, 0.5, 999))
+        >>> round(policy.challenge_at, 3)
+        0.495
+        """
+        if self.human_share is None:
+            return self
+        budget = human_budget(human_risks, self.human_share)
+        return replace(on_budget(self, budget), human_risk=budget.risk)  # type: ignore[return-value] # its own kind
+
+    def _check_measured(self) -> None:
+        if self.human_share is not None and self.human_risk is None:
+            raise ConfigError(
+                "human_share is no risk yet: decide by policy.measured(detector.human_risk_)", parameter="human_share"
+            )
+
     @cached_property
     def version(self) -> str:
         """Digest of the settings: decisions of the same version were made by the same rules."""
@@ -178,6 +212,7 @@ class Policy:
         profile: str | None = None,
         n_users: float | None = None,
         n_agents: float | None = None,
+        n_failures: float | None = None,
         is_allowed: bool = False,
         is_verified_crawler: bool = False,
     ) -> Ruling:
@@ -189,11 +224,11 @@ class Policy:
             return Ruling(level, "session", None)
         if is_verified_crawler:
             return Ruling(_OBSERVE, "session", None)
-        scope, target = self._scope(reasons, user, prefix, profile, n_users, n_agents)
-        return Ruling(level, scope, target)
+        return Ruling(level, *self._scope(reasons, user, prefix, profile, n_users, n_agents, n_failures))
 
     def _level(self, risk: float, confidence: float, reasons: Sequence[Reason], endpoint: str | None) -> int:
-        level = (risk >= self.observe_at) + (risk >= self.challenge_at)
+        self._check_measured()
+        level = int(risk >= self.observe_at) + int(risk >= self.challenge_at)
         if self.deny_at is not None and risk >= self.deny_at:
             level = _DENY
         if level == _DENY and confidence < self.deny_confidence:
@@ -220,16 +255,18 @@ class Policy:
         profile: str | None,
         n_users: float | None,
         n_agents: float | None,
-    ) -> tuple[Scope, str | None]:
-        if prefix is not None and is_shared(n_users, n_agents, self.shared_users, self.shared_agents):
+        n_failures: float | None,
+    ) -> tuple[Scope, str | None, bool]:
+        crowd = crowd_behind(n_users, n_agents, n_failures, self.shared_users, self.shared_agents)
+        if crowd == "many":
             prefix = None
         scope = choose_scope(subject_of(reasons[0]["code"] if reasons else None), user, profile, prefix)
         if scope not in self.scopes:
             scope = "session"
         target = {"session": None, "user": user, "prefix": prefix, "profile": profile}[scope]
         if scope == "prefix" and target is not None and self.allow.touches(target):
-            return "session", None
-        return scope, target
+            return "session", None, False
+        return scope, target, crowd == "one" and scope == "prefix"
 
     # --- a table -----------------------------------------------------------------------------------------------------
 
@@ -262,11 +299,12 @@ class Policy:
             level[is_verified] = np.minimum(level[is_verified], _OBSERVE)
             level[self.allow.rows(known)] = 0
         level = self._within_budget(scores, level)
-        scope, target = self._scopes(scores, known, level)
+        scope, target, spares_all = self._scopes(scores, known, level)
         collateral = bystanders(known, scope, target) if sessions is not None else np.zeros(len(scores), np.int64)
+        narrowed = spares_all & (collateral > 0)
         if self.max_collateral is not None:
-            narrowed = collateral > self.max_collateral
-            scope[narrowed], target[narrowed], collateral[narrowed] = "session", None, 0
+            narrowed |= collateral > self.max_collateral
+        scope[narrowed], target[narrowed], collateral[narrowed] = "session", None, 0
         strikes = strikes_of(scores["end"], scope, target, self.memory_us)
         verdicts = np.array(VERDICTS, dtype=object)
         columns = {
@@ -283,6 +321,7 @@ class Policy:
 
     def _levels(self, scores: pd.DataFrame) -> NDArray[np.int64]:
         """Return what `_level` returns for each row."""
+        self._check_measured()
         risk = scores["risk"].to_numpy(np.float64)
         has_confidence = "confidence" in scores.columns
         confidence = scores["confidence"].to_numpy(np.float64) if has_confidence else np.ones(len(scores))
@@ -310,21 +349,22 @@ class Policy:
 
     def _scopes(
         self, scores: pd.DataFrame, known: pd.DataFrame, level: NDArray[np.int64]
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return scope and target of each row; only those challenged or denied have another than the session."""
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_]]:
+        """Return scope, target and whether all bystanders are spared; only challenges and denials reach further."""
         scope = np.full(len(scores), SCOPES[0], dtype=object)
         target = np.full(len(scores), None, dtype=object)
+        spares_all = np.zeros(len(scores), bool)
         rows = np.flatnonzero(level >= _CHALLENGE)
         names = ("user", "ip_prefix", "profile", *SHARED_BY)
         if not len(rows) or not any(name in known.columns for name in names):
-            return scope, target
+            return scope, target, spares_all
         picked = known.iloc[rows]
         columns = [_values(picked, name) for name in names]
         reasons = scores["reasons"].iloc[rows]
         chosen = [self._scope(why, *row) for why, row in zip(reasons, zip(*columns, strict=True), strict=True)]
-        scope[rows] = [one for one, _ in chosen]
-        target[rows] = [one for _, one in chosen]
-        return scope, target
+        for column, values in zip((scope, target, spares_all), zip(*chosen, strict=True), strict=True):
+            column[rows] = values
+        return scope, target, spares_all
 
 
 def _joined(scores: pd.DataFrame, sessions: pd.DataFrame | None, *, needed: bool) -> pd.DataFrame:

@@ -35,6 +35,7 @@ _SHARE: Final = "must lie between 0 and 1"
 _COUNT: Final = "is below 0 or no whole number"
 _CHECKS: Final[tuple[tuple[str, Callable[[Any], bool], str], ...]] = (
     ("daily_reviews", lambda v: v is None or _is_count(v), f"{_COUNT}; use 0 or more, or None for no limit"),
+    ("human_share", lambda v: v is None or (_is_share(v) and v < 1), "must lie between 0 and 1; 0.005 is 0.5 %"),
     ("observe_at", _is_share, _SHARE),
     ("challenge_at", _is_share, _SHARE),
     ("deny_at", lambda v: v is None or _is_share(v), f"{_SHARE}, or be None to deny nobody"),

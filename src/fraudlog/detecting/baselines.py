@@ -22,7 +22,7 @@ from fraudlog.sessions import FEATURES
 from fraudlog.sessions import Population as Counts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -101,6 +101,7 @@ class Baselines:
         self.counts = Counts()
         self.quantiles_: dict[int, Quantiles] = {}
         self._group_of: list[int] = []
+        self._tails: dict[int, Callable[[NDArray[np.float32]], Floats]] = {}
 
     def after(self, earlier: Mapping[str, Any]) -> None:
         """Need none."""
@@ -148,19 +149,24 @@ class Baselines:
         return chosen
 
     def prepare(self) -> None:
-        """Look up once whose quantiles each kind is held against."""
+        """Look up once whose quantiles each kind is held against, and compile what looks into them."""
+        self._look_up()
+        self._tails = {group: quantiles.compiled_tails() for group, quantiles in self.quantiles_.items()}
+
+    def _look_up(self) -> None:
         self._group_of = self._groups(np.arange(len(CALLERS) * len(PURPOSES))).tolist()
+        self._tails = {group: quantiles.tails_of_row for group, quantiles in self.quantiles_.items()}
 
     def judge_one(self, row: Row) -> Opinion:
         """Judge one session as `judge` does."""
         if not self._group_of:
-            self.prepare()
-        group = self._group_of[_kind_of(row.features.take(_KIND_PLACES).tolist())]
-        if group not in self.quantiles_:
+            self._look_up()
+        tails = self._tails.get(self._group_of[_kind_of(row.features.take(_KIND_PLACES).tolist())])
+        if tails is None:
             return Opinion(float("nan"), list)
         values = row.features.take(_PLACES)
-        digits = -np.log10(self.quantiles_[group].tails(values.astype(np.float32)[np.newaxis]))
-        return Opinion(float(_strength(digits)[0]), lambda: _causes(values, digits[0]))
+        digits = -np.log10(tails(values.astype(np.float32)))
+        return Opinion(float(_strength(digits[np.newaxis])[0]), lambda: _causes(values, digits))
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the counts, and the quantiles of each kind."""

@@ -1,10 +1,13 @@
-"""The voice of coordination: many networks that do the same thing in the same manner, each too little to be seen.
+"""The voice of coordination: many networks that do the same thing in the same way, each too little to be seen.
 
-A manner is agent, language, protocol and TLS fingerprint together. Windows over other sessions count, as of each event,
-the networks (/24, /64) of its manner within a day, and those of them that stood at a door: failed to log in, logged
-in, asked for an account, had a card or code refused. Of people's networks a usual share q stands at a door on a day.
-That k - 1 of n - 1 others do is as surprising as the Chernoff bound of that binomial says: (n - 1) KL(k' || q) / ln 10
-digits.
+What they have in common is one of three. A *manner* is agent, language, protocol and TLS fingerprint together. One
+*shape* is to come straight to a door, with no other page before, to ask the same there and to get the same answer. One
+*rhythm* is to ask it equally long after the last step. Windows over other sessions count, as of each event, the
+networks (/24, /64) of a day that have it in common, k of n: of its manner those that stood at a door (failed to log
+in, logged in, asked for an account, had a card or code refused), of its door those that came straight, or in its
+rhythm. Of people's networks a usual share q does. That k - 1 of n - 1 others do is as surprising as the Chernoff bound
+of that binomial says: (n - 1) KL(k' || q) / ln 10 digits. Who keeps passwords in a browser comes straight too, and is
+in q.
 
 People of a busy manner stand at doors too. So what a session did besides counts: few of those who fail to log in
 come for nothing else and never get in. How few is learnt from people at the same door, and the digits are added.
@@ -16,6 +19,8 @@ should hold for.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from math import isnan
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Self
 
 import numpy as np
@@ -32,7 +37,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Bools = NDArray[np.bool_]
 
-__all__ = ["DOORS", "Coordination", "Door", "clients_behind", "narrowest_scope"]
+__all__ = ["DOORS", "Coordination", "Door", "clients_behind"]
 
 
 class Door(NamedTuple):
@@ -52,6 +57,8 @@ class Door(NamedTuple):
         Feature: requests that got through; with one, the session is no longer like those that only try.
     oat : str
         OWASP Automated Threat.
+    among : str
+        Feature: networks that could have.
     slack : float
         How many times the usual share is still a busy day.
     """
@@ -62,7 +69,13 @@ class Door(NamedTuple):
     own: str
     through: str
     oat: str
+    among: str = "manner_prefixes_1d"
     slack: float = 2.0
+
+    @property
+    def kind(self) -> str:
+        """What the networks have in common: ``manner``, ``straight`` (their shape) or ``rhythm``."""
+        return self.networks.partition("_")[0]
 
 
 DOORS: Final = (
@@ -99,21 +112,67 @@ DOORS: Final = (
         "account_requests",
         "OAT-001",
     ),
+    Door(
+        "STRAIGHT_LOGINS",
+        "one of {value} networks that came straight to log in and got the same answer within a day",
+        "straight_logins_1d",
+        "login_requests",
+        "account_requests",
+        "OAT-008",
+        "straight_logins_of_1d",
+        slack=1.5,
+    ),
+    Door(
+        "STRAIGHT_SIGNUPS",
+        "one of {value} networks that came straight to ask for an account within a day",
+        "straight_signups_1d",
+        "signup_requests",
+        "account_requests",
+        "OAT-019",
+        "straight_signups_of_1d",
+        slack=1.5,
+    ),
+    Door(
+        "RHYTHM_LOGINS",
+        "one of {value} networks that logged in after the same pause, to a quarter of a second, within a day",
+        "rhythm_logins_1d",
+        "login_requests",
+        "account_requests",
+        "OAT-008",
+        "rhythm_logins_of_1d",
+        slack=4.0,
+    ),
+    Door(
+        "RHYTHM_SIGNUPS",
+        "one of {value} networks that asked for an account after the same pause, to a quarter of a second",
+        "rhythm_signups_1d",
+        "signup_requests",
+        "account_requests",
+        "OAT-019",
+        "rhythm_signups_of_1d",
+        slack=4.0,
+    ),
 )
-"""All doors."""
+"""All doors, and what those who stand there may have in common."""
 
-_ALL: Final = "manner_prefixes_1d"
-_NAT: Final = ("prefix_users_1d", "prefix_agents_1h", "prefix_failures_1h")
+_N: Final = len(DOORS)
+_MANNER: Final = 0
+_REQUESTS: Final = 1
+_HERE: Final = slice(2, 2 + _N)
+_AMONG: Final = slice(2 + _N, 2 + 2 * _N)
+_OWN: Final = slice(2 + 2 * _N, 2 + 3 * _N)
+_THROUGH_IT: Final = slice(2 + 3 * _N, 2 + 4 * _N)
+_NAT: Final = ("prefix_users_1d", "prefix_agents_1d", "prefix_failures_1h")
 _FEATURES: Final = (
-    _ALL,
+    "manner_prefixes_1d",
     "requests",
     *(door.networks for door in DOORS),
+    *(door.among for door in DOORS),
     *(door.own for door in DOORS),
     *(door.through for door in DOORS),
 )
 _PLACES: Final = np.array([PLACES[name] for name in _FEATURES])
 _NAT_PLACES: Final = np.array([PLACES[name] for name in _NAT])
-_N: Final = len(DOORS)
 _SLACK: Final = np.array([door.slack for door in DOORS])
 _FEWEST: Final = 20
 """Sessions a manner, or a door, must have before a share or an order is learnt from it."""
@@ -132,7 +191,8 @@ class Coordination:
     Attributes
     ----------
     shares_ : float64 array of shape (len(DOORS),)
-        Share of people's networks that stand at each door on a day.
+        Usual share of people's networks at each door: of a manner those that stand there on a day, of those who stand
+        there those that came straight, or in one rhythm.
     company_ : list of float64 arrays
         Of people who came to each door, whether or not they got through: what else they did, rising.
     """
@@ -151,10 +211,9 @@ class Coordination:
         """Learn how many people's networks stand at each door, and what they do besides."""
         people = sessions[human & _is_whole(sessions)]
         values = _matrix(people, _FEATURES)
-        at_door = values[:, 2 : 2 + _N] >= 1
-        self.shares_ = _usual_shares(at_door, _manners(people))
+        self.shares_ = _usual_shares(_stood(values), _manners(people))
         calm = self._surprise(values) < _HEARD_FROM
-        company, came = _company(values), values[:, 2 + _N : 2 + 2 * _N] >= 1
+        company, came = _company(values), values[:, _OWN] >= 1
         self.company_ = [np.sort(company[calm[:, door] & came[:, door], door]) for door in range(_N)]
         return self
 
@@ -183,9 +242,10 @@ class Coordination:
         values = row.features.take(_PLACES)
         user = row.entities.get("user")
         is_known = user is not None and user == user  # noqa: PLR0124 -- NaN is not itself
-        certainty = 1.0 if is_known else float(_certainty(row.features.take(_NAT_PLACES)[np.newaxis])[0])
-        if not (values[2 : 2 + _N] >= 1).any():
-            return Opinion(float("nan") if np.isnan(values[0]) else 0.0, list, certainty)
+        certainty = 1.0 if is_known else _certainty_of(*map(_known, row.features.take(_NAT_PLACES).tolist()))
+        at_doors = values[_HERE].tolist()
+        if not any(count >= 1 for count in at_doors):
+            return Opinion(float("nan") if isnan(values[_MANNER]) else 0.0, list, certainty)
         strength, door = self._strength(values[np.newaxis])
         return Opinion(float(strength[0]), lambda: _causes(int(door[0]), values), certainty)
 
@@ -199,12 +259,13 @@ class Coordination:
         heard = np.where(surprise >= _HEARD_FROM, np.minimum(surprise, _MOST_DIGITS) + alone, 0.0)
         door = heard.argmax(axis=1)
         strength = heard[np.arange(len(values)), door]
-        return np.where(np.isnan(values[:, 0]), np.nan, strength), door
+        tells_nothing = np.isnan(values[:, _MANNER]) & np.isnan(values[:, _HERE]).all(axis=1)
+        return np.where(tells_nothing, np.nan, strength), door
 
     def _surprise(self, values: Floats) -> Floats:
         """Return the digits of the Chernoff bound, at each door; 0 where the others are as many as usual or fewer."""
-        others = np.maximum(values[:, :1] - 1.0, 1.0)
-        here = np.minimum(np.nan_to_num(values[:, 2 : 2 + _N], nan=0.0) - 1.0, others)
+        others = np.maximum(np.nan_to_num(values[:, _AMONG], nan=0.0) - 1.0, 1.0)
+        here = np.minimum(np.nan_to_num(values[:, _HERE], nan=0.0) - 1.0, others)
         share, usual = np.clip(here / others, 0.0, 1.0), np.minimum(self.shares_ * _SLACK, 0.95)
         with np.errstate(divide="ignore", invalid="ignore"):
             more = np.where(share > 0, share * np.log(share / usual), 0.0)
@@ -243,7 +304,7 @@ class Coordination:
 def clients_behind(sessions: pd.DataFrame) -> Floats:
     """Estimate how many clients stand behind each session's prefix.
 
-    The accounts of a day or the agents of an hour, whichever are more; 1 where their logins fail together, for then
+    The accounts or the agents of a day, whichever are more; 1 where their logins fail together, for then
     they are one who tries many.
 
     Returns
@@ -252,21 +313,6 @@ def clients_behind(sessions: pd.DataFrame) -> Floats:
         At least 1.
     """
     return _clients(_matrix(sessions, _NAT))
-
-
-def narrowest_scope(sessions: pd.DataFrame) -> NDArray[np.str_]:
-    """Say what a verdict on each session should hold for, at most: never for a prefix that people share.
-
-    Returns
-    -------
-    str array of shape (n_sessions,)
-        ``user`` where the account is known, else ``session`` where several clients stand behind the prefix, else
-        ``prefix``.
-    """
-    shared = np.where(clients_behind(sessions) >= 2, "session", "prefix")
-    has_user = sessions["user"].notna().to_numpy() if "user" in sessions.columns else np.zeros(len(sessions), bool)
-    scopes: NDArray[np.str_] = np.where(has_user, "user", shared)
-    return scopes
 
 
 def _clients(values: Floats) -> Floats:
@@ -278,6 +324,16 @@ def _clients(values: Floats) -> Floats:
 def _certainty(values: Floats) -> Floats:
     """Return the factor on the confidence: 1 for one client, 0.67 for four, 0.5 for sixteen."""
     return 1.0 / (1.0 + np.log2(_clients(values)) / 4.0)
+
+
+def _known(value: float) -> float:
+    return 0.0 if isnan(value) else value
+
+
+@lru_cache(4096)  # they are whole numbers, mostly small
+def _certainty_of(n_users: float, n_agents: float, n_failures: float) -> float:
+    """Do what `_certainty` does for one."""
+    return float(_certainty(np.array([[n_users, n_agents, n_failures]]))[0])
 
 
 def _matrix(sessions: pd.DataFrame, names: Sequence[str]) -> Floats:
@@ -306,31 +362,52 @@ def _manners(sessions: pd.DataFrame) -> NDArray[np.int64]:
     return np.unique(np.stack(codes, axis=1), axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
-def _usual_shares(at_door: Bools, manners: NDArray[np.int64]) -> Floats:
-    """Return the share of sessions at each door: the median manner's, so that a campaign in a few can't set it.
+def _stood(values: Floats) -> Floats:
+    """Return of each session what the usual share at each door is the mean of; NaN where it is not asked.
+
+    Of a manner, whether it stood there; of those who did, whether it came straight, and the share of others in its
+    rhythm.
+    """
+    here, among = values[:, _HERE], values[:, _AMONG]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        alike = np.where(among >= 2, (here - 1.0) / (among - 1.0), np.nan)
+    stood = {
+        "manner": (here >= 1).astype(np.float64),
+        "straight": np.where(among >= 1, (here >= 1).astype(np.float64), np.nan),
+        "rhythm": alike,
+    }
+    return np.stack([stood[door.kind][:, place] for place, door in enumerate(DOORS)], axis=1)
+
+
+def _usual_shares(stood: Floats, manners: NDArray[np.int64]) -> Floats:
+    """Return the usual share at each door: the median manner's, so that a campaign in a few can't set it.
 
     The median is weighted by sessions, over manners that have twenty; at most the share over all.
     """
+    return np.array(
+        [_usual_share(column[known], manners[known]) for column, known in zip(stood.T, ~np.isnan(stood.T), strict=True)]
+    )
+
+
+def _usual_share(stood: Floats, manners: NDArray[np.int64]) -> float:
     n = np.bincount(manners, minlength=1)
     big = n >= _FEWEST
-    shares: Floats = (at_door.sum(axis=0) + 1.0) / (len(at_door) + 2.0)
+    over_all = float((stood.sum() + 1.0) / (len(stood) + 2.0))
     if not big.any():
-        return shares
-    for door in range(_N):
-        of_manner = (np.bincount(manners, weights=at_door[:, door], minlength=len(n))[big] + 0.5) / (n[big] + 1.0)
-        order = np.argsort(of_manner)
-        half = np.searchsorted(np.cumsum(n[big][order]), n[big].sum() / 2.0)
-        shares[door] = min(shares[door], of_manner[order][half])
-    return shares
+        return over_all
+    of_manner = (np.bincount(manners, weights=stood, minlength=len(n))[big] + 0.5) / (n[big] + 1.0)
+    order = np.argsort(of_manner)
+    half = np.searchsorted(np.cumsum(n[big][order]), n[big].sum() / 2.0)
+    return min(over_all, float(of_manner[order][half]))
 
 
 def _company(values: Floats) -> Floats:
     """Return how much a session did besides standing at each door; who got through comes last."""
-    through = np.nan_to_num(values[:, 2 + 2 * _N :], nan=0.0) >= 1
-    beside = np.maximum(values[:, 1:2] - np.nan_to_num(values[:, 2 + _N : 2 + 2 * _N], nan=0.0), 0.0)
+    through = np.nan_to_num(values[:, _THROUGH_IT], nan=0.0) >= 1
+    beside = np.maximum(values[:, _REQUESTS : _REQUESTS + 1] - np.nan_to_num(values[:, _OWN], nan=0.0), 0.0)
     return beside + np.where(through, _THROUGH, 0.0)
 
 
 def _causes(door: int, values: Floats) -> list[Cause]:
     row = DOORS[door]
-    return [Cause(row.code, 1.0, row.networks, float(values[2 + door]), row.oat)]
+    return [Cause(row.code, 1.0, row.networks, float(values[_HERE][door]), row.oat)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
-from fraudlog.detecting.drift import drift_of
+from fraudlog.detecting.drift import COMPARED, drift_of
 from fraudlog.detecting.entities import entity_token, secret
 from fraudlog.detecting.fitting import Fitted, Told, fit_voices
 from fraudlog.detecting.labels import LabelBook
@@ -323,7 +323,8 @@ class Detector:
             Of every feature, of the anomaly score and of the risk.
         """
         hearing = self._hearing
-        window = {name: sessions[name].to_numpy(np.float64) for name in hearing.population if name in sessions.columns}
+        names = [name for name in hearing.population if name in COMPARED and name in sessions.columns]
+        window = {name: sessions[name].to_numpy(np.float64) for name in names}
         strengths = {name: voice.judge(sessions).strength for name, voice in hearing.voices.items()}
         window |= {"anomaly_score": strengths[Oddness.name], "risk": hearing.risk(strengths)}
         return drift_of(hearing.population | self._fitted.grids, self.sessions_seen_, window)

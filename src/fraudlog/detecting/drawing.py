@@ -34,6 +34,7 @@ __all__ = [
     "numbered",
     "row_tokens",
     "source_codes",
+    "text_token",
     "text_tokens",
     "tree_seed",
 ]
@@ -63,11 +64,15 @@ class Pool:
     present: NDArray[np.bool_]
 
 
-def _digest(key: bytes, *parts: bytes) -> int:
+def _fed(key: bytes, *parts: bytes) -> blake2b:
     state = blake2b(key=key, digest_size=8, person=b"fraudlog-forest")
     for part in parts:
         state.update(len(part).to_bytes(8, "little") + part)
-    return int.from_bytes(state.digest(), "little")
+    return state
+
+
+def _digest(key: bytes, *parts: bytes) -> int:
+    return int.from_bytes(_fed(key, *parts).digest(), "little")
 
 
 def numbered(values: Any) -> tuple[NDArray[np.int64], list[str]]:  # noqa: ANN401 -- any array-like
@@ -104,13 +109,22 @@ def source_codes(sources: Any) -> NDArray[np.int64]:  # noqa: ANN401 -- any arra
 
 def text_tokens(texts: Iterable[str], key: bytes, purpose: str) -> NDArray[np.uint64]:
     """Return a keyed 64-bit token of each text; `purpose` keeps the tokens of owners and of ids apart."""
-    salt = _salt(key, purpose)
-    return np.asarray([_digest(key, salt, text.encode("utf-8", "surrogatepass")) for text in texts], dtype=np.uint64)
+    return np.asarray([text_token(text, key, purpose) for text in texts], dtype=np.uint64)
+
+
+def text_token(text: str, key: bytes, purpose: str) -> int:
+    """Return the token of one text, as `text_tokens` does."""
+    state = _begun(key, purpose).copy()  # a third of the time of beginning anew
+    part = text.encode("utf-8", "surrogatepass")
+    state.update(len(part).to_bytes(8, "little") + part)
+    return int.from_bytes(state.digest(), "little")
 
 
 @lru_cache(64)
-def _salt(key: bytes, purpose: str) -> bytes:
-    return tree_seed(key, 0, purpose).to_bytes(8, "little")
+def _begun(key: bytes, purpose: str) -> blake2b:
+    """Return the digest of all that comes before a text."""
+    salt = tree_seed(key, 0, purpose).to_bytes(8, "little")
+    return _fed(key, salt)
 
 
 def row_tokens(owners: NDArray[np.uint64], ids: Any, key: bytes) -> NDArray[np.uint64]:  # noqa: ANN401 -- as above

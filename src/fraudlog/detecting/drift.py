@@ -4,6 +4,9 @@ Each feature, and the score, has its quantiles in the model. Against them stand 
 index over ten equal parts (0.1 is a stir, 0.25 a shift, as credit scoring has it) and the largest distance of the two
 distributions, with the p-value of Kolmogorov and Smirnov. A p-value counts after Holm's correction for the number of
 features, and only where the distance is large enough to matter: with many sessions any difference is significant.
+
+Sessions are compared as if they were independent. What one counter gives to all of them is not: how many networks came
+to the login today is one number, however many sessions tell it. Such features are left out.
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
+
+from fraudlog.sessions import FEATURES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +25,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["ADVICE", "Drift", "drift_of"]
+__all__ = ["ADVICE", "COMPARED", "Drift", "drift_of"]
 
 _PARTS: Final = 10
 _SHIFT: Final = 0.25
@@ -28,6 +33,10 @@ _FAR: Final = 0.05
 _ALPHA: Final = 0.01
 _MANY: Final = 0.1
 _FEWEST: Final = 100
+_GRID: Final = 1001
+
+COMPARED: Final = frozenset(row.name for row in FEATURES if row.in_forest or row.family != "cross")
+"""Features of which each session tells its own value."""
 
 ADVICE: Final = {
     "few": "too few sessions to tell: take a longer window",
@@ -60,7 +69,7 @@ def drift_of(model: Mapping[str, Floats], n_model: int, window: Mapping[str, Flo
     Parameters
     ----------
     model : mapping of str to float64 array
-        Quantiles of each column at even ranks, rising.
+        Quantiles of each column at even ranks, rising; with fewer than 1,001, all its known values.
     n_model : int
         Sessions they come from.
     window : mapping of str to float64 array
@@ -101,6 +110,7 @@ def _advice(table: pd.DataFrame, n_window: int) -> str:
 def _compared(name: str, grid: Floats, values: Floats, n_model: int) -> tuple[str, float, float, float, str, int]:
     if not len(values):
         return name, 0.0, 0.0, 1.0, "", 0
+    n_model = len(grid) if len(grid) < _GRID else n_model
     points, ordered = np.unique(grid), np.sort(values)
     before = np.searchsorted(grid, points, side="right") / len(grid)
     after = np.searchsorted(ordered, points, side="right") / len(ordered)

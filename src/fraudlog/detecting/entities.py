@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from fraudlog.detecting.drawing import text_token
+
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
@@ -55,11 +57,9 @@ def entity_tokens(sessions: pd.DataFrame, column: str, key: bytes) -> Tokens:
 
 def entity_token(value: Any, key: bytes) -> int:  # noqa: ANN401 -- whatever a service calls a user
     """Return the token of one value, as `entity_tokens` does; 0 for None and NaN."""
-    from fraudlog.detecting.drawing import text_tokens  # noqa: PLC0415 -- as above
-
     if value is None or value != value:  # noqa: PLR0124 -- NaN is not itself
         return 0
-    return int(text_tokens([str(value)], key, _PURPOSE)[0])
+    return text_token(str(value), key, _PURPOSE)
 
 
 def owner_tokens(sessions: pd.DataFrame, key: bytes) -> Tokens:

@@ -2,6 +2,8 @@
 
 The table's weights are expert odds, so they need no calibration; and none is possible on the presumed-human sessions,
 which are chosen for having no evidence against them. Rows combine as independent chances do: ``1 - prod(1 - weight)``.
+What it learns is which client has always worked in a way that would speak against a stranger: see
+`fraudlog.detecting.habits`.
 """
 
 from __future__ import annotations
@@ -10,7 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 import numpy as np
 
+from fraudlog.detecting.entities import secret
 from fraudlog.detecting.evidence import EVIDENCE, CompiledEvidence, fired
+from fraudlog.detecting.habits import Habits
 from fraudlog.detecting.voices import PLACES, Cause, Judgement, Opinion, Parameters, Row
 
 if TYPE_CHECKING:
@@ -32,18 +36,28 @@ _VERIFIED: Final = PLACES["verified_crawler_requests"]
 
 
 class Facts:
-    """Evidence as a voice; it learns nothing."""
+    """Evidence as a voice; it learns no more than habits.
+
+    Attributes
+    ----------
+    doubted : bool array of shape (n_sessions,) or None
+        Which of the sessions it is fitted on were flagged or called abusive: set before `fit`.
+    """
 
     name: ClassVar[str] = "evidence"
 
     def __init__(self, parameters: Parameters | None = None) -> None:
         self.parameters = parameters or Parameters()
+        self.doubted: Bools | None = None
+        self._habits = Habits(secret(self.parameters))
 
     def after(self, earlier: Mapping[str, Any]) -> None:
         """Need none."""
 
-    def fit(self, sessions: pd.DataFrame, human: Bools) -> Self:  # noqa: ARG002 -- the table is all there is
-        """Learn nothing."""
+    def fit(self, sessions: pd.DataFrame, human: Bools) -> Self:  # noqa: ARG002 -- whom evidence speaks against is no human
+        """Learn who has which habit."""
+        doubted = np.zeros(len(sessions), np.bool_) if self.doubted is None else self.doubted
+        self._habits.fit(sessions, fired(sessions), doubted)
         return self
 
     def held_out(self, sessions: pd.DataFrame, rows: Bools) -> Floats:
@@ -53,6 +67,7 @@ class Facts:
     def judge(self, sessions: pd.DataFrame) -> Judgement:
         """Return the risk the evidence states, 0 where there is none."""
         hits = fired(sessions)
+        hits &= ~self._habits.of(sessions, hits)
         left = np.ones(len(sessions))
         for place, row in enumerate(EVIDENCE):
             left[hits[:, place]] *= 1.0 - row.weight
@@ -74,9 +89,10 @@ class Facts:
 
     def judge_one(self, row: Row) -> Opinion:
         """Judge one session as `judge` does."""
-        hits = _TABLE.fired(row.features[np.newaxis])[0].nonzero()[0].tolist()
+        hits = _TABLE.fired_one(row.features)
         if not hits or row.features[_WHOLE] == row.features[_VERIFIED]:
             return Opinion(0.0, list)
+        hits = self._habits.left_of(row.entities, hits)
         left = 1.0
         for place in hits:
             left *= 1.0 - EVIDENCE[place].weight
@@ -85,13 +101,21 @@ class Facts:
         )
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return nothing: the table is part of the code, and the model file names its digest."""
-        return {}
+        """Return the habits: the table is part of the code, and the model file names its digest."""
+        return {"habits": self._habits.tokens}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], parameters: Parameters) -> Self:  # noqa: ARG003 -- see `to_arrays`
-        """Build it."""
-        return cls(parameters)
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], parameters: Parameters) -> Self:
+        """Build from arrays that may come from anywhere.
+
+        Raises
+        ------
+        ModelError
+            If an array is missing, misshapen or out of order.
+        """
+        voice = cls(parameters)
+        voice._habits = Habits.from_arrays(arrays, secret(parameters))
+        return voice
 
 
 def _causes(places: Sequence[int], values: Sequence[float]) -> list[Cause]:

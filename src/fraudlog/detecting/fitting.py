@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 import numpy as np
 
 from fraudlog.detecting.entities import entity_tokens, secret
+from fraudlog.detecting.facts import Facts
 from fraudlog.detecting.feedback import Examples, Feedback
 from fraudlog.detecting.hearing import Hearing
 from fraudlog.detecting.labels import Labelled
 from fraudlog.detecting.oddness import Oddness
-from fraudlog.detecting.panel import RARITIES, scales_of, settled
+from fraudlog.detecting.panel import scales_of, settled
 from fraudlog.detecting.voices import PLACES
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Fitted", "Told", "fit_voices", "voice_of"]
 
 _GRID: Final = 1001
-_Kind = TypeVar("_Kind", Labelled, Feedback)
+_Kind = TypeVar("_Kind", Labelled, Feedback, Facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +104,17 @@ def fit_voices(sessions: pd.DataFrame, voices: dict[str, Voice], parameters: Par
     key = secret(parameters)
     doubted = told.book.verdicts(sessions) > 0
     doubted |= np.isin(entity_tokens(sessions, "session_id", key), told.flagged)
-    reference = settled(sessions, parameters, doubted)
+    reference, reaches = settled(sessions, parameters, doubted)
     human, lessons = reference.human, told.lessons()
     voice_of(voices, Labelled).book = told.book
+    voice_of(voices, Facts).doubted = doubted
     for voice in voices.values():
         voice.after(voices)
     for voice in voices.values():
         voice.fit(sessions, human)
     voice_of(voices, Feedback).learn(lessons)
-    scales, held_out = scales_of(voices, sessions, human, key, lessons)
-    hearing = Hearing(voices, scales, _quantiles(sessions[reference.finished]), RARITIES)
+    scales, held_out = scales_of(voices, sessions, human, key, lessons, reaches=reaches)
+    hearing = Hearing(voices, scales, _quantiles(sessions[reference.finished]))
     unseen = {name: voice.held_out(sessions, reference.finished) for name, voice in voices.items()}
     return Fitted(
         hearing=hearing,
@@ -120,7 +122,7 @@ def fit_voices(sessions: pd.DataFrame, voices: dict[str, Voice], parameters: Par
         sessions_seen=reference.seen,
         reference_warning=reference.warning,
         window=(sessions["start"].min().isoformat(), sessions["end"].max().isoformat()),
-        human_risk=np.sort(hearing.risk(held_out)),
+        human_risk=np.sort(hearing.risk_of_own(held_out)),
         grids={"anomaly_score": _grid(unseen[Oddness.name]), "risk": _grid(hearing.risk(unseen))},
         sessions=sessions,
     )

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from fraudlog.detecting.evidence import verified_crawler
-from fraudlog.detecting.fusion import ODDNESS, odds_of_risk
+from fraudlog.detecting.fusion import Calibration
 from fraudlog.detecting.labels import Labelled
+from fraudlog.detecting.panel import CHORUS, PANEL, RARITIES
 from fraudlog.detecting.reasons import OTHER, Reason
 from fraudlog.detecting.voices import PLACES, Cause, Row, Voice
 from fraudlog.sessions import FEATURES
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from fraudlog.detecting.fusion import Calibration, Stated
+    from fraudlog.detecting.fusion import Stated
+    from fraudlog.detecting.panel import Scales
     from fraudlog.detecting.voices import Judgement, Opinion
 
     Floats = NDArray[np.float64]
@@ -32,7 +34,10 @@ if TYPE_CHECKING:
 __all__ = ["Hearing", "RowScore", "Scored"]
 
 _FOREST: Final = "forest"
-_MOST: Final = odds_of_risk(ODDNESS)
+_EVIDENCE: Final = "evidence"
+_LIKENESS: Final = "likeness"
+"""Learnt from what evidence speaks against, it is heard as far as it says more than evidence does."""
+_VOICE, _ECHO = (list(PANEL).index(name) for name in (_EVIDENCE, _LIKENESS))
 _AUDIBLE: Final = 0.01
 """Share of a risk below which a voice is not asked for its causes: a reviewer would read `+0.000`."""
 _REQUESTS: Final = PLACES["requests"]
@@ -64,81 +69,83 @@ class Hearing:
     Parameters
     ----------
     voices : dict of str to Voice
-    scales : dict of str to Calibration or Stated
-        What turns each voice's strengths into odds.
+    scales : Scales
+        What turns the voices' strengths into odds.
     population : dict of str to float64 array
         Quantiles of each feature over all sessions seen.
-    rarities : frozenset of str
-        Voices that say no more than that a session is rare.
     """
 
     voices: dict[str, Voice]
-    scales: dict[str, Calibration | Stated]
+    scales: Scales
     population: dict[str, Floats]
-    rarities: frozenset[str]
     _panel: list[tuple[Voice, Calibration | Stated, bool]] = field(init=False, repr=False)
-    _odd: list[str] = field(init=False, repr=False)
     _labels: Labelled = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Put voices and scales side by side, in the order of the panel."""
-        panel = [(voice, self.scales[name], name in self.rarities) for name, voice in self.voices.items()]
+        panel = [(voice, self.scales.of[name], name in RARITIES) for name, voice in self.voices.items()]
         object.__setattr__(self, "_panel", panel)
         object.__setattr__(self, "_labels", self.voices[Labelled.name])
-        object.__setattr__(self, "_odd", [name for name in self.voices if name in self.rarities])
 
     def of_block(self, sessions: pd.DataFrame) -> Scored:
         """Score the sessions of a frame."""
         judgements = {name: voice.judge(sessions) for name, voice in self.voices.items()}
+        heard = self._heard({name: judgement.strength for name, judgement in judgements.items()})
         silenced = verified_crawler(sessions) | self._labels.pardons(sessions)
-        odds = {
-            name: np.where(silenced, 0.0, self.scales[name].odds(judgement.strength))
-            for name, judgement in judgements.items()
-        }
-        held = self._held_back(odds)
-        for name in self._odd:
-            odds[name] = odds[name] * held
-        total = np.zeros(len(sessions))
-        for part in odds.values():
-            total += part
+        parts = {name: np.where(silenced, 0.0, part) for name, part in self._parts(heard).items()}
+        total = _added(parts)
         risk = total / (1.0 + total)
         confidence = _confidence(sessions)
         for judgement in judgements.values():
             if judgement.certainty is not None:
                 confidence = confidence * judgement.certainty
-        said = self._said(judgements, odds, total, risk)
+        said = self._said(judgements, heard, parts, total, risk)
         reasons = [self._reasons(*row) for row in zip(said, total.tolist(), risk.tolist(), strict=True)]
         return Scored(judgements[_FOREST].strength, risk, confidence, reasons)
 
     def risk(self, strengths: Mapping[str, Floats]) -> Floats:
         """Return the risk of sessions, given what each voice says of them."""
-        return self._fused({name: self.scales[name].odds(strength) for name, strength in strengths.items()})
-
-    def _fused(self, odds: dict[str, Floats]) -> Floats:
-        held = self._held_back(odds)
-        total = np.zeros(len(held))
-        for name in self.voices:
-            total += odds[name] * held if name in self.rarities else odds[name]
+        total = _added(self._parts(self._heard(strengths)))
         return total / (1.0 + total)
 
-    def _held_back(self, odds: Mapping[str, Floats]) -> Floats:
-        """Return the factor that keeps the voices that say no more than rare below what that is worth together."""
-        rare = np.zeros(len(next(iter(odds.values()))))
-        for name in self._odd:
-            rare += odds[name]
-        return _MOST / np.maximum(rare, _MOST)
+    def risk_of_own(self, strengths: Mapping[str, Floats]) -> Floats:
+        """Return the risk of those the voices are calibrated on, each measured against the others alone."""
+        total = _added(self._parts(self._heard(strengths, are_own=True)))
+        return total / (1.0 + total)
+
+    def _heard(self, strengths: Mapping[str, Floats], *, are_own: bool = False) -> dict[str, Floats]:
+        """Return what is heard of each voice: odds of one that states risks, else -ln p."""
+        scales = self.scales.of
+        if are_own:
+            return {name: scales[name].heard_of_own(strength) for name, strength in strengths.items()}
+        return {name: scales[name].heard(strength) for name, strength in strengths.items()}
+
+    def _parts(self, heard: Mapping[str, Floats]) -> dict[str, Floats]:
+        """Return each voice's part of the odds: as stated, or its share of what all measured ones are worth."""
+        measured = {name for name in self.voices if isinstance(self.scales.of[name], Calibration)}
+        together = _added({name: heard[name] for name in self.voices if name in measured})
+        known = _added({name: heard[name] for name in self.voices if name in measured - RARITIES})
+        worth = self.scales.chorus.odds(together, known) / np.where(together > 0, together, 1.0)
+        parts = {name: heard[name] * worth if name in measured else heard[name] for name in self.voices}
+        parts[_LIKENESS] = np.maximum(parts[_LIKENESS] - parts[_EVIDENCE], 0.0)
+        return parts
 
     def _said(
-        self, judgements: Mapping[str, Judgement], odds: Mapping[str, Floats], total: Floats, risk: Floats
+        self,
+        judgements: Mapping[str, Judgement],
+        heard: Mapping[str, Floats],
+        parts: Mapping[str, Floats],
+        total: Floats,
+        risk: Floats,
     ) -> list[list[tuple[float, list[Cause]]]]:
         """Ask each voice for causes, only on the rows it is heard on; returns odds and causes by row."""
-        said: list[list[tuple[float, list[Cause]]]] = [[] for _ in next(iter(odds.values()))]
+        said: list[list[tuple[float, list[Cause]]]] = [[] for _ in range(len(total))]
         for name, judgement in judgements.items():
-            scale = self.scales[name]
-            is_heard = (odds[name] >= scale.worth_naming) & (odds[name] >= total * _AUDIBLE)
+            scale, part = self.scales.of[name], parts[name]
+            is_heard = (part > 0) & (part >= total * _AUDIBLE) & (heard[name] >= scale.worth_naming)
             rows = np.flatnonzero(is_heard & (risk >= scale.told_from)).tolist()
             for row, causes in zip(rows, judgement.causes(rows), strict=True):
-                said[row].append((float(odds[name][row]), causes))
+                said[row].append((float(part[row]), causes))
         return said
 
     def of_one(self, row: Row) -> RowScore:
@@ -147,26 +154,31 @@ class Hearing:
         requests = float(values[_REQUESTS])
         is_silenced = requests == values[_VERIFIED] or self._labels.pardons_one(row)
         confidence = requests / (requests + 2) * ((len(values) - int(np.isnan(values).sum())) / len(FEATURES))
-        anomaly, rare = 0.0, 0.0
-        heard: list[tuple[float, Opinion, Calibration | Stated, bool]] = []
+        anomaly = together = known = 0.0
+        heard: list[tuple[float, Opinion, Calibration | Stated]] = []
         for voice, scale, is_odd in self._panel:
             opinion = voice.judge_one(row)
             confidence *= opinion.certainty
             if voice.name == _FOREST:
                 anomaly = opinion.strength
-            odds = 0.0 if is_silenced else scale.odds_one(opinion.strength)
-            rare += odds if is_odd else 0.0
-            heard.append((odds, opinion, scale, is_odd))
-        held = _MOST / max(rare, _MOST)
-        parts = [odds * held if is_odd else odds for odds, _, _, is_odd in heard]
+            one = scale.heard_one(opinion.strength)
+            if isinstance(scale, Calibration):
+                together += one
+                known += 0.0 if is_odd else one
+            heard.append((one, opinion, scale))
+        if is_silenced:
+            return RowScore(anomaly, 0.0, confidence, [])
+        worth = self.scales.chorus.odds_one(together, known) / (together if together > 0 else 1.0)
+        parts = [one * worth if isinstance(scale, Calibration) else one for one, _, scale in heard]
+        parts[_ECHO] = max(parts[_ECHO] - parts[_VOICE], 0.0)
         total = 0.0
         for part in parts:
             total += part
         risk = total / (1.0 + total)
         said = [
             (part, opinion.causes())
-            for part, (_, opinion, scale, _) in zip(parts, heard, strict=True)
-            if part >= scale.worth_naming and part >= total * _AUDIBLE and risk >= scale.told_from
+            for part, (one, opinion, scale) in zip(parts, heard, strict=True)
+            if part > 0 and part >= total * _AUDIBLE and one >= scale.worth_naming and risk >= scale.told_from
         ]
         return RowScore(anomaly, risk, confidence, self._reasons(said, total, risk))
 
@@ -207,9 +219,18 @@ class Hearing:
         """Return all that was learnt as arrays of numbers."""
         arrays: dict[str, NDArray[Any]] = {f"population.{name}": array for name, array in self.population.items()}
         for name, voice in self.voices.items():
-            arrays |= {f"calibration.{name}.{part}": array for part, array in self.scales[name].to_arrays().items()}
+            arrays |= {f"calibration.{name}.{part}": array for part, array in self.scales.of[name].to_arrays().items()}
             arrays |= {f"voice.{name}.{part}": array for part, array in voice.to_arrays().items()}
-        return arrays
+        chorus = self.scales.chorus.to_arrays().items()
+        return arrays | {f"calibration.{CHORUS}.{part}": array for part, array in chorus}
+
+
+def _added(parts: Mapping[str, Floats]) -> Floats:
+    """Add up in the order given, so that a single row comes to the same bits."""
+    total = np.zeros(len(next(iter(parts.values()))))
+    for part in parts.values():
+        total += part
+    return total
 
 
 def _heaviest(reason: Reason) -> float:

@@ -15,13 +15,11 @@ import numpy as np
 from numba import njit, uint32, uint64
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from fraudlog.detecting.trees import FlatForest
 
-__all__ = ["LEAST_DEPTH", "path_lengths", "row_walker"]
+__all__ = ["LEAST_DEPTH", "path_lengths"]
 
 LEAST_DEPTH: Final = 3
 """The walk takes three levels at once; shallower forests are left to NumPy."""
@@ -78,23 +76,6 @@ def path_lengths(forest: FlatForest, values: NDArray[np.float32], n_threads: int
         with ThreadPoolExecutor(n_threads) as threads:
             list(threads.map(score, shards))
     return lengths
-
-
-def row_walker(forest: FlatForest) -> Callable[[NDArray[np.float32]], float]:
-    """Return a function that gives the summed path length of one row, compiled and ready.
-
-    It equals `fraudlog.detecting.scoring.row_path_length` bit for bit.
-    """
-    packed = _packed(forest)
-    first = np.zeros(1, dtype=np.int64)
-
-    def walk(row: NDArray[np.float32]) -> float:
-        out = np.empty(1)
-        _walk_missing(row[np.newaxis], first, *packed, forest.n_trees, forest.depth, out)
-        return float(out[0])
-
-    walk(np.zeros(forest.n_features, dtype=np.float32))  # compiled here, not at the first request
-    return walk
 
 
 # Numba compiles what stands here as it stands: one long function each, because calls and tuples would cost more than

@@ -67,16 +67,25 @@ class Oddness:
         """Secret under which rows are drawn."""
         return secret(self.parameters)
 
-    def fit(self, sessions: pd.DataFrame, human: Bools, *, features: Sequence[str] | None = None) -> Self:
+    def fit(
+        self,
+        sessions: pd.DataFrame,
+        human: Bools,
+        *,
+        features: Sequence[str] | None = None,
+        halves: NDArray[np.uint64] | None = None,
+    ) -> Self:
         """Grow both halves from the presumed-human sessions, or any others, at most two of a source.
 
-        `features` are those to see; by default all of which something is known.
+        `features` are those to see; by default all of which something is known. `halves` says of each session which
+        half it teaches, 0 or 1; by default that of its owner.
         """
         from fraudlog.detecting.drawing import Pool, mix, source_codes  # noqa: PLC0415 -- scoring must not import pandas or scikit-learn
         from fraudlog.detecting.training import Training, joined  # noqa: PLC0415 -- as above
 
         key = self.key
-        chosen = sessions[capped(sessions, human, key)]
+        taken = capped(sessions, human, key)
+        chosen = sessions[taken]
         seen = usable_features(chosen) if features is None else list(features)
         if seen != self.features_:
             self._known = [{}, {}]
@@ -85,7 +94,7 @@ class Oddness:
         tokens = owner_tokens(chosen, key)
         of_rows = mix(tokens ^ _row_ids(chosen, key), 0)
         sources = source_codes(chosen["ip_prefix"]) if "ip_prefix" in chosen.columns else None
-        half_of = _halves(tokens)
+        half_of = _halves(tokens) if halves is None else halves[taken]
         self._is_split = bool(half_of.any())
         self._trainings = []
         for half in (0, 1):
@@ -120,12 +129,12 @@ class Oddness:
         self._memo: tuple[ref[pd.DataFrame], Floats] | None = None
         self.places = np.array([PLACES[name] for name in self.features_])
 
-    def held_out(self, sessions: pd.DataFrame, rows: Bools) -> Floats:
-        """Return the scores of some rows by the trees of the other half of the owners."""
+    def held_out(self, sessions: pd.DataFrame, rows: Bools, *, halves: NDArray[np.uint64] | None = None) -> Floats:
+        """Return the scores of some rows by the trees of the other half of the owners, or of `halves`."""
         from fraudlog.detecting.training import joined  # noqa: PLC0415 -- as above
 
         values = feature_matrix(sessions[rows], self.features_)
-        half = owner_tokens(sessions[rows], self.key) & np.uint64(1)
+        half = owner_tokens(sessions[rows], self.key) & np.uint64(1) if halves is None else halves[rows]
         scores = np.empty(len(values))
         for own in (0, 1):
             of_half = half == own
@@ -157,7 +166,15 @@ class Oddness:
         values = row.features.take(self.places)
         if self.name not in row.memo:
             row.memo[self.name] = self.score_row(values)
-        return Opinion(row.memo[self.name], lambda: self._causes(values[np.newaxis])[0])
+        return Opinion(row.memo[self.name], lambda: self._causes(values[np.newaxis], self.credit_one(row))[0])
+
+    def credit_one(self, row: Row) -> Floats:
+        """Return what each feature adds to the score of one session, shape (1, n_features); worked out once."""
+        known = f"{self.name}.credit"
+        if known not in row.memo:
+            row.memo[known] = self.credit(row.features.take(self.places)[np.newaxis])
+        credit: Floats = row.memo[known]
+        return credit
 
     def score_row(self, values: Floats) -> float:
         """Return the score of one row of the features it sees."""
@@ -167,11 +184,11 @@ class Oddness:
         """Return what each feature adds to the score of each row, shape (n_rows, n_features)."""
         return self._scorer.contributions(values)[1]
 
-    def _causes(self, values: Floats) -> list[list[Cause]]:
+    def _causes(self, values: Floats, credit: Floats | None = None) -> list[list[Cause]]:
         """Share the score out over the features that make a session odd: the few that stand out named, the rest not."""
         if not len(values):
             return []
-        credit = self.credit(values)
+        credit = self.credit(values) if credit is None else credit
         order = self._scorer.reason_order(values, credit)
         # What raises the score counts, whatever lowers it.
         return [self._named(*of_row) for of_row in zip(values, np.maximum(credit, 0.0), order, strict=True)]

@@ -11,7 +11,7 @@ from fraudlog.detecting.baselines import Baselines
 from fraudlog.detecting.coordination import Coordination
 from fraudlog.detecting.facts import Facts
 from fraudlog.detecting.feedback import Examples, Feedback
-from fraudlog.detecting.fusion import ODDNESS, Calibration, Stated, odds_of_risk
+from fraudlog.detecting.fusion import Calibration, Chorus, Stated
 from fraudlog.detecting.labels import Labelled
 from fraudlog.detecting.likeness import Likeness
 from fraudlog.detecting.oddness import Oddness
@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     Bools = NDArray[np.bool_]
     Floats = NDArray[np.float64]
 
-__all__ = ["PANEL", "RARITIES", "Seat", "scale_from", "scales_of", "settled"]
+__all__ = ["CHORUS", "PANEL", "RARITIES", "Scales", "Seat", "scales_from", "scales_of", "settled"]
+
+CHORUS: Final = "all"
+"""Names the arrays of the voices together in the model file."""
 
 
 class Seat(NamedTuple):
@@ -39,46 +42,70 @@ class Seat(NamedTuple):
     ----------
     make : callable
         Makes the voice, not yet fitted, of the detector's parameters.
-    belief : float or None
-        Odds of abuse that it gives a session as striking as one presumed human in 1,000. None: its strengths are
-        risks already, stated by a table, and need no calibration.
-    ceiling : float
-        Most risk it can give alone.
+    states : float or None
+        Most risk it can give alone, where its strengths are risks already, stated by a table. None: they are measured
+        against people's.
     is_oddness : bool
         Whether it only says that a session is rare. All such voices together stay below `ODDNESS`.
     """
 
     make: Callable[[Parameters], Voice]
-    belief: float | None
-    ceiling: float
+    states: float | None = None
     is_oddness: bool = False
 
 
-# Rare is not abusive: oddness alone stays below the 0.5 of a challenge, and a session among its own kind far below.
+# Rare is not abusive: oddness alone stays below the 0.5 of a challenge.
 PANEL: Final[dict[str, Seat]] = {
-    Labelled.name: Seat(Labelled, belief=None, ceiling=0.95),
-    Facts.name: Seat(Facts, belief=None, ceiling=0.999),
-    Oddness.name: Seat(Oddness, belief=odds_of_risk(ODDNESS), ceiling=ODDNESS, is_oddness=True),
-    Accounts.name: Seat(Accounts, belief=1.0, ceiling=0.9),
-    Baselines.name: Seat(Baselines, belief=odds_of_risk(0.1), ceiling=0.1, is_oddness=True),
-    Coordination.name: Seat(Coordination, belief=1.0, ceiling=0.9),
-    Likeness.name: Seat(Likeness, belief=odds_of_risk(ODDNESS), ceiling=ODDNESS, is_oddness=True),
-    Feedback.name: Seat(Feedback, belief=9.0, ceiling=0.9),
+    Labelled.name: Seat(Labelled, states=0.95),
+    Facts.name: Seat(Facts, states=0.999),
+    Oddness.name: Seat(Oddness, is_oddness=True),
+    Accounts.name: Seat(Accounts),
+    Baselines.name: Seat(Baselines, is_oddness=True),
+    Coordination.name: Seat(Coordination),
+    Likeness.name: Seat(Likeness, is_oddness=True),
+    Feedback.name: Seat(Feedback),
 }
 """The voices by name, in the order in which they are heard."""
 
 RARITIES: Final = frozenset(name for name, seat in PANEL.items() if seat.is_oddness)
 """Voices that say no more than that a session is rare."""
 
-
+_MAY_LEAD: Final = RARITIES | {Feedback.name}
 _HEARD_TWICE: Final = 0.02
 """What a voice taught by people may lack in AUROC on a few labels and still lead."""
+_REACHES: Final = 0.7
+"""AUROC on suspects of another kind from which on likeness leads: it knows what the forest does, and suspects too."""
+_FEW: Final = 0.04
+"""Share of suspects below which they are a few odd people rather than a sort of their own."""
+_INFESTED: Final = 0.1
+"""Share of suspects from which on people may no longer be the many, and rare says nothing: likeness leads."""
+_LAGS: Final = 0.1
+"""AUROC by which a voice that only says rare is worse than the leader, and not heard."""
+
+
+class Scales(NamedTuple):
+    """How loud each voice is heard, and all together.
+
+    Parameters
+    ----------
+    of : dict of str to Calibration or Stated
+    chorus : Chorus
+    """
+
+    of: dict[str, Calibration | Stated]
+    chorus: Chorus
 
 
 def scales_of(
-    voices: Mapping[str, Voice], sessions: pd.DataFrame, human: Bools, key: bytes, examples: Examples
-) -> tuple[dict[str, Calibration | Stated], dict[str, Floats]]:
-    """Return what turns each voice's strengths into odds, and what each says of people it did not learn from.
+    voices: Mapping[str, Voice],
+    sessions: pd.DataFrame,
+    human: Bools,
+    key: bytes,
+    examples: Examples,
+    *,
+    reaches: bool,
+) -> tuple[Scales, dict[str, Floats]]:
+    """Return what turns the voices' strengths into odds, and what each says of people it did not learn from.
 
     Voices are measured against the presumed-human sessions, at most a few of a source; the one that best tells the
     suspects from those leads, or, where there are enough labels, the one that best tells these apart; the first of the
@@ -93,26 +120,32 @@ def scales_of(
     key : bytes
     examples : Examples
         Labelled sessions.
+    reaches : bool
+        Whether likeness is to lead, as `settled` says.
     """
     people, doubtful = capped(sessions, human, key), capped(sessions, suspects(sessions), key)
-    measured = {name: seat.belief for name, seat in PANEL.items() if seat.belief is not None}
     held_out = {name: voice.held_out(sessions, people) for name, voice in voices.items()}
+    contenders = [name for name in PANEL if name in _MAY_LEAD]
     if examples.are_enough:
-        trust = {name: _trust_by_labels(voices[name], examples) for name in measured}
+        trust = {name: _trust_by_labels(voices[name], examples) for name in contenders}
     else:
         trust = {
-            name: Calibration.of(held_out[name], belief, 0.0).trust(voices[name].held_out(sessions, doubtful))
-            for name, belief in measured.items()
+            name: Calibration.of(held_out[name]).trust(voices[name].held_out(sessions, doubtful)) for name in contenders
         }
-    leader = max(trust, key=lambda name: trust[name] + (_HEARD_TWICE if name == Feedback.name else 0.0))
-    stated: dict[str, Calibration | Stated] = {
-        name: Stated(seat.ceiling) for name, seat in PANEL.items() if seat.belief is None
-    }
-    calibrated = {
-        name: Calibration.of(held_out[name], belief, PANEL[name].ceiling, leads=name == leader)
-        for name, belief in measured.items()
-    }
-    return stated | calibrated, held_out
+        trust[Likeness.name] *= reaches
+    best = max(trust, key=lambda name: trust[name] + (_HEARD_TWICE if name == Feedback.name else 0.0))
+    leader = Likeness.name if reaches and best in RARITIES else best
+    scales = {name: _scale(name, seat, held_out[name], leader, trust) for name, seat in PANEL.items()}
+    own = [scale.heard_of_own(held_out[name]) for name, scale in scales.items() if isinstance(scale, Calibration)]
+    return Scales(scales, Chorus.of(np.add.reduce(own))), held_out
+
+
+def _scale(name: str, seat: Seat, held_out: Floats, leader: str, trust: Mapping[str, float]) -> Calibration | Stated:
+    if seat.states is not None:
+        return Stated(seat.states)
+    if name == leader or not seat.is_oddness:
+        return Calibration.of(held_out, leads=name == leader)
+    return Calibration.following(held_out, is_heard=trust[name] >= trust[leader] - _LAGS)
 
 
 def _trust_by_labels(voice: Voice, examples: Examples) -> float:
@@ -121,23 +154,28 @@ def _trust_by_labels(voice: Voice, examples: Examples) -> float:
     else:
         said = np.array([voice.judge_one(Row(values, {})).strength for values in examples.rows])
     fine = np.nan_to_num(said[~examples.is_abusive], nan=-np.inf)
-    return Calibration.of(fine, 1.0, 0.0).trust(said[examples.is_abusive])
+    return Calibration.of(fine).trust(said[examples.is_abusive])
 
 
-def scale_from(seat: Seat, arrays: Mapping[str, NDArray[Any]]) -> Calibration | Stated:
-    """Build what `scales_of` gives one voice, from arrays that may come from anywhere.
+def scales_from(arrays: Mapping[str, Mapping[str, NDArray[Any]]]) -> Scales:
+    """Build what `scales_of` gives, from arrays by voice that may come from anywhere.
 
     Raises
     ------
     ModelError
     """
-    if seat.belief is None:
-        return Stated(seat.ceiling)
-    return Calibration.from_arrays(arrays, seat.belief, seat.ceiling)
+    scales: dict[str, Calibration | Stated] = {
+        name: Calibration.from_arrays(arrays[name]) if seat.states is None else Stated(seat.states)
+        for name, seat in PANEL.items()
+    }
+    return Scales(scales, Chorus.from_arrays(arrays[CHORUS]))
 
 
-def settled(sessions: pd.DataFrame, parameters: Parameters, doubted: Bools) -> Reference:
+def settled(sessions: pd.DataFrame, parameters: Parameters, doubted: Bools) -> tuple[Reference, bool]:
     """Return whom to learn from: presumed human at first sight, less those who look like suspects at the second.
+
+    With it comes whether there was a second look: whether likeness tells suspects of one kind by those of another, or
+    suspects are so many that being rare says nothing.
 
     Parameters
     ----------
@@ -158,7 +196,11 @@ def settled(sessions: pd.DataFrame, parameters: Parameters, doubted: Bools) -> R
     people.fit(sessions, first.human)
     likeness.after({people.name: people})
     likeness.fit(sessions, first.human)
+    suspected = suspects(sessions)
+    share = suspected.sum() / (suspected | first.human).sum()
+    if share < _FEW or (share < _INFESTED and likeness.reaches(sessions, first.human) < _REACHES):
+        return first, False
     every = np.ones(len(sessions), bool)
-    second = first.without(sessions, trimmed(first, suspects(sessions), likeness.held_out(sessions, every)))
+    second = first.without(sessions, trimmed(first, suspected, likeness.held_out(sessions, every)))
     second.check()
-    return second
+    return second, True

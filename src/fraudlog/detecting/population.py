@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from fraudlog.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -60,7 +61,7 @@ class Population:
         return cls(grid, ranks, np.asarray([SIDES.index(side) for side in sides], dtype=np.uint8), len(rows))
 
     @cached_property
-    def _bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Share of rows below, and up to, a value that has k points of the grid below, and up to, it."""
         between = (self.ranks[1:] + self.ranks[:-1]) / 2.0
         return np.r_[0.0, between, 1.0], np.r_[0.0, between, 1.0]
@@ -84,7 +85,7 @@ class Population:
         return np.where(np.isnan(values), 1.0, tail)
 
     def _shares(self, values: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        below_of, up_to_of = self._bounds
+        below_of, up_to_of = self.bounds
         if len(values) <= 4:
             below = (self.grid < values[:, :, np.newaxis]).sum(axis=2)
             up_to = (self.grid <= values[:, :, np.newaxis]).sum(axis=2)
@@ -94,6 +95,19 @@ class Population:
                 below[:, feature] = points.searchsorted(values[:, feature], "left")
                 up_to[:, feature] = points.searchsorted(values[:, feature], "right")
         return below_of[below], up_to_of[up_to]
+
+    def compiled_tails(self) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
+        """Return what gives the tails of one row, of shape (n_features,): compiled, where ``fast`` is installed."""
+        if find_spec("numba"):
+            from fraudlog.detecting.row_kernel import RowTails  # noqa: PLC0415 -- loads Numba, which a service must not need
+
+            return RowTails(self)
+        return self.tails_of_row
+
+    def tails_of_row(self, row: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Do what `tails` does for one row, of shape (n_features,)."""
+        tails: NDArray[np.float64] = self.tails(row[np.newaxis])[0]
+        return tails
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays that `from_arrays` takes."""

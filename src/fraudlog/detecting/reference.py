@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from fraudlog.detecting.entities import entity_tokens
-from fraudlog.detecting.evidence import presumed_human, verified_crawler
+from fraudlog.detecting.evidence import presumed_human, spoken_against
 from fraudlog.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -108,8 +108,8 @@ def _throughout(sessions: pd.DataFrame, human: Bools, finished: Bools) -> Bools:
 
 
 def suspects(sessions: pd.DataFrame) -> Bools:
-    """Say which rows evidence speaks against, or name themselves programs, verified crawlers aside."""
-    return ~presumed_human(sessions) & ~verified_crawler(sessions)
+    """Say which rows evidence speaks against, programs that do no more than say what they are aside."""
+    return spoken_against(sessions)
 
 
 def capped(sessions: pd.DataFrame, rows: Bools, key: bytes, *, most: int = _CAP) -> Bools:

@@ -17,7 +17,7 @@ from fraudlog.detecting.hearing import Hearing
 from fraudlog.detecting.inputs import transforms_of
 from fraudlog.detecting.labels import Labelled
 from fraudlog.detecting.learnt import table_from_arrays, table_to_arrays
-from fraudlog.detecting.panel import PANEL, RARITIES, scale_from
+from fraudlog.detecting.panel import CHORUS, PANEL, scales_from
 from fraudlog.detecting.voices import PLACES
 from fraudlog.errors import ModelError
 from fraudlog.sessions import FEATURES
@@ -113,7 +113,7 @@ def fitted_from(
     human_risk = arrays.get("human_risk", np.zeros(0))
     if human_risk.dtype != np.float64 or human_risk.ndim != 1:
         raise ModelError(f"{path}: the risks of people are misshapen; save it again", path=path)
-    scales = {name: scale_from(seat, _under(f"calibration.{name}.", arrays)) for name, seat in PANEL.items()}
+    scales = scales_from({name: _under(f"calibration.{name}.", arrays) for name in (*PANEL, CHORUS)})
     learnt = _under("learnt.", arrays)
     try:
         first, last = manifest["window"]
@@ -121,7 +121,7 @@ def fitted_from(
     except (KeyError, TypeError, ValueError):
         raise incomplete(path) from None
     return Fitted(
-        hearing=Hearing(_voices(arrays, parameters), scales, population, RARITIES),
+        hearing=Hearing(_voices(arrays, parameters), scales, population),
         reference_size=size,
         sessions_seen=seen,
         reference_warning=warning,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fraudlog.detecting.row_kernel import RowWalks
+
 __all__ = ["ForestScorer"]
 
 _WORTH_COMPILING: Final = 50_000
@@ -35,8 +37,10 @@ class ForestScorer:
     ----------
     forest : FlatForest
     population : Population
-    walk : callable, optional
-        Compiled walk of a single row; see `compiled`.
+    walks : RowWalks, optional
+        Compiled walks of a single row; see `compiled`.
+    tails : callable, optional
+        How rare the values of a single row are, likewise.
 
     Examples
     --------
@@ -50,18 +54,19 @@ class ForestScorer:
 
     forest: FlatForest
     population: Population
-    walk: Callable[[NDArray[np.float32]], float] | None = None
+    walks: RowWalks | None = None
+    tails: Callable[[NDArray[np.float32]], NDArray[np.float64]] | None = None
 
     def compiled(self) -> ForestScorer:
-        """Return the same with a compiled walk for single rows, where the extra ``fast`` is installed; same bits.
+        """Return the same with compiled walks for single rows, where the extra ``fast`` is installed; same bits.
 
         It takes half a second to load, and some seconds the first time on a machine: for the start of a service.
         """
         if not find_spec("numba"):
             return self
-        from fraudlog.detecting import kernel  # noqa: PLC0415 -- loads Numba, which a service must not need
+        from fraudlog.detecting.row_kernel import RowWalks  # noqa: PLC0415 -- loads Numba, which a service must not need
 
-        return replace(self, walk=kernel.row_walker(self.forest))
+        return replace(self, walks=RowWalks(self.forest), tails=self.population.compiled_tails())
 
     @property
     def n_features(self) -> int:
@@ -79,7 +84,7 @@ class ForestScorer:
             values = np.asarray(row, dtype=np.float32)
         if values.shape != (self.forest.n_features,):
             raise ValueError(f"the forest was fitted on {self.n_features} features; the row has shape {values.shape}")
-        length = row_path_length(self.forest, values) if self.walk is None else self.walk(values)
+        length = row_path_length(self.forest, values) if self.walks is None else self.walks.path_length(values)
         return float(scores_of(self.forest, np.asarray([length]))[0])
 
     def anomaly_score(self, X: Any, *, n_threads: int = 1) -> NDArray[np.float64]:  # noqa: ANN401, N803 -- scikit-learn's name
@@ -113,7 +118,12 @@ class ForestScorer:
         contributions : float64 array of shape (n_rows, n_features)
             0 where the value is missing.
         """
-        return self.base, attribution.contributions(self.forest, as_rows(X, self.n_features))
+        return self.base, self._contributions(as_rows(X, self.n_features))
+
+    def _contributions(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        if self.walks is None or len(rows) != 1:
+            return attribution.contributions(self.forest, rows)
+        return attribution.in_score_units(self.forest, self.walks.changes(rows[0])[np.newaxis])
 
     def percentiles(self, X: Any) -> NDArray[np.float64]:  # noqa: ANN401, N803 -- as above
         """Return the share of the training rows below each value, 0..1, shape (n_rows, n_features)."""
@@ -134,8 +144,10 @@ class ForestScorer:
         """
         rows = as_rows(X, self.n_features)
         if contributions is None:
-            contributions = attribution.contributions(self.forest, rows)
-        return attribution.reason_order(contributions, self.population.tails(rows))
+            contributions = self._contributions(rows)
+        one = self.tails if len(rows) == 1 else None
+        tails = self.population.tails(rows) if one is None else one(rows[0])[np.newaxis]
+        return attribution.reason_order(contributions, tails)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays that `from_arrays` takes."""

@@ -45,7 +45,7 @@ class Row:
 
     features: Floats
     entities: Mapping[str, Any]
-    memo: dict[str, float] = field(default_factory=dict)
+    memo: dict[str, Any] = field(default_factory=dict)
 
 
 class Cause(NamedTuple):

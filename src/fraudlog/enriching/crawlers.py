@@ -126,6 +126,11 @@ class CrawlerVerifier:
         self.max_age_days = max_age_days
         self._remembered = lru_cache(maxsize=_REMEMBERED)(self._state)
 
+    @property
+    def filled(self) -> tuple[int, int]:
+        """How many claims are remembered, and how many may be."""
+        return self._remembered.cache_info().currsize, _REMEMBERED
+
     def states(
         self,
         agents: Sequence[str | None],

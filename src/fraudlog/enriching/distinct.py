@@ -116,6 +116,11 @@ class FactTable:
         self._limit = limit
         self._known: dict[str, tuple[Any, ...]] = {}
 
+    @property
+    def filled(self) -> tuple[int, int]:
+        """How many values are remembered, and how many may be."""
+        return len(self._known), self._limit
+
     def one(self, value: str | None) -> tuple[Any, ...]:
         """Return the facts of one value; all None for None."""
         if value is None:
@@ -145,4 +150,4 @@ class FactTable:
 
     def _forget_older_half(self) -> None:
         for value in list(self._known)[: max(1, self._limit // 2)]:
-            del self._known[value]
+            self._known.pop(value, None)  # another thread may be at it too

@@ -150,6 +150,11 @@ class EndpointMap:
         """How many distinct paths were looked at."""
         return self._table.computed
 
+    @property
+    def filled(self) -> tuple[int, int]:
+        """How many paths are remembered, and how many may be."""
+        return self._table.filled
+
     def one(self, path: str | None, query: str | None = None, status: int | None = None) -> str | None:
         """Return what `path` is, or None for None."""
         endpoint: str | None

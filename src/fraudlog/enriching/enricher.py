@@ -102,6 +102,14 @@ class Enricher:
             "hints": self._read_hints.cache_info().misses,
         }
 
+    @property
+    def filled(self) -> dict[str, tuple[int, int]]:
+        """How many values of each input are remembered, and how many may be."""
+        caches = {"client_ip": self._read_address, "hints": self._read_hints}
+        counts = {name: (cache.cache_info().currsize, _REMEMBERED) for name, cache in caches.items()}
+        tables = {"user_agent": self._agents.filled, "language": self._languages.filled}
+        return tables | {"path": self.endpoints.filled, "crawlers": self.crawlers.filled} | counts
+
     def table(self, events: pa.Table) -> pa.Table:
         """Return `events` with the columns of `schema.DERIVED` whose inputs it has; existing columns keep their place.
 

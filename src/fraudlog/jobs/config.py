@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from fraudlog.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["KEYS", "JobConfig", "Key", "config_page", "load_config", "sample_config"]
 
-Kind = Literal["path", "text", "duration", "integer", "number", "texts", "integers", "table"]
+Kind = Literal["path", "text", "duration", "integer", "number", "texts", "integers", "table", "logs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,21 @@ KEYS: Final[tuple[Key, ...]] = (
     Key("log.fields", "table", "column of events to the name of its value in the log", {}),
     Key("log.timezone", "text", "zone of times that do not say", "UTC"),
     Key("log.trusted_proxies", "texts", "networks of your own proxies", ()),
+    Key("log.name", "text", "name of a log among several; by default its path as it stands here"),
     Key("log.max_reject_share", "number", "fail if more of a run's lines are rejected", 0.5, least=0, most=1),
+    Key(
+        "logs",
+        "logs",
+        "several logs in place of one: a [[logs]] each, with path, format, fields, timezone, trusted_proxies, name",
+        (),
+        example=({"path": "/var/log/web1/access.log", "format": "combined", "trusted_proxies": ["10.0.0.0/8"]},),
+    ),
+    Key(
+        "merge.patience",
+        "duration",
+        "how long, by the time of the others, lines wait for those of a log that fell silent",
+        "1h",
+    ),
     Key("enrich.endpoints", "path", "the site's own map of paths, from `fraudlog suggest-endpoints`"),
     Key("enrich.databases", "texts", "databases of countries and networks in MaxMind's format", ()),
     Key(
@@ -104,8 +118,17 @@ KEYS: Final[tuple[Key, ...]] = (
         2.0,
         least=1,
     ),
+    Key(
+        "retrain.max_drift",
+        "number",
+        "the new model is refused if a larger share of features than this moved since the old one's window",
+        0.7,
+        least=0,
+        most=1,
+    ),
     Key("policy.file", "path", "policy of `fraudlog`, with rules and allow lists; then no other key of it is needed"),
     Key("policy.daily_reviews", "integer", "at most so many challenges a day", least=0),
+    Key("policy.human_share", "number", "challenge at most this share of presumed humans", least=0, most=0.5),
     Key("policy.observe_at", "number", "risk from which a session is observed", 0.3, least=0, most=1),
     Key("policy.challenge_at", "number", "risk from which it is challenged", 0.5, least=0, most=1),
     Key("policy.deny_at", "number", "risk from which it is denied; left out, nothing is", least=0, most=1),
@@ -139,6 +162,8 @@ KEYS: Final[tuple[Key, ...]] = (
 """Every key of the configuration, in the order of the sample."""
 
 _BY_NAME: Final = {key.name: key for key in KEYS}
+_OF_A_LOG: Final = ("path", "format", "fields", "timezone", "trusted_proxies", "name")
+"""What each of several logs may say for itself."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +183,14 @@ class JobConfig:
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 -- as many types as kinds
         return self.values[name]
+
+    @property
+    def inputs(self) -> tuple[JobConfig, ...]:
+        """A configuration for each log: this one, or one for each of ``logs`` with its own keys of ``log``."""
+        if not self["logs"]:
+            return (self,)
+        own = ({f"log.{name}": value for name, value in one.items()} for one in self["logs"])
+        return tuple(JobConfig({**self.values, "logs": (), **one}, self.file) for one in own)
 
     def section(self, name: str) -> dict[str, Any]:
         """Return the values of one section, by their names in it."""
@@ -185,8 +218,38 @@ def load_config(file: Path) -> JobConfig:
         where = str(error).rpartition("(")[2].rstrip(")")
         raise ConfigError(f"{file}: is no TOML ({where})", parameter="config") from None
     given = _flat(content, file)
-    values = {key.name: _value(key, given, file) for key in KEYS}
-    return JobConfig(values, file)
+    logs = _logs(given, file)
+    values = {key.name: _value(key, given, file, is_needed=not (logs and key.name in _NOT_BESIDE)) for key in KEYS}
+    return JobConfig({**values, "logs": logs}, file)
+
+
+_NOT_BESIDE: Final = ("log.path", "log.format")
+
+
+def _logs(given: dict[str, Any], file: Path) -> tuple[dict[str, Any], ...]:
+    """Return each of several logs with all its keys, checked as those of ``log`` are."""
+    rows = given.pop("logs", [])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ConfigError(f"{file}: logs must be written as [[logs]] ({_BY_NAME['logs'].meaning})", parameter="logs")
+    if rows and (both := [name for name in _NOT_BESIDE if name in given]):
+        raise ConfigError(f"{file}: {both[0]} stands beside [[logs]]: give each log a section", parameter=both[0])
+    found = []
+    for row in rows:
+        if unknown := sorted(set(row) - set(_OF_A_LOG)):
+            raise ConfigError(
+                f"{file}: unknown key logs.{unknown[0]}; there are {', '.join(_OF_A_LOG)}",
+                parameter=f"logs.{unknown[0]}",
+            )
+        own = {
+            **{name: given[name] for name in given if name.startswith("log.")},
+            **{f"log.{k}": v for k, v in row.items()},
+        }
+        values = {name: _value(_BY_NAME[f"log.{name}"], own, file) for name in _OF_A_LOG}
+        found.append(values | {"name": values["name"] or row["path"]})
+    names = [one["name"] for one in found]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ConfigError(f"{file}: {len(twice)} of [[logs]] have the path or name of another", parameter="logs.name")
+    return tuple(found)
 
 
 def _flat(content: Mapping[str, Any], file: Path) -> dict[str, Any]:
@@ -204,9 +267,9 @@ def _flat(content: Mapping[str, Any], file: Path) -> dict[str, Any]:
     return given
 
 
-def _value(key: Key, given: Mapping[str, Any], file: Path) -> Any:  # noqa: ANN401 -- as many types as kinds
+def _value(key: Key, given: Mapping[str, Any], file: Path, *, is_needed: bool = True) -> Any:  # noqa: ANN401 -- as many types as kinds
     if key.name not in given:
-        if key.is_needed:
+        if key.is_needed and is_needed:
             raise ConfigError(f"{file}: needs {key.name}: {key.meaning}", parameter=key.name)
         return key.default
     value = given[key.name]
@@ -261,6 +324,7 @@ _KINDS: Final[Mapping[Kind, Callable[[Any], str]]] = {
     "texts": _list_of(str, "texts"),
     "integers": _list_of(int, "whole numbers"),
     "table": _must_be(dict, "a table of names"),
+    "logs": _must_be(list, "written as [[logs]]"),
 }
 
 
@@ -283,6 +347,11 @@ def sample_config(values: Mapping[str, Any] | None = None) -> str:
     ]
     section = ""
     for key in KEYS:
+        if key.kind == "logs":
+            lines += _sample_logs(key, chosen.get(key.name))
+            continue
+        if chosen.get("logs") and key.name in _NOT_BESIDE:
+            continue
         head, _, name = key.name.partition(".")
         if head != section:
             lines += ["", f"[{head}]"]
@@ -291,6 +360,15 @@ def sample_config(values: Mapping[str, Any] | None = None) -> str:
         mark = "" if key.name in chosen or key.is_needed else "# "
         lines += [f"# {key.meaning}{'' if key.is_needed else '; may be left out'}", f"{mark}{name} = {_toml(shown)}"]
     return "\n".join(lines) + "\n"
+
+
+def _sample_logs(key: Key, given: Sequence[Mapping[str, Any]] | None) -> list[str]:
+    """Return sections of several logs, commented out unless they are given."""
+    lines = ["", f"# {key.meaning}"]
+    for one in given or key.example:
+        rows = ["[[logs]]", *(f"{name} = {_toml(value)}" for name, value in one.items())]
+        lines += rows if given else [f"#   {row}" for row in rows]
+    return lines
 
 
 def _toml(value: object) -> str:

@@ -23,7 +23,7 @@ from fraudlog.jobs.carried import Carried
 from fraudlog.jobs.deciders import Decider
 from fraudlog.jobs.enrichment import enricher_of
 from fraudlog.privacy import Policies, Withheld
-from fraudlog.schema import EVENTS, SCORES, arrow_schema, to_arrow
+from fraudlog.schema import EVENTS, REJECTED, SCORES, arrow_schema, to_arrow
 from fraudlog.sessions import DEFAULT, Settings, define, traced_step
 
 if TYPE_CHECKING:
@@ -102,7 +102,8 @@ class Line:
         older_keys: Iterable[bytes] = (),
     ) -> None:
         self.models = models
-        self.decider = Decider(config)
+        self.names = names
+        self.decider = Decider(config, models)
         self.since_us = since_us
         self.settings = settings_of(config, names)
         self.carried = Carried.load(store, self.settings.definition)
@@ -122,7 +123,8 @@ class Line:
         """Take lines in; what comes of them goes into `change`."""
         events, rejected = self.shield(self._wanted(take.events), take.rejected)
         self._count(take, len(rejected) - len(take.rejected))
-        change.append("rejected", rejected, self._newest_before(take.events, rejected))
+        at = self._newest_before(take.events, rejected) if take.newest is None else _newest_of(take.newest, rejected)
+        change.append("rejected", rejected, at)
         if len(events):
             self._add_events(events, change)
         self._release(change)
@@ -148,6 +150,12 @@ class Line:
             for field in fields
         ]
         return pa.table(columns, schema=pa.schema(fields))
+
+    def event_columns(self) -> list[str]:
+        """Return the columns of the events that are taken in; what the log never has is not among them."""
+        empty = self._wanted(pa.table({"timestamp": pa.array([], pa.timestamp("us", "UTC"))}))
+        names: list[str] = self.shield(empty, arrow_schema(REJECTED).empty_table())[0].column_names
+        return names
 
     def _newest_before(self, events: pa.Table, rejected: pa.Table) -> NDArray[np.int64]:
         """Return the newest time before each rejected line: the day that it is kept under."""
@@ -208,6 +216,16 @@ def settings_of(config: JobConfig, names: Pseudonyms) -> Settings:
     )
     lateness_us = pd.Timedelta(limits["lateness"]).value // 1000
     return Settings(definition, lateness_us, names.session_key)
+
+
+def _newest_of(newest: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]], rejected: pa.Table) -> NDArray[np.int64]:
+    """Return the newest time in its own log before each rejected line."""
+    found = np.zeros(len(rejected), np.int64)
+    sources = np.array(rejected.column("source").to_pylist(), dtype=object)
+    for source, (lines, turns) in newest.items():
+        rows = np.flatnonzero(sources == source)
+        found[rows] = turns[np.searchsorted(lines, rejected.column("line_number").to_numpy()[rows])]
+    return np.maximum(found, 0)
 
 
 def _places(rows: pa.Table, sources: pa.Array) -> NDArray[np.int64]:

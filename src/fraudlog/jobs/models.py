@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,22 +16,27 @@ import pandas as pd
 import pyarrow as pa
 
 from fraudlog.detecting import Detector
+from fraudlog.detecting.drift import ADVICE
 from fraudlog.errors import ConfigError, ModelError
 from fraudlog.schema import to_pandas
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
+
+    from fraudlog.detecting.drift import Drift
     from fraudlog.jobs.config import JobConfig
     from fraudlog.store import Store, Transaction
 
-__all__ = ["Models", "flag_rate_gate"]
+__all__ = ["Models", "flag_rate_gate", "told", "too_far"]
 
 _INDEX: Final = "models/index.json"
 _DAY_US: Final = 86_400_000_000
 _FIRST: Final = -(1 << 62)
 _FLAGGED: Final = 0.5
 _LEAST_FLAGGED: Final = 10
+_NAMED: Final = 3
 
 
 def flag_rate_gate(max_ratio: float) -> Callable[[Detector, Detector, pd.DataFrame], str]:
@@ -55,6 +61,27 @@ def flag_rate_gate(max_ratio: float) -> Callable[[Detector, Detector, pd.DataFra
     return gate
 
 
+def told(drift: Drift) -> str:
+    """Say for the report of a run how far the window has moved from the old model's, and what to do about it."""
+    moved = drift.table[drift.table["is_drifted"]]
+    named = f": {', '.join(moved['name'].head(_NAMED))}" if len(moved) else ""
+    return f"drift: {drift.advice} ({ADVICE[drift.advice]}); {len(moved)} of {len(drift.table)} moved{named}"
+
+
+def too_far(drift: Drift, most: float) -> str:
+    """Say why a window is too far from the old model's to learn from, or nothing.
+
+    Parameters
+    ----------
+    drift : Drift
+        Of the new window, as the old model sees it.
+    most : float
+        Share of features that may have moved. If most have, it is the log that has changed, not the visitors.
+    """
+    share = float(drift.table["is_drifted"].mean()) if len(drift.table) else 0.0
+    return f"{share:.0%} of the features moved since the old model's window" if share > most else ""
+
+
 @dataclass(frozen=True)
 class _Entry:
     """A model and the end of a session from which on it speaks; one that was refused has no name."""
@@ -72,22 +99,28 @@ class Models:
     ----------
     config : JobConfig
     store : Store
-    seal : bytes
-        Key that models made here are sealed with.
-    older_seals : sequence of bytes, optional
-        Those of earlier epochs.
+    seals : sequence of bytes
+        Keys that models made here are sealed with: new ones with the first, older ones with any.
+    given : bytes, optional
+        In place of the configuration's model: what it is to become.
     """
 
-    def __init__(self, config: JobConfig, store: Store, seal: bytes, older_seals: Sequence[bytes] = ()) -> None:
+    def __init__(
+        self,
+        config: JobConfig,
+        store: Store,
+        seals: Sequence[bytes],
+        given: bytes | None = None,
+    ) -> None:
         self.store = store
-        self.seal = seal
-        self.older_seals = older_seals
+        self.seals = seals
         self.keep = config["retrain.keep"]
         self.every_us = config["retrain.every_days"] * _DAY_US
         self.window_days = config["retrain.window_days"]
         self.gate = flag_rate_gate(config["retrain.max_flag_ratio"])
+        self.max_drift: float = config["retrain.max_drift"]
         self.news: list[str] = []
-        given = _bytes_of(config["model.path"])
+        given = given or _bytes_of(config["model.path"])
         self._given, self._given_digest = _loaded(given, config["model.path"]), sha256(given).hexdigest()
         index = store.document(_INDEX)
         self.entries = [_Entry(**row) for row in json.loads(index)] if index else []
@@ -117,13 +150,58 @@ class Models:
             parts.append(self._current().score(frame))
         return pd.concat(parts, ignore_index=True)
 
+    def on(self, day: date) -> Detector:
+        """Return the model that spoke at the end of a day; the oldest that is kept, of a day before it."""
+        until_us = int(datetime.combine(day, time.max, UTC).timestamp() * 1e6)
+        named = [entry for entry in self.entries if entry.name is not None]
+        spoke = [entry for entry in named if entry.since_us <= until_us] or named[:1]
+        return self._detector(spoke[-1].name or "")
+
+    def score_again(self, sessions: pa.Table) -> pd.DataFrame:
+        """Score sessions each by the model that spoke for it.
+
+        Raises
+        ------
+        ModelError
+            If that is gone from the store.
+        """
+        ends = sessions.column("end").cast(pa.int64()).to_numpy()
+        speaks = np.full(len(ends), -1)
+        for place, entry in enumerate(self.entries):
+            if entry.name is not None:
+                speaks[ends >= entry.since_us] = place
+        parts = []
+        for place in np.unique(speaks).tolist():
+            if place < 0:
+                raise ModelError("the model that spoke for a session is gone from the store", path=Path(_INDEX))
+            rows = np.flatnonzero(speaks == place)
+            scored = self._detector(self.entries[place].name or "").score(to_pandas(sessions.take(pa.array(rows))))
+            parts.append(scored.set_index(rows))
+        return pd.concat(parts).sort_index() if parts else pd.DataFrame()
+
+    def has_learnt(self) -> bool:
+        """Say whether models were made here, of sessions of the store, or tried."""
+        return any(entry.why != "given" for entry in self.entries)
+
+    def begin_later(self, gone_ends: NDArray[np.int64], change: Transaction) -> None:
+        """Let a given model speak from the first session on that is left, where the one it was taken in for is gone."""
+        before = self.entries
+        self.entries = [
+            replace(entry, since_us=_first_end(change, entry.since_us)) if entry.since_us in gone_ends else entry
+            for entry in before
+        ]
+        if self.entries != before:
+            change.put(_INDEX, _dumped(self.entries))
+
     def _current(self) -> Detector:
-        name = next(entry.name for entry in reversed(self.entries) if entry.name is not None)
+        return self._detector(next(entry.name for entry in reversed(self.entries) if entry.name is not None))
+
+    def _detector(self, name: str) -> Detector:
         if name not in self._detectors:
             data = self._data.get(name) or self.store.document(name)
             if data is None:
                 raise ModelError(f"{name}: is gone from the store; restore it from a copy", path=name)
-            seals = (None,) if name.startswith("models/given") else (self.seal, *self.older_seals)
+            seals = (None,) if name.startswith("models/given") else self.seals
             self._detectors[name] = _loaded(data, Path(name), seals)
         return self._detectors[name]
 
@@ -153,15 +231,18 @@ class Models:
         except ConfigError as error:
             self._note(_Entry(since_us, None, "", f"not learnt: {error}"), b"", change)
             return
-        refused = self.gate(self._current(), made, sessions)
+        drift = self._current().drift(sessions)
+        refused = self.gate(self._current(), made, sessions) or too_far(drift, self.max_drift)
         if refused:
             self._note(_Entry(since_us, None, "", f"refused: {refused}"), b"", change)
+            self.news.append(told(drift))
             return
-        data = _saved(made, self.seal)
+        data = _saved(made, self.seals[0])
         self._detectors[name] = made
         self._note(
             _Entry(since_us, name, sha256(data).hexdigest(), f"learnt from {len(sessions)} sessions"), data, change
         )
+        self.news.append(told(drift))
 
     def description(self) -> dict[str, Any]:
         """Return what a report says of the model that speaks now."""
@@ -182,11 +263,49 @@ class Models:
             self._data[entry.name] = data
             change.put(entry.name, data)
         named = [one.name for one in self.entries if one.name is not None]
-        for name in named[: -self.keep]:
+        self._drop(named[: -self.keep], change)
+
+    def _drop(self, names: Sequence[str], change: Transaction) -> None:
+        """Let models go; a given one is remembered, lest the configuration's file be taken for a new one."""
+        for name in names:
             change.remove(name)
-        self.entries = [one for one in self.entries if one.name not in named[: -self.keep]]
-        rows: list[dict[str, Any]] = [asdict(one) for one in self.entries]
-        change.put(_INDEX, (json.dumps(rows, indent=1) + "\n").encode())
+        kept = [replace(one, name=None) if one.name in names else one for one in self.entries]
+        self.entries = [
+            one for one, before in zip(kept, self.entries, strict=True) if one == before or one.why == "given"
+        ]
+        change.put(_INDEX, _dumped(self.entries))
+
+    def drop_before(self, first_day: date, change: Transaction) -> list[str]:
+        """Let models go that spoke only for sessions that ended before a day; returns their names."""
+        first_us = int(datetime.combine(first_day, datetime.min.time(), UTC).timestamp()) * 1_000_000
+        named = [one for one in self.entries if one.name is not None]
+        gone = [one.name or "" for one, after in pairwise(named) if after.since_us <= first_us]
+        if gone:
+            self._drop(gone, change)
+        return gone
+
+    def notes_before(self, first_day: date) -> list[str]:
+        """Say whether the model that speaks knows, of accounts too, only what happened before a day."""
+        detector = self._current() if self.entries else self._given
+        last = pd.Timestamp(detector.window_[1]) if detector.window_[1] else None
+        if last is None or last.date() >= first_day:
+            return []
+        return [f"the model learnt from sessions until {last.date()}, which are over their time: fit it anew"]
+
+
+def _first_end(change: Transaction, since_us: int) -> int:
+    """Return the first end of a session from a time on; that time if there is none."""
+    since = datetime.fromtimestamp(since_us / 1e6, UTC).date()
+    for day in change.after.days("sessions"):
+        if day >= since:
+            ends: NDArray[np.int64] = change.read("sessions", days=[day])["end"].cast(pa.int64()).to_numpy()
+            if (ends >= since_us).any():
+                return int(ends[ends >= since_us].min())
+    return since_us
+
+
+def _dumped(entries: Sequence[_Entry]) -> bytes:
+    return (json.dumps([asdict(one) for one in entries], indent=1) + "\n").encode()
 
 
 def _bytes_of(path: Path) -> bytes:

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from fraudlog.privacy import Pseudonyms
     from fraudlog.store import Store
 
-__all__ = ["publish", "write_exports"]
+__all__ = ["key_id_of", "publish", "verdicts_held", "write_exports"]
 
 _LONGEST_VERDICT: Final = timedelta(days=30)
+_NAMES: Final = ("session_id", "client_ip", "ip_prefix", "user", "profile")
 
 
 def publish(store: Store, folder: Path, n_days: int, summary: Mapping[str, Any]) -> None:
@@ -80,13 +81,7 @@ def write_exports(config: JobConfig, store: Store, names: Pseudonyms, at: pd.Tim
             f"publish.exports knows {', '.join(EXPORTS)}, not {', '.join(sorted(unknown))}", parameter="publish.exports"
         )
     moment = at or pd.Timestamp.now("UTC")
-    days = [day for day in store.days("decisions") if day >= (moment - _LONGEST_VERDICT).date()]
-    decisions = to_pandas(store.read("decisions", days=days))
-    sessions = to_pandas(store.read("sessions", columns=["session_id", "start", "client_ip", "ip_prefix"], days=days))
-    sessions = sessions[_is_under(names, store, sessions["start"])].drop(columns="start")
-    decisions = decisions[decisions["session_id"].isin(sessions["session_id"])]
-    for frame in (decisions, sessions):
-        frame.attrs[KEY_MARK] = names.key_id
+    decisions, sessions = verdicts_held(store, names.key_id, moment)
     trail = Chain(store.path / "ledger" / "audit.jsonl")
     with staged(config["publish.folder"]) as draft:
         for name, file in wanted.items():
@@ -98,9 +93,38 @@ def write_exports(config: JobConfig, store: Store, names: Pseudonyms, at: pd.Tim
             (draft / file).write_text(text, encoding="ascii")
 
 
-def _is_under(names: Pseudonyms, store: Store, starts: pd.Series[pd.Timestamp]) -> pd.Series[bool]:
+def key_id_of(store: Store) -> str | None:
+    """Return the id of the key that the newest rows of a store were written with, None before the first run."""
+    place = store.position
+    found: str | None = place.get("written_with", place).get("key_id")
+    return found
+
+
+def verdicts_held(store: Store, key_id: str, at: pd.Timestamp) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return decisions that may hold at a moment and their sessions, as lists are made of them.
+
+    Sessions that hold pseudonyms of another key are left out: this one would make addresses of strangers of them.
+
+    Parameters
+    ----------
+    store : Store
+    key_id : str
+        As of `Pseudonyms.key_id`; noted in the tables' ``attrs``.
+    at : Timestamp
+    """
+    days = [day for day in store.days("decisions") if day >= (at - _LONGEST_VERDICT).date()]
+    decisions = to_pandas(store.read("decisions", days=days))
+    sessions = to_pandas(store.read("sessions", columns=["start", *_NAMES], days=days))
+    sessions = sessions[_is_under(key_id, store, sessions["start"])].drop(columns="start")
+    decisions = decisions[decisions["session_id"].isin(sessions["session_id"])]
+    for frame in (decisions, sessions):
+        frame.attrs[KEY_MARK] = key_id
+    return decisions, sessions
+
+
+def _is_under(key_id: str, store: Store, starts: pd.Series[pd.Timestamp]) -> pd.Series[bool]:
     """Say which sessions hold pseudonyms of this key alone: those begun after the last event under another."""
-    written = store.position.get("written_with", {"key_id": names.key_id, "after_us": -1})
-    if written["key_id"] != names.key_id:
+    written = store.position.get("written_with", {"key_id": key_id, "after_us": -1})
+    if written["key_id"] != key_id:
         return starts.isna()
     return starts > pd.Timestamp(written["after_us"], unit="us", tz="UTC")

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fraudlog import __version__
 from fraudlog.errors import ConfigError, FormatError, OutputError
+from fraudlog.jobs.forgetting import finish_forgetting
 from fraudlog.jobs.line import COUNTS, Line, Tally
+from fraudlog.jobs.merging import taker_of
 from fraudlog.jobs.metrics import write_metrics
 from fraudlog.jobs.models import Models
 from fraudlog.jobs.publish import publish, write_exports
 from fraudlog.jobs.sinks import write_sql
-from fraudlog.jobs.takes import Taker
-from fraudlog.privacy import Pseudonyms, derive_key, load_keyring
+from fraudlog.privacy import Pseudonyms, load_keyring
 from fraudlog.store import open_store
 from fraudlog.store.files import write_whole
 
@@ -152,9 +153,10 @@ def _take_in(
     step: Callable[[str], None],
 ) -> None:
     """Do take after take, each one change of the store; a dry run is one change that is dropped."""
-    names = Pseudonyms(ring.key, config["privacy.ip_mode"])
-    older = [derive_key(ring.keys[epoch], "models") for epoch in sorted(ring.keys, reverse=True)[1:]]
-    models = Models(config, store, derive_key(ring.key, "models"), older)
+    names = ring.current(config["privacy.ip_mode"])
+    if not report.dry_run:
+        finish_forgetting(config["model.path"], store)
+    models = Models(config, store, list(ring.derived("models").values()))
     line = Line(config, names, store, models, since_us=bounds[0], older_keys=ring.keys.values())
     place = {"key_id": names.key_id} | store.position
     written = place.get("written_with", {"key_id": place["key_id"], "after_us": -1})
@@ -163,13 +165,15 @@ def _take_in(
     before = place.get("counts", {})
     dropped = store.transaction("dry run") if report.dry_run else None
     try:
-        with closing(Taker(config, _place_key(ring, place["key_id"]), place, bounds[1])) as taker:
+        with closing(taker_of(config, _place_key(ring, place["key_id"]), place, bounds[1])) as taker:
             for take in taker:
                 step(f"take {report.takes + 1}")
                 change = dropped or store.transaction("run")
                 with change if dropped is None else nullcontext():
                     report.takes += _one_take(line, take, change, before)
-                    change.position = {**(change.position or {}), "key_id": place["key_id"], "written_with": written}
+                    kept = {name: place[name] for name in ("forgetting",) if name in place}
+                    kept |= {"key_id": place["key_id"], "written_with": written}
+                    change.position = {**(change.position or {}), **kept}
                     _check_rejects(line.tally, config)
     finally:
         if dropped is not None:
@@ -188,15 +192,15 @@ def _place_key(ring: Keyring, key_id: str) -> bytes:
     Raises
     ------
     ConfigError
-        If it is none of the ring's.
+        If it is none of the ring's, dropped ones among them.
     """
-    found = next((names for names in ring.pseudonyms().values() if names.key_id == key_id), None)
+    found = ring.derived("log streams").get(key_id)
     if found is None:
         raise ConfigError(
             "the store was written with another key; give that one with privacy.key_file or FRAUDLOG_KEY",
             parameter="privacy.key_file",
         )
-    return found.key
+    return found
 
 
 def _one_take(line: Line, take: Take, change: Transaction, before: Mapping[str, int]) -> bool:
@@ -204,6 +208,7 @@ def _one_take(line: Line, take: Take, change: Transaction, before: Mapping[str, 
     has_lines = take.counts["lines"] > 0
     if has_lines:
         line.add(take, change)
+        change.note_key(line.names.epoch, line.names.key_id)
     counts = {name: before.get(name, 0) + getattr(line.tally, name) for name in COUNTS}
     change.position = {**take.position, "counts": counts}
     return has_lines
@@ -215,15 +220,15 @@ def _check_rejects(tally: Tally, config: JobConfig) -> None:
     if share > config["log.max_reject_share"]:
         raise FormatError(
             f"log.path: {share:.2%} of the lines were rejected, more than log.max_reject_share; is log.format right?",
-            source=str(config["log.path"]),
+            source=", ".join(str(one["log.path"]) for one in config.inputs),
         )
 
 
-def republish(config: JobConfig, store: Store, key: bytes) -> None:
+def republish(config: JobConfig, store: Store, ring: Keyring) -> None:
     """Publish what the store holds, for whoever changed it beside a run: report and database must not keep more."""
     report = RunReport("", manifest=store.manifest.sha256)
-    report.model = Models(config, store, derive_key(key, "models")).description()
-    _publish(config, store, report, key)
+    report.model = Models(config, store, list(ring.derived("models").values())).description()
+    _publish(config, store, report, ring.key)
 
 
 def _publish(config: JobConfig, store: Store, report: RunReport, key: bytes) -> None:
@@ -259,8 +264,15 @@ def _summary(config: JobConfig, store: Store, report: RunReport) -> dict[str, An
     """Return what the report says beside its tables: of all that the store took in, not of this run."""
     counts = store.position.get("counts", {})
     log = {name: counts.get(name, 0) for name in ("lines", "events", "rejected", "blank")}
-    log |= {"sources": [config["log.path"].name], "format": config["log.format"], "reasons": {}, "problems": {}}
-    return {"fraudlog": __version__, "log": log, "model": report.model, "manifest": report.manifest}
+    formats = ", ".join(dict.fromkeys(one["log.format"] for one in config.inputs))
+    log |= {
+        "sources": [one["log.path"].name for one in config.inputs],
+        "format": formats,
+        "reasons": {},
+        "problems": {},
+    }
+    keys = store.manifest.key_rows
+    return {"fraudlog": __version__, "log": log, "keys": keys, "model": report.model, "manifest": report.manifest}
 
 
 def job_status(config: JobConfig) -> dict[str, Any]:
@@ -286,6 +298,7 @@ def job_status(config: JobConfig) -> dict[str, Any]:
     return {
         "store": str(store.path),
         "manifest": store.manifest.sha256,
+        "keys": store.manifest.key_rows,
         "tables": tables,
         "counts": store.position.get("counts", {}),
         "models": sorted(name for name in store.manifest.documents if name.endswith(".fraudlog")),

@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 
 from fraudlog.errors import ConfigError
-from fraudlog.privacy import derive_key
 from fraudlog.reading import Follower, TrustedProxies, with_named_values
 from fraudlog.reading.columns import Chunk, events_table, rejected_table
 from fraudlog.reading.fieldmaps import declared
@@ -24,12 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from fraudlog.jobs.config import JobConfig
     from fraudlog.reading.follow import Gain
     from fraudlog.reading.formats import Format
 
-__all__ = ["Take", "Taker"]
+__all__ = ["Piece", "Take", "Taker"]
 
 _PEEK_BYTES: Final = 8 << 20
 _TAKE_UNIT: Final = 1 << 20
@@ -48,16 +48,20 @@ class Take:
         Lines, events, rejected and blank.
     position : dict
         What a later `Taker` needs to go on behind these lines, as JSON can hold it.
+    newest : dict of str to (ndarray, ndarray), optional
+        Of several logs, by source: lines of its events, and the newest time in its log before the first of them and up
+        to each.
     """
 
     events: pa.Table
     rejected: pa.Table
     counts: dict[str, int]
     position: dict[str, Any]
+    newest: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] | None = None
 
 
 @dataclass(frozen=True)
-class _Piece:
+class Piece:
     """A block of lines on its way through the reader, and where the reading stands behind it."""
 
     gain: Gain
@@ -86,15 +90,20 @@ class Taker:
     ----------
     config : JobConfig
     key : bytes
-        The secret: beginnings of files are remembered as keyed hashes.
+        Beginnings of files are remembered as hashes with it.
     position : dict
         Of the last `Take`, or empty.
     until_us : int, optional
         Stop before the first event of this time or later, and leave it and all behind it for another run.
+    tag : str, default ""
+        Put before the names of the log's files, where there are several logs.
     """
 
-    def __init__(self, config: JobConfig, key: bytes, position: dict[str, Any], until_us: int | None = None) -> None:
-        self.follower = Follower(config["log.path"], position.get("log"), key=derive_key(key, "log streams"))
+    def __init__(
+        self, config: JobConfig, key: bytes, position: dict[str, Any], until_us: int | None = None, *, tag: str = ""
+    ) -> None:
+        self.tag = tag
+        self.follower = Follower(config["log.path"], position.get("log"), key=key)
         self.preambles: dict[str, str] = dict(position.get("preambles", {}))
         self.until_us = until_us
         self.take_bytes = config["run.take_mb"] * _TAKE_UNIT
@@ -105,10 +114,10 @@ class Taker:
         """Yield takes of about as many bytes as configured; the last may be empty, and says that all was looked at."""
         held: list[Chunk] = []
         n_bytes, position, is_stopped = 0, self._position(), False
-        for chunk, after, size, is_stopped in self._chunks():  # noqa: B007 -- the last one counts
+        for chunk, piece, size, is_stopped in self.pieces():  # noqa: B007 -- the last one counts
             held.append(chunk)
             n_bytes += size
-            position = after
+            position = piece.position
             if n_bytes >= self.take_bytes:
                 yield _take(held, position)
                 held, n_bytes = [], 0
@@ -125,29 +134,30 @@ class Taker:
         streams = self.follower.state()["streams"]
         return {"log": {"streams": streams, "done": self._done}, "preambles": dict(sorted(self.preambles.items()))}
 
-    def _chunks(self) -> Iterator[tuple[Chunk, dict[str, Any], int, bool]]:
-        """Yield parsed blocks with the position behind each, its bytes, and whether the reading is to stop there."""
+    def pieces(self) -> Iterator[tuple[Chunk, Piece, int, bool]]:
+        """Yield parsed blocks with where each stands, its bytes, and whether the reading is to stop there."""
         for _, pieces in groupby(self._pieces(), key=lambda piece: piece.gain.stream.name):
-            waiting: deque[tuple[_Piece, int]] = deque()
+            waiting: deque[tuple[Piece, int]] = deque()
             peeked, size = _peek(pieces)
-            blocks = _blocks(chain(peeked, pieces), waiting)  # noqa: B031 -- the rest of it
+            blocks = _blocks(chain(peeked, pieces), waiting, self.tag)  # noqa: B031 -- the rest of it
             for chunk, n_bytes in read_blocks(self.format, self.options, blocks, size=size):
                 piece, n_before = waiting.popleft()
                 whole = _without(chunk, n_before)
                 end = None if self.until_us is None else _first_not_before(whole, self.until_us)
                 if end is not None:
                     line = int(whole.line_numbers[end])
-                    yield _before(whole, end, line - piece.gain.first_line), piece.rolled_back(line), n_bytes, True
+                    stopped = replace(piece, position=piece.rolled_back(line))
+                    yield _before(whole, end, line - piece.gain.first_line), stopped, n_bytes, True
                     return
-                yield whole, piece.position, n_bytes, False
+                yield whole, piece, n_bytes, False
 
-    def _pieces(self) -> Iterator[_Piece]:
+    def _pieces(self) -> Iterator[Piece]:
         """Yield gains, each with the position behind it: that of this moment, for whoever looks ahead moves it on."""
         for gain in self.follower.poll():
             preamble = self.preambles.get(gain.stream.name, "")
             if header := _header(gain.data, gain.first_line, self.format.family):
                 self.preambles[gain.stream.name] = header
-            yield _Piece(gain, self.format.family, preamble, self._position())
+            yield Piece(gain, self.format.family, preamble, self._position())
 
 
 def _header(data: bytes, first_line: int, family: str) -> str:
@@ -179,9 +189,9 @@ def _reader(config: JobConfig) -> tuple[Format, Options]:
     return chosen, Options(TrustedProxies(config["log.trusted_proxies"]), zone, rows)
 
 
-def _peek(pieces: Iterator[_Piece]) -> tuple[list[_Piece], int]:
+def _peek(pieces: Iterator[Piece]) -> tuple[list[Piece], int]:
     """Take the first gains, so that the reader knows whether there is much to read."""
-    peeked: list[_Piece] = []
+    peeked: list[Piece] = []
     size = 0
     for piece in pieces:
         peeked.append(piece)
@@ -191,7 +201,7 @@ def _peek(pieces: Iterator[_Piece]) -> tuple[list[_Piece], int]:
     return peeked, size
 
 
-def _blocks(pieces: Iterable[_Piece], waiting: deque[tuple[_Piece, int]]) -> Iterator[Block]:
+def _blocks(pieces: Iterable[Piece], waiting: deque[tuple[Piece, int]], tag: str) -> Iterator[Block]:
     """Make blocks of gains; a stream read on in its middle gets the line that says what its columns are."""
     is_first = True
     for piece in pieces:
@@ -199,7 +209,7 @@ def _blocks(pieces: Iterable[_Piece], waiting: deque[tuple[_Piece, int]]) -> Ite
         parts = [piece.preamble.encode("latin-1"), gain.data] if piece.preamble and is_first else [gain.data]
         is_first = False
         waiting.append((piece, len(parts) - 1))
-        yield Block(f"log/{gain.stream.name}", parts, gain.first_line - (len(parts) - 1))
+        yield Block(f"log/{tag}{gain.stream.name}", parts, gain.first_line - (len(parts) - 1))
 
 
 def _line_at(data: bytes, place: int) -> str:

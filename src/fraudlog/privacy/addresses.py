@@ -1,6 +1,6 @@
 """Addresses as numbers: many strings parsed at once, special-use ranges, transition forms and prefixes.
 
-IPv4 strings are read over all their bytes at once, IPv6 strings by the C library. Both refuse what `inet_pton`
+Strings are read over all their bytes at once, uncommon spellings of IPv6 by the C library. Both refuse what `inet_pton`
 refuses (leading zeros, blanks, zones), so that one client has one spelling.
 
 References
@@ -20,11 +20,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fraudlog.privacy.hextets import format_hextets, parse_hextets
+
 __all__ = ["Addresses", "format_addresses", "parse_addresses", "prefixes"]
 
 U64 = npt.NDArray[np.uint64]
 _CHUNK: Final = 1 << 16
-_CHUNK_IPV6: Final = 1 << 10
 _LONGEST_IPV4: Final = 15
 _DOT: Final = ord(".")
 _NAT64: Final = 0x0064_FF9B_0000_0000
@@ -93,18 +94,27 @@ def parse_addresses(strings: pa.Array) -> Addresses:
     strings = strings.cast(pa.large_string())
     n = len(strings)
     version, high, low = np.zeros(n, np.uint8), np.zeros(n, np.uint64), np.zeros(n, np.uint64)
-    if n == 0:
-        return Addresses(version, high, low)
+    has_colon = pc.fill_null(pc.match_substring(strings, ":"), fill_value=False).to_numpy(zero_copy_only=False)
+    fours, sixes = np.flatnonzero(~has_colon), np.flatnonzero(has_colon)
+    if len(fours):
+        is_four, numbers = _read_ipv4(strings if len(fours) == n else strings.take(pa.array(fours)))
+        version[fours[is_four]], low[fours] = 4, np.where(is_four, numbers, np.uint64(0))
+    if len(sixes):
+        is_six, upper, lower = parse_hextets(strings if len(sixes) == n else strings.take(pa.array(sixes)))
+        version[sixes[is_six]], high[sixes], low[sixes] = 6, upper, lower
+    return Addresses(version, high, low)
+
+
+def _read_ipv4(strings: pa.Array) -> tuple[npt.NDArray[np.bool_], U64]:
+    """Read strings without a colon, of which some may be null."""
+    n = len(strings)
+    found, numbers = np.zeros(n, bool), np.zeros(n, np.uint64)
     offsets = np.frombuffer(strings.buffers()[1], np.int64)[strings.offset : strings.offset + n + 1]
     data = np.frombuffer(strings.buffers()[2] or b"", np.uint8)
-    present = strings.is_valid().to_numpy(zero_copy_only=False)
     for start in range(0, n, _CHUNK):
         rows = slice(start, min(n, start + _CHUNK))
-        is_four, low[rows] = _parse_ipv4(data, offsets[rows.start : rows.stop + 1])
-        version[rows] = np.where(is_four & present[rows], np.uint8(4), np.uint8(0))
-    low[version == 0] = 0
-    _parse_ipv6(strings, np.flatnonzero(present & (version == 0)), (version, high, low))
-    return Addresses(version, high, low)
+        found[rows], numbers[rows] = _parse_ipv4(data, offsets[rows.start : rows.stop + 1])
+    return found & strings.is_valid().to_numpy(zero_copy_only=False), numbers
 
 
 def _parse_ipv4(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.bool_], U64]:
@@ -150,33 +160,6 @@ def _quads(
     return number, fits
 
 
-def _parse_ipv6(strings: pa.Array, rows: npt.NDArray[np.intp], out: tuple[npt.NDArray[np.uint8], U64, U64]) -> None:
-    """Read IPv6 addresses by the C library, many at a time where all of them are well formed."""
-    version, high, low = out
-    for start in range(0, len(rows), _CHUNK_IPV6):
-        chunk = rows[start : start + _CHUNK_IPV6]
-        texts = strings.take(pa.array(chunk)).to_pylist()
-        try:
-            packed = b"".join(map(_inet6, texts))
-        except (OSError, ValueError):
-            good = [_try_inet6(text) for text in texts]
-            chunk = chunk[[number is not None for number in good]]
-            packed = b"".join(number for number in good if number is not None)
-        both = np.frombuffer(packed, ">u8").reshape(-1, 2)
-        version[chunk], high[chunk], low[chunk] = 6, both[:, 0], both[:, 1]
-
-
-def _inet6(text: str) -> bytes:
-    return socket.inet_pton(socket.AF_INET6, text)
-
-
-def _try_inet6(text: str) -> bytes | None:
-    try:
-        return _inet6(text)
-    except (OSError, ValueError):
-        return None
-
-
 def prefixes(addresses: Addresses, *, four: int | None, six: int) -> pa.DictionaryArray:
     """Return the network of each address, as ``192.0.2.0/24`` or ``2001:db8::/64``.
 
@@ -214,11 +197,10 @@ def format_addresses(addresses: Addresses) -> pa.Array:
     ['192.0.2.7', '2001:db8::1', None]
     """
     is_six = addresses.version == 6
-    fours = _dotted(np.where(is_six, np.uint64(0), addresses.low))
-    if is_six.any():
-        both = np.column_stack([addresses.high[is_six], addresses.low[is_six]]).astype(">u8").tobytes()
-        texts = [socket.inet_ntop(socket.AF_INET6, both[at : at + 16]) for at in range(0, len(both), 16)]
-        fours = pc.replace_with_mask(fours, pa.array(is_six), pa.array(texts, pa.string()))
+    sixes = format_hextets(addresses.high[is_six], addresses.low[is_six])
+    if is_six.all():
+        return sixes
+    fours = pc.replace_with_mask(_dotted(np.where(is_six, np.uint64(0), addresses.low)), pa.array(is_six), sixes)
     return pc.if_else(pa.array(addresses.version > 0), fours, pa.scalar(None, pa.string()))
 
 

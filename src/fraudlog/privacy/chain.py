@@ -12,7 +12,7 @@ import json
 import os
 from contextlib import contextmanager
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
 from fraudlog.errors import PrivacyError
 
@@ -24,6 +24,8 @@ __all__ = ["Chain", "Verdict"]
 
 _FIRST: Final = "0" * 64
 _OWN: Final = ("n", "prev", "hash")
+_TAIL: Final = 4096
+"""Bytes that are read to find the last entry; more only where it is longer."""
 
 
 class Verdict(NamedTuple):
@@ -78,13 +80,13 @@ class Chain:
         Raises
         ------
         PrivacyError
-            If the chain is broken: nothing is added to one that can't be trusted.
+            If the chain's end is broken: nothing is added to one that can't be trusted. Only its last entry is looked
+            at, so that a long chain costs no more than a short one; `verify` looks at all of it.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._locked() as file:
-            number, previous = self._end()
+            number, previous = self._end(file)
             line, digest = _line(number, previous, content)
-            file.seek(0, os.SEEK_END)
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
@@ -106,34 +108,32 @@ class Chain:
 
     def verify(self) -> Verdict:
         """Check every byte of the chain and its head."""
-        data = self._data()
+        head = self._head_data()
         number, previous, before = 0, _FIRST, _FIRST
-        for line in data.splitlines(keepends=True):
+        for line in self._data().splitlines(keepends=True):
             problem, digest = _check(line, number, previous)
+            if problem and _is_half(line) and head == _head(number, previous):  # stopped while it was being added
+                break
             if problem:
-                return Verdict(False, number, problem, previous)  # noqa: FBT003 -- a named tuple
+                return Verdict(is_whole=False, entries=number, problem=problem, head=previous)
             number, previous, before = number + 1, digest, previous
-        is_right = self._head_data() in (_head(number, previous), _head(number - 1, before) if number > 1 else None)
-        is_new = number == 1 and not self._head_data()  # stopped between the first entry and its head
-        if is_right or is_new or (not data and not self.head_path.exists()):
-            return Verdict(True, number, "", previous)  # noqa: FBT003 -- a named tuple
-        return Verdict(False, number, "the head names another last entry: some were cut off", previous)  # noqa: FBT003
+        is_whole = _is_head_of(head, number, previous, before)
+        problem = "" if is_whole else "the head names another last entry: some were cut off"
+        return Verdict(is_whole, number, problem, previous)
 
-    def _end(self) -> tuple[int, str]:
+    def _end(self, file: BinaryIO) -> tuple[int, str]:
         """Return number and digest that the next entry goes on from; half a line left by a crash is taken away."""
-        data = self._data()
-        whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):
-            with self.path.open("r+b") as file:
-                file.truncate(len(whole))
-        verdict = self.verify()
-        if not verdict.is_whole:
-            raise PrivacyError(f"{self.path.name}: {verdict.problem}; nothing is added to it")
-        return verdict.entries, verdict.head
+        last, end, size = _last_line(file)
+        number, digest, before = _standing(last) if last else (0, _FIRST, _FIRST)
+        if not _is_head_of(self._head_data(), number, digest, before):
+            raise PrivacyError(f"{self.path.name}: its last entry was changed or cut off; nothing is added to it")
+        if end < size:
+            file.truncate(end)
+        return number, digest
 
     @contextmanager
     def _locked(self) -> Iterator[Any]:
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield file
@@ -151,6 +151,41 @@ class Chain:
 
     def _head_data(self) -> bytes:
         return self.head_path.read_bytes() if self.head_path.exists() else b""
+
+
+def _last_line(file: BinaryIO) -> tuple[bytes, int, int]:
+    """Return the last whole line of a file, where it ends, and where the file does."""
+    size = file.seek(0, os.SEEK_END)
+    tail = b""
+    while len(tail) < size and tail.count(b"\n") < 2:  # the line's own end, and that of the one before it
+        begin = max(0, size - 2 * len(tail) - _TAIL)
+        file.seek(begin)
+        tail = file.read(size - begin)
+    whole = tail[: tail.rfind(b"\n") + 1]
+    return whole[whole.rfind(b"\n", 0, -1) + 1 :], size - len(tail) + len(whole), size
+
+
+def _standing(line: bytes) -> tuple[int, str, str]:
+    """Return how many entries there are with the last one, its digest and that before it; -1 if it is none."""
+    try:
+        row = json.loads(line)
+        number, previous = row["n"], row["prev"]
+        problem, digest = _check(line, number, previous)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return -1, "", ""
+    return (-1, "", "") if problem else (number + 1, digest, previous)
+
+
+def _is_half(line: bytes) -> bool:
+    """Say whether a line is the beginning of one, and not a whole one whose end was changed."""
+    return not line.endswith(b"\n") and _standing(line[:-1] + b"\n")[0] < 0
+
+
+def _is_head_of(head: bytes, number: int, digest: str, before: str) -> bool:
+    """Say whether a head belongs to so many entries, or to one less: stopped before the head was written."""
+    if not number:
+        return not head
+    return head in (_head(number, digest), _head(number - 1, before) if number > 1 else b"")
 
 
 def _head(number: int, digest: str) -> bytes:

@@ -2,27 +2,31 @@
 
 A ring of keys is a file with a line an epoch: number and 64 hex digits. Pseudonyms are made with the newest; the older
 ones are kept so that requests of a person reach what was stored under them. Dropping an epoch's key forgets it: nobody
-can tell any more whose its pseudonyms were.
+can tell any more whose its pseudonyms were. What a job needs to go on stays behind in a line of its own: keys derived
+from the dropped one, which don't lead back to it, by which it knows its log files and its models again.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fraudlog.errors import ConfigError
-from fraudlog.privacy.pseudonyms import IpMode, Pseudonyms
+from fraudlog.privacy.pseudonyms import IpMode, Pseudonyms, derive_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 __all__ = ["KEY_BYTES", "Keyring", "default_key_file", "drop_key", "load_key", "load_keyring", "rotate_key"]
 
 KEY_BYTES: Final = 32
 _VARIABLE: Final = "FRAUDLOG_KEY"
+_KEPT: Final = "kept"
+_OUTLIVE: Final = ("log streams", "models")
+"""What keys are derived for that outlive the key: none of them makes pseudonyms."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Keyring:
     ----------
     keys : dict of int to bytes
         At least one, 32 bytes each.
+    kept : dict of str to dict of str to bytes
+        Of dropped keys, by their id: what was derived of them for purposes that make no pseudonyms.
 
     Examples
     --------
@@ -42,6 +48,7 @@ class Keyring:
     """
 
     keys: dict[int, bytes]
+    kept: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"<Keyring of epochs {', '.join(map(str, sorted(self.keys)))}>"
@@ -56,9 +63,21 @@ class Keyring:
         """The key of the newest epoch."""
         return self.keys[self.newest]
 
+    def derived(self, purpose: str) -> dict[str, bytes]:
+        """Return the keys derived for a purpose, by the id of what they come from: newest first, dropped ones last."""
+        made = {
+            Pseudonyms(self.keys[epoch]).key_id: derive_key(self.keys[epoch], purpose)
+            for epoch in sorted(self.keys, reverse=True)
+        }
+        return made | {key_id: kept[purpose] for key_id, kept in self.kept.items() if purpose in kept}
+
     def pseudonyms(self, ip_mode: IpMode = "pfx") -> dict[int, Pseudonyms]:
         """Return the pseudonyms of every epoch, newest first: what a request of a person is looked up by."""
-        return {epoch: Pseudonyms(self.keys[epoch], ip_mode) for epoch in sorted(self.keys, reverse=True)}
+        return {epoch: Pseudonyms(self.keys[epoch], ip_mode, epoch) for epoch in sorted(self.keys, reverse=True)}
+
+    def current(self, ip_mode: IpMode = "pfx") -> Pseudonyms:
+        """Return the pseudonyms of the newest epoch: what is written from now on."""
+        return Pseudonyms(self.key, ip_mode, self.newest)
 
 
 def default_key_file() -> Path:
@@ -115,7 +134,7 @@ def rotate_key(file: Path | None = None) -> Keyring:
         As `load_keyring`; also if the key is not in a file.
     """
     ring = _in_file(file)
-    after = Keyring({**ring.keys, ring.newest + 1: secrets.token_bytes(KEY_BYTES)})
+    after = Keyring({**ring.keys, ring.newest + 1: secrets.token_bytes(KEY_BYTES)}, ring.kept)
     _write(default_key_file() if file is None else file, after)
     return after
 
@@ -133,7 +152,10 @@ def drop_key(epoch: int, file: Path | None = None) -> Keyring:
         raise ConfigError(f"there is no epoch {epoch}; the ring holds {sorted(ring.keys)}", parameter="epoch")
     if epoch == ring.newest:
         raise ConfigError("the newest key is in use; begin a new epoch first: fraudlog privacy key rotate")
-    after = Keyring({number: key for number, key in ring.keys.items() if number != epoch})
+    dropped = Keyring({epoch: ring.keys[epoch]})
+    outlive = {purpose: dropped.derived(purpose) for purpose in _OUTLIVE}
+    kept = {key_id: {purpose: outlive[purpose][key_id] for purpose in _OUTLIVE} for key_id in outlive[_OUTLIVE[0]]}
+    after = Keyring({number: key for number, key in ring.keys.items() if number != epoch}, {**ring.kept, **kept})
     _write(default_key_file() if file is None else file, after)
     return after
 
@@ -195,13 +217,19 @@ def _write(path: Path, ring: Keyring) -> None:
 
 
 def _text(ring: Keyring) -> str:
-    if list(ring.keys) == [1]:
+    if list(ring.keys) == [1] and not ring.kept:
         return ring.key.hex() + "\n"
-    return "".join(f"{epoch} {key.hex()}\n" for epoch, key in sorted(ring.keys.items()))
+    lines = [f"{epoch} {key.hex()}" for epoch, key in sorted(ring.keys.items())]
+    lines += [" ".join([_KEPT, key_id, *(kept[name].hex() for name in _OUTLIVE)]) for key_id, kept in ring.kept.items()]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _parse(text: str, where: str) -> Keyring:
     lines = [line.split() for line in text.splitlines() if line.strip()]
+    kept = {words[1]: _kept(words[2:]) for words in lines if words[0] == _KEPT and len(words) > 1}
+    lines = [words for words in lines if words[0] != _KEPT]
+    if any(not all(derived.values()) for derived in kept.values()):
+        lines = []
     keys: dict[int, bytes] = {}
     for number, *rest in [["1", *lines[0]]] if len(lines) == 1 and len(lines[0]) == 1 else lines:
         key = _bytes(rest[0] if len(rest) == 1 else "")
@@ -215,7 +243,13 @@ def _parse(text: str, where: str) -> Keyring:
             "with: openssl rand -hex 32",
             parameter="key",
         )
-    return Keyring(keys)
+    return Keyring(keys, kept)
+
+
+def _kept(words: list[str]) -> dict[str, bytes]:
+    derived = [_bytes(word) for word in words]
+    is_whole = len(derived) == len(_OUTLIVE) and all(len(one) == KEY_BYTES for one in derived)
+    return dict(zip(_OUTLIVE, derived if is_whole else [b""] * len(_OUTLIVE), strict=True))
 
 
 def _bytes(text: str) -> bytes:

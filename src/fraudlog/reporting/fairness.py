@@ -22,6 +22,7 @@ __all__ = ["GROUPINGS", "Group", "Grouping", "fairness"]
 _RATIO: Final = 2.0
 _SHOWN: Final = 8
 _FEWEST: Final = 20
+_UNKNOWN: Final = "unknown"
 
 
 class Group(NamedTuple):
@@ -56,22 +57,28 @@ class Grouping(NamedTuple):
     group_of: Callable[[pd.DataFrame], pd.Series]
 
 
-def _word(place: int) -> Callable[[pd.DataFrame], pd.Series]:
-    """Take one of the words of the profile: operating system, browser, language."""
-    return lambda sessions: sessions["profile"].astype("object").fillna("? ? ?").str.split(" ").str[place]
+def _column(name: str) -> Callable[[pd.DataFrame], pd.Series]:
+    """Take a column of the sessions; all are unknown where the table lacks it."""
+
+    def group_of(sessions: pd.DataFrame) -> pd.Series:
+        if name not in sessions.columns:
+            return pd.Series(_UNKNOWN, index=sessions.index, dtype=object)
+        return sessions[name].astype("object").fillna(_UNKNOWN)
+
+    return group_of
 
 
 def _rarity(sessions: pd.DataFrame) -> pd.Series:
-    browsers = _word(1)(sessions)
+    browsers = _column("browser")(sessions)
     share = browsers.map(browsers.value_counts(normalize=True))
     names = ["rare: under 1 %", "uncommon: 1 to 10 %", "common: over 10 %"]
     return pd.Series(np.array(names, dtype=object)[np.digitize(share, [0.01, 0.1])], index=sessions.index)
 
 
 GROUPINGS: Final = (
-    Grouping("language", _word(2)),
-    Grouping("operating system", _word(0)),
-    Grouping("browser", _word(1)),
+    Grouping("language", _column("language_primary")),
+    Grouping("operating system", _column("os")),
+    Grouping("browser", _column("browser")),
     Grouping("rarity of the browser", _rarity),
 )
 """How the report tells groups apart, a row each."""
@@ -83,7 +90,7 @@ def fairness(sessions: pd.DataFrame, flagged: pd.Series) -> dict[str, list[Group
     Parameters
     ----------
     sessions : DataFrame of shape (n_sessions, n_columns)
-        Needs ``profile``; ``automation_share`` leaves programs out.
+        Groups by ``language_primary``, ``os`` and ``browser``; ``automation_share`` leaves programs out.
     flagged : Series of bool, shape (n_sessions,)
         Whether a session was challenged or denied.
 
@@ -94,7 +101,7 @@ def fairness(sessions: pd.DataFrame, flagged: pd.Series) -> dict[str, list[Group
 
     Examples
     --------
-    >>> sessions = pd.DataFrame({"profile": ["Linux Firefox en"] * 200 + ["Linux Firefox eo"] * 40})
+    >>> sessions = pd.DataFrame({"language_primary": ["en"] * 200 + ["eo"] * 40})
     >>> flagged = pd.Series([False] * 196 + [True] * 4 + [True] * 8 + [False] * 32)
     >>> [(group.name, group.flagged, group.is_warned) for group in fairness(sessions, flagged)["language"]]
     [('en', 4, False), ('eo', 8, True)]
@@ -105,7 +112,7 @@ def fairness(sessions: pd.DataFrame, flagged: pd.Series) -> dict[str, list[Group
 
 
 def _groups(names: pd.Series, flagged: pd.Series) -> list[Group]:
-    counted = flagged.groupby(names.replace("?", "unknown").fillna("unknown")).agg(["size", "sum"])
+    counted = flagged.groupby(names).agg(["size", "sum"])
     n, hits = int(counted["size"].sum()), int(counted["sum"].sum())
     rows = counted.sort_values("size", ascending=False, kind="stable").itertuples()
     groups = [_group(str(row[0]), int(row[1]), int(row[2]), n - int(row[1]), hits - int(row[2])) for row in rows]

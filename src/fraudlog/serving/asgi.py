@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fraudlog.serving.deadline import Timed
 from fraudlog.serving.events import EventReader
-from fraudlog.serving.judging import BREAKS, RequestJudge
+from fraudlog.serving.judging import RequestJudge
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["FraudlogASGI"]
 
 _POLICY_VIOLATION: Final = 1008  # RFC 6455, 7.4.1
+_DEADLINE_S: Final = 0.05
+"""Longest wait for a state that may wait itself, unless the service says another."""
 
 
 class FraudlogASGI:
@@ -53,8 +55,8 @@ class FraudlogASGI:
     on_decision : callable, optional
         Takes each decision on an answered request.
     deadline_s : float, optional
-        Score in threads (asyncio only), and wait no longer: for a shared state, which may block. Without one scoring
-        runs in the event loop, as it should with the state of the process.
+        Score in threads (asyncio only), and wait no longer. By default scoring runs in the event loop where the state
+        is that of the process, and in threads with 0.05 s where it is a shared one, which would block the loop.
 
     Attributes
     ----------
@@ -92,6 +94,8 @@ class FraudlogASGI:
         self.judge = RequestJudge(live, on_decision=on_decision)
         self._reader = reader or EventReader()
         self._enforce = enforce
+        if deadline_s is None and live.state.waits:
+            deadline_s = _DEADLINE_S
         self._timed = None if deadline_s is None else Timed(self.judge, deadline_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,20 +114,20 @@ class FraudlogASGI:
             await self._watched(scope, receive, send, answer)
 
     async def _decide(self, scope: Scope, answer: _Answer) -> Decision:
-        try:
-            answer.event = self._event(scope)
-        except BREAKS as error:
+        event = self.judge.safely(self._event, scope)
+        if event is None:
             answer.is_told = True  # there is nothing to tell
-            return self.judge.failed(error)
+            return self.judge.fallback("scoring_failed")
+        answer.event = event
         if self._timed is not None:
-            return await self._timed.arrive_soon(answer.event)
-        return self.judge.arrive(answer.event)
+            return await self._timed.arrive_soon(event)
+        return self.judge.arrive(event)
 
     async def _watched(self, scope: Scope, receive: Receive, send: Send, answer: _Answer) -> None:
         """Run the application, and see what it sends."""
 
         async def watched_send(message: Message) -> None:
-            answer.see(message)
+            self.judge.safely(answer.see, message)
             await send(message)
             if answer.is_whole and not answer.is_told:
                 self._tell(answer)
@@ -139,8 +143,9 @@ class FraudlogASGI:
 
     def _tell(self, answer: _Answer) -> None:
         answer.is_told = True
-        event = self._reader.only(answer.complete())
-        (self.judge if self._timed is None else self._timed).leave(event)
+        event = self.judge.safely(lambda: self._reader.only(answer.complete()))
+        if event is not None:
+            (self.judge if self._timed is None else self._timed).leave(event)
 
     def _event(self, scope: Scope) -> dict[str, Any]:
         client, raw_path = scope.get("client"), scope.get("raw_path")

@@ -1,4 +1,7 @@
-"""`RequestJudge`: a decision when a request arrives, the whole event when it is answered; both middlewares share it."""
+"""`RequestJudge`: a decision when a request arrives, the whole event when it is answered; both middlewares share it.
+
+It stands at the edge of somebody else's application: whatever is raised on this side of it, the request is served.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,11 @@ import time
 from collections import Counter, OrderedDict
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from fraudlog.deciding import VERDICTS, Decision
 from fraudlog.enriching.networks import read_address
-from fraudlog.errors import ConfigError, FraudlogError
+from fraudlog.errors import ConfigError
 from fraudlog.serving.live import LiveSessions
 from fraudlog.serving.memory import LocalMemory
 from fraudlog.serving.state import LocalState
@@ -23,16 +26,16 @@ if TYPE_CHECKING:
     from fraudlog.deciding.decision import Verdict
     from fraudlog.serving.memory import Mark, Target
 
-__all__ = ["BREAKS", "RequestJudge"]
-
-BREAKS: Final = (
-    FraudlogError, ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError,
-)  # fmt: skip
-"""What scoring may raise, an error in it included, without a request being lost for it."""
+__all__ = ["RequestJudge"]
 
 _FIRST: Final = {"client_ip": "192.0.2.1", "path": "/", "user_agent": "Mozilla/5.0", "language": "en"}
+_SHARED: Final = ("detector", "policy", "enricher", "pace")
+"""What a request that is judged by itself is judged by."""
+
 _log = logging.getLogger("fraudlog.serving")
 _Actor = tuple[str | None, ...]
+P = ParamSpec("P")
+Result = TypeVar("Result")
 
 
 class RequestJudge:
@@ -80,46 +83,54 @@ class RequestJudge:
         self.failures.clear()
 
     def arrive(self, event: Mapping[str, Any]) -> Decision:
-        """Return what to do about a request that has not been answered yet; never raises for a broken score.
+        """Return what to do about a request that has not been answered yet; never raises.
 
         Parameters
         ----------
         event : Mapping
             As from `EventReader.read`.
         """
-        try:
-            return self._remembered(_actor(event)) or self.live.peek(event) or self._by_itself(event)
-        except BREAKS as error:
-            return self.failed(error)
+        return self.safely(self._judged, event) or self.fallback("scoring_failed")
 
     def leave(self, event: Mapping[str, Any]) -> Decision:
-        """Take an answered request into its session, and remember what it earned; never raises for a broken score.
+        """Take an answered request into its session, and remember what it earned; never raises.
 
         Parameters
         ----------
         event : Mapping
             The same with ``status``, ``bytes_sent``, ``duration_s``, and what the service added, as ``user``.
         """
-        try:
-            decision = self.live.observe(event)
-            if decision.fallback != "no_model":
-                self._remember(_actor(event), decision)
-            if self._on_decision is not None:
-                self._on_decision(decision)
-        except BREAKS as error:
-            return self.failed(error)
+        decision = self.safely(self.live.observe, event)
+        if decision is None:
+            return self.fallback("scoring_failed")
+        if decision.fallback != "no_model":
+            self.safely(self._remember, event, decision)
+        if self._on_decision is not None:
+            self.safely(self._on_decision, decision)
         return decision
 
-    def failed(self, error: Exception) -> Decision:
-        """Count and log a failure, and return the policy's fallback."""
-        kind = type(error).__name__
-        self.failures[kind] += 1
+    def safely(self, work: Callable[P, Result], *arguments: P.args, **named: P.kwargs) -> Result | None:
+        """Do a part of the judging; what goes wrong in it is counted, logged by its kind alone, and None returned.
+
+        A detector, a policy's rule, a state or a callback may be anybody's code and raise anything; the visitor behind
+        the request must not pay for it. What ends a process or a task (KeyboardInterrupt, CancelledError) is no
+        `Exception` and goes on.
+        """
+        try:
+            return work(*arguments, **named)
+        except Exception as error:  # noqa: BLE001 -- the one place where anything is caught; see above
+            self.missed(type(error).__name__)
+            return None
+
+    def missed(self, kind: str) -> None:
+        """Count and log a request that was served without a score, or not taken in."""
+        with self._lock:
+            self.failures[kind] += 1
         _log.warning("a request was served without a score: %s", kind)
-        return self.fallback("scoring_failed")
 
     def too_slow(self) -> Decision:
         """Count a decision that came too late, and return the policy's fallback."""
-        self.failures["TooSlow"] += 1
+        self.missed("TooSlow")
         return self.fallback("too_slow")
 
     def fallback(self, why: str) -> Decision:
@@ -149,6 +160,9 @@ class RequestJudge:
             is_dry_run=policy.dry_run,
         )
 
+    def _judged(self, event: Mapping[str, Any]) -> Decision:
+        return self._remembered(_actor(event)) or self.live.peek(event) or self._by_itself(event)
+
     def _remembered(self, actor: _Actor) -> Decision | None:
         with self._lock:
             decision = self._standing.get(actor)
@@ -160,7 +174,8 @@ class RequestJudge:
             self._standing.move_to_end(actor)
             return decision
 
-    def _remember(self, actor: _Actor, decision: Decision) -> None:
+    def _remember(self, event: Mapping[str, Any], decision: Decision) -> None:
+        actor = _actor(event)
         with self._lock:
             self._standing[actor] = decision
             self._standing.move_to_end(actor)
@@ -174,7 +189,8 @@ class RequestJudge:
         """
         alone, live = self._alone, self.live
         with self._alone_lock:
-            alone.detector, alone.policy, alone.enricher = live.detector, live.policy, live.enricher
+            for name in _SHARED:
+                setattr(alone, name, getattr(live, name))
             self._alone_state.memory = _Onlooker(live.state.memory if isinstance(live.state, LocalState) else None)
             try:
                 return alone.observe(event)
@@ -188,12 +204,15 @@ class _Onlooker(LocalMemory):
     def __init__(self, other: LocalMemory | None) -> None:
         super().__init__(1)
         if other is not None:
-            self.marks, self.counts = other.marks, other.counts
+            self.marks, self.counts, self.days = other.marks, other.counts, other.days
 
     def put_mark(self, target: Target, mark: Mark) -> None:
         """Leave it as it is."""
 
     def add_people(self, target: Target, start_us: int, count: int) -> None:
+        """Leave it as it is."""
+
+    def add_today(self, day: int, seen: int, spent: int) -> None:
         """Leave it as it is."""
 
 

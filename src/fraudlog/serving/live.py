@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from fraudlog.deciding import VERDICTS, Decision, Policy
 from fraudlog.enriching import Enricher
 from fraudlog.errors import ConfigError, ModelError, NotFittedError
 from fraudlog.serving.scoring import is_presumed_human, is_verified_crawler, sharing
+from fraudlog.serving.sizes import Size
 from fraudlog.serving.snapshot import read_snapshot, write_snapshot
 from fraudlog.serving.state import LocalState
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping
 
+    from fraudlog.deciding import ReviewPace
     from fraudlog.detecting import Detector
     from fraudlog.enriching import SiteMix
     from fraudlog.privacy import Pseudonyms
@@ -48,6 +51,8 @@ class LiveSessions:
         Adds the derived columns to each event; by default one without lists or databases.
     state : State, optional
         Where sessions are kept; by default in this process.
+    pace : ReviewPace, optional
+        Spreads the policy's ``daily_reviews`` over the day; without it who comes first is challenged.
     key : bytes, optional
         Key of the session ids, as `build_sessions` takes it; of the default state. Snapshots need one.
     pseudonyms : Pseudonyms, optional
@@ -74,12 +79,16 @@ class LiveSessions:
         clock: Callable[[], float] = time.time,
         enricher: Enricher | None = None,
         state: State | None = None,
+        pace: ReviewPace | None = None,
         key: bytes = b"",
         pseudonyms: Pseudonyms | None = None,
         max_sessions: int = 100_000,
         max_bytes: int | None = 1 << 30,
     ) -> None:
-        self.policy = policy or Policy()
+        self.policy = self._given_policy = policy or Policy()
+        if pace is not None and pace.daily_reviews != self.policy.daily_reviews:
+            raise ConfigError("pace and policy differ in daily_reviews: give both the same", parameter="pace")
+        self.pace = pace
         self.enricher = enricher or Enricher(mix=_mix(detector))
         self.pseudonyms = pseudonyms
         if pseudonyms is not None and not key:
@@ -96,6 +105,7 @@ class LiveSessions:
         Call its `prepare` before, where it may take a second.
         """
         self.detector: Detector | None = detector
+        self.policy = _measured(self._given_policy, detector)
         self.state.use(_population(detector))
 
     def observe(self, event: Mapping[str, Any]) -> Decision:
@@ -132,8 +142,9 @@ class LiveSessions:
         except (ModelError, ArithmeticError, LookupError, ValueError):
             return self._without_model(seen, "model_failed")
         confidence = score.confidence * _ESTIMATED if seen.is_estimated else score.confidence
-        n_users, n_agents = sharing(seen.values)
+        n_users, n_agents, n_failures = sharing(seen.values)
         is_allowed = bool(policy.allow) and _is_allowed(policy, entities, event)
+        is_verified = is_verified_crawler(seen.values)
         ruling = policy.rule(
             score.risk,
             confidence,
@@ -144,13 +155,15 @@ class LiveSessions:
             profile=entities["profile"],
             n_users=n_users,
             n_agents=n_agents,
+            n_failures=n_failures,
             is_allowed=is_allowed,
-            is_verified_crawler=is_verified_crawler(seen.values),
+            is_verified_crawler=is_verified,
         )
         is_human = is_presumed_human(seen.values, score.reasons)
-        settled = self.state.settle(seen, ruling, policy, is_human=is_human)
+        admits = None if self.pace is None else partial(self.pace.would_admit, score.risk, seen.start_us)
+        settled = self.state.settle(seen, ruling, policy, is_human=is_human, admits=admits)
         level, scope, expires_us = settled.ruling.level, settled.ruling.scope, seen.end_us + settled.ttl_us
-        if settled.inherited is not None and settled.scope is not None and not is_allowed:
+        if settled.inherited is not None and settled.scope is not None and not (is_allowed or is_verified):
             level, scope, expires_us = settled.inherited.level, settled.scope, settled.inherited.expires_us
         return Decision(
             seen.session_id,
@@ -260,10 +273,30 @@ class LiveSessions:
         """
         return read_snapshot(self._own_state(), path)
 
+    def sizes(self) -> dict[str, Size]:
+        """Return how full each table in this process is, beside the most it may hold.
+
+        Walks the windows under the lock, some milliseconds: for a gauge, not for every request.
+
+        Examples
+        --------
+        >>> LiveSessions(None, max_sessions=10).sizes()["sessions"]
+        Size(held=0, most=10)
+        """
+        remembered = {f"remembered: {name}": Size(*filled) for name, filled in self.enricher.filled.items()}
+        return self.state.sizes() | remembered
+
     def _own_state(self) -> LocalState:
         if not isinstance(self.state, LocalState):
             raise ConfigError("a shared state needs no snapshot; only one of this process does", parameter="state")
         return self.state
+
+
+def _measured(policy: Policy, detector: Detector | None) -> Policy:
+    """Return the policy with its share of presumed humans as a risk of this detector; as it is, if there is none."""
+    if _population(detector) is None or detector is None:
+        return policy
+    return policy.measured(detector.human_risk_)
 
 
 def _population(detector: Detector | None) -> Population | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
+from fraudlog.deciding import Today
 from fraudlog.deciding.targets import BYSTANDERS_US
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from fraudlog.deciding import Policy, Scope
     from fraudlog.deciding.scoping import Ruling
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 __all__ = [
     "BYSTANDERS_MS",
     "DAY_US",
+    "REVIEWED",
+    "SEEN",
+    "UNSEEN",
     "LocalMemory",
     "Mark",
     "Memory",
@@ -29,7 +33,18 @@ __all__ = [
 DAY_US: Final = 86_400_000_000
 BYSTANDERS_MS: Final = BYSTANDERS_US // 1000 + DAY_US // 1000
 _DAYS: Final = BYSTANDERS_US // DAY_US
+_OBSERVE: Final = 1
 _CHALLENGE: Final = 2
+_DAYS_KEPT: Final = 3
+
+UNSEEN: Final = 0
+"""It has not been counted yet."""
+
+SEEN: Final = 1
+"""It counts among the day's sessions."""
+
+REVIEWED: Final = 2
+"""It takes one of the day's reviews, and keeps it as long as it is open."""
 
 Target = tuple[str, int]
 """A scope, and the keyed hash of what it names there."""
@@ -73,6 +88,14 @@ class Memory(Protocol):
         """Count a presumed-human session that began then in, or one that is none any more out."""
         ...
 
+    def today(self, day: int) -> Today:
+        """Return how many sessions began on a day, and how many of them are reviewed."""
+        ...
+
+    def add_today(self, day: int, seen: int, spent: int) -> None:
+        """Count a session of a day in, or a review."""
+        ...
+
 
 class Settled(NamedTuple):
     """What memory adds to a ruling.
@@ -106,13 +129,18 @@ class Notes:
         Whether it counts among the presumed human of its targets.
     struck : dict of Target to int
         What it got a challenge or denial for, and the strikes before it.
+    review : int
+        Where it stands with the day's reviews: one of `UNSEEN`, `SEEN` and `REVIEWED`.
     """
 
-    __slots__ = ("is_counted", "struck")
+    __slots__ = ("is_counted", "review", "struck")
 
-    def __init__(self, struck: dict[Target, int] | None = None, *, is_counted: bool = False) -> None:
+    def __init__(
+        self, struck: dict[Target, int] | None = None, *, is_counted: bool = False, review: int = UNSEEN
+    ) -> None:
         self.is_counted = is_counted
         self.struck = struck
+        self.review = review
 
 
 def settle(
@@ -124,6 +152,7 @@ def settle(
     memory: Memory,
     *,
     is_human: bool,
+    admits: Callable[[Today], bool] | None = None,
 ) -> Settled:
     """Remember a ruling, and return what was remembered before.
 
@@ -139,8 +168,12 @@ def settle(
         Start and end of the session so far, in microseconds.
     is_human : bool
         Whether nothing speaks against it.
+    admits : callable, optional
+        Says whether the pace of the day's reviews lets it have one.
     """
     start_us, now_us = span
+    if policy.daily_reviews is not None:
+        ruling = _within_budget(ruling, notes, start_us, policy.daily_reviews, memory, admits)
     if is_human is not notes.is_counted:
         notes.is_counted = is_human
         for target in targets.values():
@@ -149,13 +182,37 @@ def settle(
     hit = targets.get(ruling.scope)
     if hit is not None:
         collateral = memory.people(hit, now_us) - notes.is_counted
-        if policy.max_collateral is not None and collateral > policy.max_collateral:
+        most = 0 if ruling.spares_all else policy.max_collateral
+        if most is not None and collateral > most:
             ruling, hit, collateral = ruling._replace(scope="session", target=None), None, 0
     if hit is not None:
         strikes = _strike(hit, ruling.level, notes, now_us, policy, memory)
     ttl_us = policy.ttls_us[min(strikes, len(policy.ttls_us) - 1)]
     inherited, scope = _standing(targets, ruling.level, now_us, memory, policy)
     return Settled(ruling, ttl_us, strikes, collateral, inherited, scope)
+
+
+def _within_budget(
+    ruling: Ruling,
+    notes: Notes,
+    start_us: int,
+    daily_reviews: int,
+    memory: Memory,
+    admits: Callable[[Today], bool] | None,
+) -> Ruling:
+    """Observe what goes beyond the day's reviews (UTC, by the session's start); who has one keeps it."""
+    day = start_us // DAY_US
+    if notes.review == UNSEEN:
+        notes.review = SEEN
+        memory.add_today(day, 1, 0)
+    if ruling.level != _CHALLENGE or notes.review == REVIEWED:
+        return ruling
+    today = memory.today(day)
+    if today.spent >= daily_reviews or not (admits is None or admits(today)):
+        return ruling._replace(level=_OBSERVE, scope="session", target=None)
+    notes.review = REVIEWED
+    memory.add_today(day, 0, 1)
+    return ruling
 
 
 def _strike(target: Target, level: int, notes: Notes, now_us: int, policy: Policy, memory: Memory) -> int:
@@ -204,6 +261,7 @@ class LocalMemory:
         self.most = most
         self.marks: OrderedDict[Target, Mark] = OrderedDict()
         self.counts: OrderedDict[Target, dict[int, int]] = OrderedDict()
+        self.days: dict[int, Today] = {}
 
     def mark(self, target: Target) -> Mark | None:
         """Return the mark of a target."""
@@ -236,6 +294,17 @@ class LocalMemory:
             for old in [one for one in days if one < max(days) - _DAYS]:
                 del days[old]
 
+    def today(self, day: int) -> Today:
+        """Return how many sessions began on a day, and how many of them are reviewed."""
+        return self.days.get(day, Today())
+
+    def add_today(self, day: int, seen: int, spent: int) -> None:
+        """Count a session of a day in, or a review; only the latest days are kept."""
+        today = self.today(day)
+        self.days[day] = Today(today.seen + seen, today.spent + spent)
+        if len(self.days) > _DAYS_KEPT:
+            del self.days[min(self.days)]
+
     def targets(self) -> list[Target]:
         """Return all targets that something is remembered of."""
         return list(dict.fromkeys([*self.marks, *self.counts]))
@@ -244,6 +313,15 @@ class LocalMemory:
         """Return what is remembered of a target, as JSON holds it."""
         mark = self.marks.get(target)
         return [*target, None if mark is None else list(mark), [[*day] for day in self.counts.get(target, {}).items()]]
+
+    def join_all(
+        self, targets: Iterable[tuple[Target, Mark | None, Mapping[int, int]]], days: Iterable[tuple[int, int, int]]
+    ) -> None:
+        """Add what another process remembered."""
+        for target in targets:
+            self.join(*target)
+        for day in days:
+            self.add_today(*day)
 
     def join(self, target: Target, mark: Mark | None, days: Mapping[int, int]) -> None:
         """Add what another process remembered: the harder and longer mark, all people."""

@@ -21,19 +21,24 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from fraudlog.errors import ConfigError, SchemaError
 from fraudlog.schema import DERIVED, EVENTS
-from fraudlog.serving.memory import BYSTANDERS_MS, DAY_US, Mark, Notes, Settled, Target, counted, settle
+from fraudlog.serving.memory import BYSTANDERS_MS, DAY_US, Notes, Settled, Target, settle
+from fraudlog.serving.redis_client import asking_once
+from fraudlog.serving.redis_memory import Fetched, text_of
 from fraudlog.serving.redis_scripts import COMMIT, FETCH
+from fraudlog.serving.sizes import Size, tables_of
 from fraudlog.serving.snapshot import notes_of, plain_notes
 from fraudlog.serving.state import Seen, seen_in, targets_of
 from fraudlog.sessions import LiveFeatures, LiveSession
 from fraudlog.sessions.live_saving import Saver
 from fraudlog.sessions.window_live import speed_between
+from fraudlog.sessions.windows import APPROACHES, BEAT_US
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from fraudlog.deciding import Policy
     from fraudlog.deciding.scoping import Ruling
+    from fraudlog.serving.state import Admits
     from fraudlog.sessions import Definition, Population
     from fraudlog.sessions.windows import Window
 
@@ -42,6 +47,10 @@ __all__ = ["RedisState"]
 _KEPT: Final = frozenset(column.name for column in (*EVENTS, *DERIVED))
 _NONCE_BYTES: Final = 12
 _MARK_MS: Final = 30 * 86_400_000
+
+
+_UNTIL_ANSWERED: Final = {"distinct": (0, 0), "count": 0, "speed": None, **dict.fromkeys(APPROACHES, (None, None))}
+"""What a window says while it is only noted what is asked of it."""
 
 
 class _SharedWindow:
@@ -53,51 +62,31 @@ class _SharedWindow:
         self.asked: list[str] | None = None
         self.answer: list[Any] = []
 
-    def see(self, key: object, value: object, time_us: int) -> Any:  # noqa: ANN401 -- as the windows it stands for
+    def see(self, key: object, value: object, time_us: int, *way: object) -> Any:  # noqa: ANN401 -- as the windows it stands for
         """Take one event in."""
         if self.asked is not None:
-            self.asked[:] = [str(key), str(time_us), str(value)]
-            return (0, 0) if self.window.kind == "distinct" else 0 if self.window.kind == "count" else None
+            self.asked[:] = [str(key), str(time_us), self._approach(value, *way) if way else str(value)]
+            return _UNTIL_ANSWERED[self.window.kind]
         if self.window.kind == "distinct":
             return int(self.answer[0]), int(self.answer[1])
+        if self.window.kind in APPROACHES:
+            return tuple(None if int(count) < 0 else int(count) for count in self.answer)
         if self.window.kind == "count":
             return int(self.answer[0])
-        country, _, then = _text(self.answer[0]).partition(":")
+        country, _, then = text_of(self.answer[0]).partition(":")
         return speed_between(country, int(then), str(value), time_us, self.window.window_us) if country else None
 
-
-class _Fetched:
-    """The memory of an event's targets, as Redis had it, and what changed."""
-
-    def __init__(self, targets: list[Target], rows: list[Any]) -> None:
-        self.marks = {target: _mark(_text(row[0])) for target, row in zip(targets, rows, strict=True)}
-        self.days = {target: _days(row[1]) for target, row in zip(targets, rows, strict=True)}
-        self.changes: list[tuple[str, Target, str, str]] = []
-
-    def mark(self, target: Target) -> Mark | None:
-        """Return the mark of a target."""
-        return self.marks.get(target)
-
-    def put_mark(self, target: Target, mark: Mark) -> None:
-        """Set the mark of a target."""
-        self.marks[target] = mark
-        self.changes.append(("mark", target, json.dumps(list(mark)), ""))
-
-    def people(self, target: Target, now_us: int) -> int:
-        """Return how many presumed-human sessions of a target began in the last seven days."""
-        return counted(self.days.get(target, {}), now_us)
-
-    def add_people(self, target: Target, start_us: int, count: int) -> None:
-        """Count a presumed-human session in or out."""
-        day, days = start_us // DAY_US, self.days.setdefault(target, {})
-        days[day] = days.get(day, 0) + count
-        self.changes.append(("people", target, str(day), str(count)))
+    def _approach(self, shape: object, network: object, is_at_door: object, is_step: object) -> str:
+        """Write down what the script asks for: door or not, step or not, memory, length of a step, and the codes."""
+        flags = f"{int(bool(is_at_door))}:{int(bool(is_step))}"
+        beat_us = BEAT_US if self.window.kind == "rhythm" else 0
+        return f"{flags}:{self.window.memory_us}:{beat_us}:{shape}:{network}"
 
 
 class _Open:
     """A session between its two round trips."""
 
-    def __init__(self, actor: tuple[Any, ...], version: str, taken: int, item: bytes, memory: _Fetched) -> None:
+    def __init__(self, actor: tuple[Any, ...], version: str, taken: int, item: bytes, memory: Fetched) -> None:
         self.actor = actor
         self.version = version
         self.taken = taken
@@ -112,8 +101,10 @@ class RedisState:
     Parameters
     ----------
     client : redis.Redis
-        A client of one server, with a ``socket_timeout``: that is the longest a request waits. From an event loop call
-        `LiveSessions.observe` in a thread.
+        A client with a ``socket_timeout``: that is the longest a request waits. `FraudlogASGI` asks it from threads; in
+        an event loop of your own do likewise: ``await asyncio.to_thread(live.observe, event)``. It is asked once,
+        whatever retries it was told; give a client of a cluster ``retry=Retry(NoBackoff(), 0)``. Of a cluster one node
+        holds it all, since the two calls of an event touch sessions, networks and accounts at once.
     key : bytes
         Key of the session ids, the same in all workers; codes and seals are derived from it.
     definition, population, exact_values, on_end
@@ -134,6 +125,8 @@ class RedisState:
         If there is no key.
     """
 
+    waits = True
+
     def __init__(
         self,
         client: Any,  # noqa: ANN401 -- redis ships as an extra
@@ -151,7 +144,7 @@ class RedisState:
         from redis.exceptions import RedisError  # noqa: PLC0415 -- an extra
 
         self._error: type[Exception] = RedisError
-        self._client = client
+        self._client = client = asking_once(client)
         self._fetch, self._commit = (client.register_script(script) for script in (FETCH, COMMIT))
         self.live = LiveFeatures(
             definition,
@@ -164,7 +157,7 @@ class RedisState:
         )
         self._saver = Saver(self.live)
         self._seal = AESGCM(hashlib.blake2b(b"state", key=key, digest_size=32, person=b"fraudlog seal").digest())
-        self._name = f"{name}:{self._saver.digest[:8]}"
+        self._name = f"{{{name}:{self._saver.digest[:8]}}}"  # one hash tag: a cluster keeps all in one slot
         self._lock = threading.Lock()
         self._retry_s = retry_s
         self._down_until = 0.0
@@ -176,14 +169,16 @@ class RedisState:
         with self._lock:
             actor, asked, alone = self._ask(event)
         targets = list(targets_of(alone.entities, self.live.code).values())
+        today = alone.end_us // DAY_US
+        days = [today, today - 1]  # a session of yesterday may still be open
         if time.monotonic() < self._down_until:
             return self._without(alone)
         try:
-            answer = self._fetch(*self._question(actor, asked, targets))
+            answer = self._fetch(*self._question(actor, asked, targets, days))
         except self._error:
             self._down_until = time.monotonic() + self._retry_s
             return self._without(alone)
-        return self._take(event, actor, asked, targets, answer)
+        return self._take(event, actor, asked, targets, days, answer)
 
     def peek(self, key: str | Mapping[str, Any]) -> Seen | None:
         """Return an open session by an event of its client; by its id none is found here."""
@@ -216,17 +211,17 @@ class RedisState:
         return actor, {name: parts for name, parts in asked.items() if parts}, self.live.current
 
     def _question(
-        self, actor: tuple[Any, ...], asked: Mapping[str, list[str]], targets: list[Target]
+        self, actor: tuple[Any, ...], asked: Mapping[str, list[str]], targets: list[Target], days: list[int]
     ) -> tuple[list[str], list[Any]]:
         keys = [self._key("s", actor), self._key("p", actor)]
-        arguments: list[Any] = [len(asked), len(targets)]
+        arguments: list[Any] = [len(asked), len(targets), len(days)]
         for name, (key, now, value) in asked.items():
             window = self.live.windows[name]
             keys.append(f"{self._name}:w:{name}:{key}")
             arguments += [window.window.kind, now, window.window.window_us, value, window.most_values]
         for target in targets:
             keys += [self._target_key("m", target), self._target_key("n", target)]
-        return keys, arguments
+        return keys + [self._day_key(day) for day in days], arguments
 
     def _take(
         self,
@@ -234,13 +229,18 @@ class RedisState:
         actor: tuple[Any, ...],
         asked: Mapping[str, list[str]],
         targets: list[Target],
+        days: list[int],
         answer: list[Any],
     ) -> Seen:
         (version, sealed), pending = answer[0], answer[1]
         answers = dict(zip(asked, answer[2 : 2 + len(asked)], strict=True))
-        memory = _Fetched(targets, answer[2 + len(asked) :])
+        rest = answer[2 + len(asked) :]
+        counted = {
+            day: (int(one or 0), int(two or 0)) for day, (one, two) in zip(days, rest[len(targets) :], strict=True)
+        }
+        memory = Fetched(targets, rest[: len(targets)], counted)
         item = self._sealed({"event": _plain(event), "windows": {n: _plain_answer(a) for n, a in answers.items()}})
-        opened = _Open(actor, _text(version) or "0", len(pending), item, memory)
+        opened = _Open(actor, text_of(version) or "0", len(pending), item, memory)
         with self._lock:
             self._opened(actor, sealed)
             for late in pending:
@@ -286,13 +286,12 @@ class RedisState:
         span = (alone.start_us, alone.end_us)
         return Seen(alone.session_id, values, *span, alone.entities, {}, alone.notes, fallback="no_state")
 
-    def settle(self, seen: Seen, ruling: Ruling, policy: Policy, *, is_human: bool) -> Settled:
+    def settle(self, seen: Seen, ruling: Ruling, policy: Policy, *, is_human: bool, admits: Admits = None) -> Settled:
         """Remember what was ruled: the second round trip."""
         opened: _Open | None = seen.slot
-        memory = _Fetched([], []) if opened is None else opened.memory
-        settled = settle(
-            ruling, seen.targets, seen.notes, (seen.start_us, seen.end_us), policy, memory, is_human=is_human
-        )
+        memory = Fetched([], [], {}) if opened is None else opened.memory
+        span = (seen.start_us, seen.end_us)
+        settled = settle(ruling, seen.targets, seen.notes, span, policy, memory, is_human=is_human, admits=admits)
         self.keep(seen)
         return settled
 
@@ -308,6 +307,9 @@ class RedisState:
         for kind, target, one, other in opened.memory.changes:
             keys.append(self._target_key("m" if kind == "mark" else "n", target))
             arguments += [kind, one, other, _MARK_MS if kind == "mark" else BYSTANDERS_MS]
+        for day, n_seen, n_spent in opened.memory.spent:
+            keys.append(self._day_key(day))
+            arguments += ["today", n_seen, n_spent, 3 * DAY_US // 1000]
         try:
             took = self._commit(keys, arguments)
         except self._error:
@@ -320,14 +322,23 @@ class RedisState:
         """Let go; the sessions stay in Redis for the other workers."""
         with self._lock:
             self.live.clear()
+        self._client.close()
 
     def use(self, population: Population | None) -> None:
         """Take the rarities of another model."""
         with self._lock:
             self.live.use(population)
 
+    def sizes(self) -> dict[str, Size]:
+        """Return how full each table in this process is; sessions, windows and verdicts lie in Redis."""
+        with self._lock:
+            return tables_of(self.live)
+
     def _key(self, kind: str, actor: tuple[Any, ...]) -> str:
         return f"{self._name}:{kind}:{'.'.join(map(str, actor))}"
+
+    def _day_key(self, day: int) -> str:
+        return f"{self._name}:r:{day}"
 
     def _target_key(self, kind: str, target: Target) -> str:
         return f"{self._name}:{kind}:{target[0]}:{target[1]}"
@@ -350,10 +361,6 @@ def _forget(session: LiveSession) -> None:
     """Let an ended session go."""
 
 
-def _text(value: bytes | str | None) -> str:
-    return "" if value is None else value if isinstance(value, str) else value.decode()
-
-
 def _plain(event: Mapping[str, Any]) -> dict[str, Any]:
     """Return what of an event a session reads, as JSON holds it."""
     row = {name: value for name, value in event.items() if name in _KEPT and value is not None}
@@ -364,12 +371,4 @@ def _plain(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain_answer(answer: list[Any]) -> list[Any]:
-    return [_text(part) if isinstance(part, bytes) else part for part in answer]
-
-
-def _mark(text: str) -> Mark | None:
-    return Mark(*json.loads(text)) if text else None
-
-
-def _days(flat: list[Any]) -> dict[int, int]:
-    return {int(day): int(count) for day, count in zip(flat[::2], flat[1::2], strict=True)}
+    return [text_of(part) if isinstance(part, bytes) else part for part in answer]

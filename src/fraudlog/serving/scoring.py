@@ -47,7 +47,7 @@ def is_verified_crawler(values: Floats) -> bool:
     return bool(values[_VERIFIED] == values[_REQUESTS])
 
 
-def sharing(values: Floats) -> tuple[float, float]:
-    """Return how many accounts and agents share the session's network."""
-    users, agents = _SHARED
-    return float(values[users]), float(values[agents])
+def sharing(values: Floats) -> tuple[float, float, float]:
+    """Return how many accounts and agents share the session's network, and how many logins failed in it."""
+    users, agents, failures = _SHARED
+    return float(values[users]), float(values[agents]), float(values[failures])

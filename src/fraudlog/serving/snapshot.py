@@ -18,7 +18,7 @@ import numpy as np
 
 from fraudlog.detecting import read_model, write_model
 from fraudlog.errors import ConfigError, InputError, ModelError, SchemaError
-from fraudlog.serving.memory import Mark, Notes, Target
+from fraudlog.serving.memory import UNSEEN, Mark, Notes, Target
 from fraudlog.sessions.live_saving import ENTITIES
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["notes_of", "plain_notes", "read_snapshot", "write_snapshot"]
 
 _KIND: Final = "live sessions"
-_VERSION: Final = 1
+_VERSION: Final = 2
 _AT_ONCE: Final = 64
 _HIDDEN: Final = {"client_ip": "ip", "ip_prefix": "ip", "user": "token"}
 """Entity columns that name a person, and how they are hidden, as `fraudlog.schema.SESSIONS` says."""
@@ -69,8 +69,10 @@ def write_snapshot(
     with state.lock:
         actors, windows = state.live.actors(), state.saver.windows()
         targets = state.memory.targets()
+        days = [[day, *counts] for day, counts in state.memory.days.items()]
     sessions = _chunked(state, actors, lambda actor: _dumped(state, actor))
     parts = {"sessions": _hidden(sessions, pseudonyms), "targets": _chunked(state, targets, state.memory.dump)}
+    parts["days"] = days
     for name, keys in windows.items():
         rows = _chunked(state, keys, lambda key, name=name: state.saver.dump_window(name, key))  # type: ignore[misc] # mypy can't see a default
         parts[f"window.{name}"] = rows
@@ -111,13 +113,13 @@ def read_snapshot(state: LocalState, path: str | os.PathLike[str]) -> dict[str, 
     rows = {part: _rows(array, part) for part, array in arrays.items()}
     sessions = [(*state.saver.load(row), notes_of(row.get("notes"))) for row in rows.pop("sessions", [])]
     targets = [read_target(row) for row in rows.pop("targets", [])]
+    days = [_day(row) for row in rows.pop("days", [])]
     for start in range(0, len(sessions), _AT_ONCE):
         with state.lock:
             for actor, one, notes in sessions[start : start + _AT_ONCE]:
                 state.add(actor, one, notes)
     with state.lock:
-        for target, mark, days in targets:
-            state.memory.join(target, mark, days)
+        state.memory.join_all(targets, days)
     for part, keys in rows.items():
         for start in range(0, len(keys), _AT_ONCE):
             with state.lock:
@@ -147,8 +149,8 @@ def _dumped(state: LocalState, actor: tuple[Any, ...]) -> dict[str, Any] | None:
 def plain_notes(notes: Notes | None) -> list[Any]:
     """Return notes as JSON holds them."""
     if notes is None:
-        return [False, []]
-    return [notes.is_counted, [[*target, strikes] for target, strikes in (notes.struck or {}).items()]]
+        return [False, [], UNSEEN]
+    return [notes.is_counted, [[*target, strikes] for target, strikes in (notes.struck or {}).items()], notes.review]
 
 
 def notes_of(saved: Any) -> Notes:  # noqa: ANN401 -- anything a file may hold
@@ -160,8 +162,9 @@ def notes_of(saved: Any) -> Notes:  # noqa: ANN401 -- anything a file may hold
         If it is none.
     """
     match saved:
-        case [bool(is_counted), list(struck)]:
-            return Notes({_target(row[:2]): int(row[2]) for row in struck if len(row) == 3}, is_counted=is_counted)
+        case [bool(is_counted), list(struck), (0 | 1 | 2) as review]:
+            strikes = {_target(row[:2]): int(row[2]) for row in struck if len(row) == 3}
+            return Notes(strikes, is_counted=is_counted, review=review)
     raise SchemaError("a saved session has notes that are none")
 
 
@@ -215,6 +218,13 @@ def _rows(array: Any, part: str) -> list[Any]:  # noqa: ANN401 -- an array of by
     if not isinstance(rows, list):
         raise SchemaError(f"the snapshot's {part.partition('.')[0]} are no list")
     return rows
+
+
+def _day(row: Any) -> tuple[int, int, int]:  # noqa: ANN401 -- as above
+    match row:
+        case [int(day), int(seen), int(spent)]:
+            return day, seen, spent
+    raise SchemaError("a saved day has reviews that are none")
 
 
 def read_target(row: Any) -> tuple[Target, Mark | None, dict[int, int]]:  # noqa: ANN401 -- as above

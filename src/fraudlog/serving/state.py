@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fraudlog.deciding.targets import COLUMN_OF
 from fraudlog.serving.memory import LocalMemory, Notes, Settled, Target, settle
+from fraudlog.serving.sizes import Size, sizes_of
 from fraudlog.sessions import LiveFeatures, LiveSession
 from fraudlog.sessions.live_saving import Saver
 
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fraudlog.deciding import Policy, Scope
+    from fraudlog.deciding import Policy, Scope, Today
     from fraudlog.deciding.scoping import Ruling
     from fraudlog.sessions import Definition, Population
     from fraudlog.sessions.codes import Codes
+
+    Admits = Callable[[Today], bool] | None
 
 __all__ = ["LocalState", "Seen", "State", "seen_in", "targets_of"]
 
@@ -62,14 +65,22 @@ class Seen:
 
 
 class State(Protocol):
-    """Keeps open sessions and the memory of verdicts."""
+    """Keeps open sessions and the memory of verdicts.
+
+    Attributes
+    ----------
+    waits : bool
+        Whether a call may wait for a network: an event loop then asks it from a thread.
+    """
+
+    waits: bool
 
     def begin(self, event: Mapping[str, Any]) -> Seen:
         """Take an event, with its derived columns, into its session."""
         ...
 
-    def settle(self, seen: Seen, ruling: Ruling, policy: Policy, *, is_human: bool) -> Settled:
-        """Remember what was ruled."""
+    def settle(self, seen: Seen, ruling: Ruling, policy: Policy, *, is_human: bool, admits: Admits = None) -> Settled:
+        """Remember what was ruled; see `fraudlog.serving.memory.settle`."""
         ...
 
     def peek(self, key: str | Mapping[str, Any]) -> Seen | None:
@@ -82,6 +93,10 @@ class State(Protocol):
 
     def use(self, population: Population | None) -> None:
         """Take the rarities of another model."""
+        ...
+
+    def sizes(self) -> dict[str, Size]:
+        """Return how full each table in this process is."""
         ...
 
     def close(self) -> None:
@@ -99,6 +114,8 @@ class LocalState:
     on_end : callable, optional
         Takes each session that ended. Called while the state is locked: hand it on and return.
     """
+
+    waits = False
 
     def __init__(
         self,
@@ -147,11 +164,11 @@ class LocalState:
                 return None
             return seen_in(LiveSession(self.live, state, "open"), self.live.values(state), self.live.code)
 
-    def settle(self, seen: Seen, ruling: Ruling, policy: Policy, *, is_human: bool) -> Settled:
+    def settle(self, seen: Seen, ruling: Ruling, policy: Policy, *, is_human: bool, admits: Admits = None) -> Settled:
         """Remember what was ruled."""
         span = (seen.start_us, seen.end_us)
         with self.lock:
-            return settle(ruling, seen.targets, seen.notes, span, policy, self.memory, is_human=is_human)
+            return settle(ruling, seen.targets, seen.notes, span, policy, self.memory, is_human=is_human, admits=admits)
 
     def keep(self, seen: Seen) -> None:
         """Take in a session about which nothing was ruled: it is in already."""
@@ -169,6 +186,16 @@ class LocalState:
         if known is None or session.notes is None:
             session.notes = notes
         self._by_id[session.session_id] = actor
+
+    @property
+    def n_ids(self) -> int:
+        """How many sessions can be found by their id."""
+        return len(self._by_id)
+
+    def sizes(self) -> dict[str, Size]:
+        """Return how full each table is."""
+        with self.lock:
+            return sizes_of(self)
 
     def close(self) -> None:
         """End all sessions."""

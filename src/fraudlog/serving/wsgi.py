@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 from fraudlog.serving.deadline import Timed
 from fraudlog.serving.events import EventReader
-from fraudlog.serving.judging import BREAKS, RequestJudge
+from fraudlog.serving.judging import RequestJudge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
 
     from fraudlog.deciding import Decision
@@ -75,8 +75,7 @@ class FraudlogWSGI:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
-        judge = self._timed or self.judge
-        answer = _Answer(lambda event: judge.leave(self._reader.only(event)))
+        answer = _Answer(self.judge.safely, self._leave)
         decision = environ["fraudlog.decision"] = self._decide(environ, answer)
         environ["fraudlog.event"] = answer.extra
         instead = None if self._enforce is None else self._enforce(decision, environ)
@@ -84,7 +83,7 @@ class FraudlogWSGI:
             return instead(environ, start_response)
 
         def watched_start(status: str, headers: list[tuple[str, str]], raised: Raised | None = None) -> Write:
-            answer.event["status"] = int(status[:3]) if status[:3].isdecimal() else None
+            answer.event["status"] = self.judge.safely(_code_of, status)
             write = start_response(status, headers) if raised is None else start_response(status, headers, raised)
             return answer.counted(write)
 
@@ -96,12 +95,15 @@ class FraudlogWSGI:
         return _passed_on(chunks, answer, environ.get("wsgi.file_wrapper"))
 
     def _decide(self, environ: Environ, answer: _Answer) -> Decision:
-        try:
-            answer.event = self._event(environ)
-        except BREAKS as error:
+        event = self.judge.safely(self._event, environ)
+        if event is None:
             answer.is_told = True  # there is nothing to tell
-            return self.judge.failed(error)
-        return (self._timed or self.judge).arrive(answer.event)
+            return self.judge.fallback("scoring_failed")
+        answer.event = event
+        return (self._timed or self.judge).arrive(event)
+
+    def _leave(self, event: dict[str, Any]) -> None:
+        (self._timed or self.judge).leave(self._reader.only(event))
 
     def _event(self, environ: Environ) -> dict[str, Any]:
         version = environ.get("SERVER_PROTOCOL", "").partition("/")[2] or None
@@ -124,10 +126,15 @@ def _text(environ: Environ, name: str) -> str:
     return text
 
 
+def _code_of(status: str) -> int | None:
+    return int(status[:3]) if status[:3].isdecimal() else None
+
+
 class _Answer:
     """What an application answers to one request."""
 
-    def __init__(self, leave: Callable[[dict[str, Any]], object]) -> None:
+    def __init__(self, safely: Callable[..., Any], leave: Callable[[dict[str, Any]], object]) -> None:
+        self._safely = safely
         self.event: dict[str, Any] = {}
         self.extra: dict[str, Any] = {}
         self.bytes_sent: int | None = 0
@@ -139,15 +146,15 @@ class _Answer:
         """Return the server's `write`, which few applications still use, with its bytes counted."""
 
         def counting(data: bytes) -> object:
-            self.add(len(data))
+            self.add((data,))
             return write(data)
 
         return counting
 
-    def add(self, n_bytes: int) -> None:
-        """Count bytes of the body."""
-        if self.bytes_sent is not None:
-            self.bytes_sent += n_bytes
+    def add(self, chunks: Sequence[bytes]) -> None:
+        """Count bytes of the body; of a thing that is none the server will complain, not this."""
+        n_bytes = self._safely(_size_of, chunks)
+        self.bytes_sent = None if n_bytes is None or self.bytes_sent is None else self.bytes_sent + n_bytes
 
     def tell(self, status: int | None = None) -> None:
         """Take the request in, once."""
@@ -155,13 +162,17 @@ class _Answer:
             return
         self.is_told = True
         answered = {"bytes_sent": self.bytes_sent, "duration_s": time.perf_counter() - self._began}
-        self._leave({"status": status, **self.event, **answered, **self.extra})
+        self._safely(lambda: self._leave({"status": status, **self.event, **answered, **self.extra}))
+
+
+def _size_of(chunks: Sequence[bytes]) -> int:
+    return sum(map(len, chunks))
 
 
 def _passed_on(chunks: Iterable[bytes], answer: _Answer, file_wrapper: object) -> Iterable[bytes]:
     """Return the body: as it is where it is all there, or a file that the server sends itself; else watched."""
     if isinstance(chunks, (list, tuple)):
-        answer.add(sum(map(len, chunks)))
+        answer.add(chunks)
         answer.tell()
         return chunks
     if isinstance(file_wrapper, type) and isinstance(chunks, file_wrapper):
@@ -182,7 +193,7 @@ class _Watched:
         answer = self._answer
         try:
             for chunk in self._chunks:
-                answer.add(len(chunk))
+                answer.add((chunk,))
                 yield chunk
             answer.tell()
         except Exception:

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from fraudlog.enriching import Enricher
 from fraudlog.privacy import marks
 from fraudlog.schema import DERIVED, EVENTS, to_arrow, to_pandas
 from fraudlog.sessions.catalogue import DEFAULT
@@ -21,6 +20,8 @@ from fraudlog.sessions.stream import Settings, State, checked, enriched, finish,
 
 if TYPE_CHECKING:
     from datetime import timedelta
+
+    from fraudlog.enriching import Enricher
 
 __all__ = ["SessionStream", "build_sessions", "build_sessions_table", "define", "sessionize"]
 
@@ -148,7 +149,7 @@ def build_sessions(  # noqa: PLR0913 -- each limit of a session is a parameter o
         first_look = replace(defined, features=DEFAULT.only(READ).features)
         population = Population.of_sessions(build_sessions_table(table, Settings(first_look)))
     if population is not None and population.mix is not None:
-        table = Enricher(mix=population.mix).mixed(enriched(table))
+        table = _enricher(mix=population.mix).mixed(enriched(table))
     settings = Settings(defined, key=key or b"", population=population, checkpoints=checkpoints)
     sessions = to_pandas(build_sessions_table(table, settings))
     # Pseudonyms look like addresses: what says that the events hold them must be said of their sessions too.
@@ -170,12 +171,18 @@ def build_sessions_table(events: pa.Table, settings: Settings, *, batch: int = _
     """
     events, lateness = _in_order(checked(events))
     settings = replace(settings, lateness_us=lateness)
-    state, tables, enricher = State(), [], Enricher()
+    state, tables, enricher = State(), [], _enricher()
     for first in range(0, len(events), batch):
         state, sessions, _ = step(state, events.slice(first, batch), settings, enricher)
         tables.append(sessions)
     tables.append(finish(state, settings))
     return _ordered(tables)
+
+
+def _enricher(**options: Any) -> Enricher:  # noqa: ANN401 -- as it takes them
+    from fraudlog.enriching import Enricher  # noqa: PLC0415 -- half of the room's loading
+
+    return Enricher(**options)
 
 
 def _ordered(tables: list[pa.Table]) -> pa.Table:
@@ -245,9 +252,9 @@ def sessionize(
     order = facts.total_order()
     in_order = facts.take(order, keep_values=True)
     segments = segment(in_order, defined)
-    ids = segments.ids(in_order, np.arange(len(segments.starts)), key or b"")
+    ids = segments.ids(in_order, np.arange(len(segments.starts)), key or b"").to_numpy(zero_copy_only=False)
     of_events = np.empty(len(table), dtype=object)
-    of_events[order[segments.order]] = np.repeat(np.array(ids, dtype=object), segments.ends - segments.starts)
+    of_events[order[segments.order]] = np.repeat(ids, segments.ends - segments.starts)
     frame = events if isinstance(events, pd.DataFrame) else to_pandas(events)
     return frame.assign(session_id=pd.array(of_events, dtype="str"))
 
@@ -294,7 +301,7 @@ class SessionStream:
         self.settings = Settings(definition or DEFAULT, us, key, population, checkpoints)
         self.state = state or State()
         self.late: list[pa.Table] = []
-        self._enricher = Enricher()
+        self._enricher = _enricher()
 
     def add(self, events: pa.Table | pd.DataFrame) -> pa.Table:
         """Take events in; returns the sessions that ended."""

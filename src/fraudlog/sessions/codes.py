@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-__all__ = ["Codes", "derived"]
+__all__ = ["MOST_ENTRIES", "Codes", "derived"]
 
 _PERSON: Final = b"fraudlog code"
-_MOST_ENTRIES: Final = 1 << 16
+MOST_ENTRIES: Final = 1 << 16
+"""Most texts whose codes are kept, and most entries of each table of facts; when it is reached, all are let go."""
+
 _LONGEST_KEPT: Final = 1024
 
 
@@ -50,7 +52,7 @@ class Codes:
             hashed.update(text.encode("utf-8", "surrogatepass"))
             code = int.from_bytes(hashed.digest(), "little") >> 1
             if len(text) <= _LONGEST_KEPT:
-                if len(self.known) >= _MOST_ENTRIES:
+                if len(self.known) >= MOST_ENTRIES:
                     self.known.clear()
                 self.known[text] = code
         return code

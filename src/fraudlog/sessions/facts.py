@@ -10,13 +10,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraudlog.sessions import values
-from fraudlog.sessions.columns import NULL, Text, combine, concatenated, text_of
+from fraudlog.sessions.columns import (
+    NULL,
+    Text,
+    accelerator,
+    combine,
+    concatenated,
+    gathered,
+    joined,
+    looked_up,
+    repeated,
+    text_of,
+)
 from fraudlog.sessions.fields import FIELDS
 from fraudlog.sessions.language import Compare, Known, Missing
 from fraudlog.sessions.places import offset_minutes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -24,7 +35,7 @@ if TYPE_CHECKING:
     from fraudlog.sessions.plan import Atom, Plan
     from fraudlog.sessions.population import Population
 
-__all__ = ["ACTOR", "Encoder", "Facts", "answer", "compare", "encode", "kept_fields"]
+__all__ = ["ACTOR", "Encoder", "Facts", "answer", "compare", "encode", "kept_fields", "read_by_kernel"]
 
 ACTOR: Final = ("session_token", "user", "ip_prefix", "user_agent", "language")
 _CLIENT: Final = ("browser", "browser_version", "os", "device_class", "language_primary", "country", "asn")
@@ -63,12 +74,12 @@ class Facts:
 
     def take(self, rows: NDArray[Any], *, keep_values: bool = False) -> Facts:
         """Return some events, with only the values they have (or all, for use within one step)."""
-        text = {name: Text(column.codes.take(rows), column.values) for name, column in self.text.items()}
+        text = {name: Text(gathered(column.codes, rows), column.values) for name, column in self.text.items()}
         if not keep_values:
             text = {name: column.compacted() for name, column in text.items()}
-        numbers = {name: column.take(rows) for name, column in self.numbers.items()}
-        words = [word.take(rows) for word in self.words]
-        return Facts(self.time.take(rows), self.line.take(rows), text, numbers, words)
+        numbers = {name: gathered(column, rows) for name, column in self.numbers.items()}
+        words = [gathered(word, rows) for word in self.words]
+        return Facts(gathered(self.time, rows), gathered(self.line, rows), text, numbers, words)
 
     def part(self, first: int, end: int) -> Facts:
         """Return a run of events, sharing memory."""
@@ -81,6 +92,12 @@ class Facts:
             [word[rows] for word in self.words],
         )
 
+    def narrowed(self, names: Collection[str]) -> Facts:
+        """Return the events with some of their fields, sharing memory, and without their lines."""
+        text = {name: column for name, column in self.text.items() if name in names}
+        numbers = {name: column for name, column in self.numbers.items() if name in names}
+        return Facts(self.time, repeated(NULL, len(self)), text, numbers, self.words)
+
     def sorted(self) -> Facts:
         """Return the events in total order: time, then source and line; those without either keep their order."""
         return self if self._is_sorted() else self.take(self.total_order(), keep_values=True)
@@ -90,10 +107,9 @@ class Facts:
         return np.lexsort((self.line, self._source_rank(), self.time))
 
     def _is_sorted(self) -> bool:
-        steps = np.diff(self.time)
-        if len(steps) and steps.min() < 0:
+        if np.any(self.time[1:] < self.time[:-1]):
             return False
-        ties = np.flatnonzero(steps == 0)
+        ties = np.flatnonzero(self.time[1:] == self.time[:-1])
         rank = self._source_rank()
         before, after = rank[ties], rank[ties + 1]
         return bool(np.all((before < after) | ((before == after) & (self.line[ties] <= self.line[ties + 1]))))
@@ -103,7 +119,7 @@ class Facts:
         rank = np.empty(len(names) + 1, np.int64)
         rank[pc.array_sort_indices(names).to_numpy()] = np.arange(len(names))
         rank[-1] = NULL
-        return rank[codes]
+        return looked_up(rank, codes)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Facts]) -> Facts:
@@ -113,21 +129,17 @@ class Facts:
         if len(filled) == 1:
             return first
         return cls(
-            np.concatenate([part.time for part in filled]),
-            np.concatenate([part.line for part in filled]),
+            joined([part.time for part in filled]),
+            joined([part.line for part in filled]),
             {name: concatenated([part.text[name] for part in filled]) for name in first.text},
-            {name: np.concatenate([part.numbers[name] for part in filled]) for name in first.numbers},
-            [np.concatenate(words) for words in zip(*(part.words for part in filled), strict=True)],
+            {name: joined([part.numbers[name] for part in filled]) for name in first.numbers},
+            [joined(words) for words in zip(*(part.words for part in filled), strict=True)],
         )
 
 
 def kept_fields(plan: Plan) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the fields of text and of numbers that outlive encoding, for a plan."""
-    wanted = [*ACTOR, *_ENTITIES]
-    wanted += [scan.reference.field.name for scan in plan.scans if scan.reference is not None]
-    wanted += [atom.reference.field.name for atom in plan.late]
-    if "page_gap_ms" in wanted:
-        wanted.append("endpoint")
+    wanted = [*ACTOR, *_ENTITIES, *read_by_kernel(plan)]
     for window in plan.windows:
         wanted += window.reads
     unique = dict.fromkeys(wanted)
@@ -138,6 +150,13 @@ def kept_fields(plan: Plan) -> tuple[tuple[str, ...], tuple[str, ...]]:
         if name != "source" and FIELDS[name].is_number and not FIELDS[name].is_sequential and name not in _OF_TIME
     )
     return text, numbers
+
+
+def read_by_kernel(plan: Plan) -> tuple[str, ...]:
+    """Return the fields that the kernel reads row by row, for a plan."""
+    wanted = [scan.reference.field.name for scan in plan.scans if scan.reference is not None]
+    wanted += [atom.reference.field.name for atom in plan.late]
+    return (*wanted, "endpoint") if "page_gap_ms" in wanted else tuple(wanted)
 
 
 class Encoder:
@@ -173,6 +192,8 @@ class Encoder:
             return self._joined(("os", "browser", "language_primary"))
         if name == "manner":
             return self._joined(("user_agent", "language", "protocol", "tls_fingerprint"))
+        if name == "shape":
+            return self._joined(("method", "endpoint", "status", "action", "outcome"))
         if name == "device":
             return self._first_known("device_id", self._joined(("os", "browser", "device_class")))
         if name == "country_language":
@@ -183,7 +204,7 @@ class Encoder:
             return self.text("client_ip")
         if name in self.columns:
             return text_of(self.table.column(name))
-        return Text(np.full(len(self.time), NULL, np.int32), pa.array([], pa.string()))
+        return Text(repeated(NULL, len(self.time), np.int32), pa.array([], pa.string()))
 
     def _joined(self, names: tuple[str, ...], *, needs_all: bool = False) -> Text:
         texts = [self.text(name) for name in names]
@@ -224,17 +245,18 @@ class Encoder:
 
     def _column(self, name: str) -> NDArray[np.int64]:
         if name not in self.columns:
-            return np.full(len(self.time), NULL)
+            return repeated(NULL, len(self.time))
         column = self.table.column(name)
-        filled = pc.fill_null(column.cast(pa.int64()), NULL).to_numpy()
-        numbers = values.clamped(filled, name)
+        if column.null_count or not pa.types.is_integer(column.type):
+            column = pc.fill_null(column.cast(pa.int64()), NULL)
+        numbers = values.clamped(column.to_numpy(), name)
         if name == "status" and self.own_statuses:
             return np.where(np.isin(numbers, list(self.own_statuses)), NULL, numbers)
         return numbers
 
     def _duration(self) -> NDArray[np.int64]:
         if "duration_s" not in self.columns:
-            return np.full(len(self.time), NULL)
+            return repeated(NULL, len(self.time))
         seconds = pc.fill_null(self.table.column("duration_s").cast(pa.float64()), -1.0).to_numpy()
         most = (1 << FIELDS["duration_ms"].bits) - 1
         return np.where(seconds >= 0, np.minimum(np.nan_to_num(seconds, nan=0.0) * 1000.0, most), NULL).astype(np.int64)
@@ -248,7 +270,7 @@ class Encoder:
 
     def _rarity(self, name: str) -> NDArray[np.int64]:
         if self.population is None:
-            return np.full(len(self.time), NULL)
+            return repeated(NULL, len(self.time))
         text = self.text(self.population.column_of(name))
         return text.numbers(np.array(self.population.rarities(name, text.values.to_pylist()), np.int64))
 
@@ -264,23 +286,35 @@ class Encoder:
 
     def _answer(self, name: str, asked: list[tuple[int, Atom]], words: list[NDArray[np.uint64]]) -> None:
         """Set the bits of all atoms on one field: on its distinct values where it has few, else row by row."""
-        index: NDArray[Any] | None
         domain: Any
-        if not FIELDS[name].is_number:
-            index, domain = self.text(name)
-        elif FIELDS[name].bits <= _SMALL_BITS:
+        if FIELDS[name].bits > _SMALL_BITS:
+            domain = self.number(name)
+            for bit, atom in asked:
+                answers = domain < 0 if isinstance(atom, Missing) and name in self.columns else answer(atom, domain)
+                words[bit // _WORD] |= answers.astype(np.uint64) << np.uint64(bit % _WORD)
+            return
+        index: NDArray[Any]
+        if FIELDS[name].is_number:
             index, domain = self.number(name), np.arange(1 << FIELDS[name].bits)
         else:
-            index, domain = None, self.number(name)
+            index, domain = self.text(name)
         for word in {bit // _WORD for bit, _ in asked}:
             bits = np.zeros(len(domain) + 1, np.uint64)
             for bit, atom in asked:
                 if bit // _WORD == word:
-                    answers = np.append(answer(atom, domain), isinstance(atom, Missing))
-                    if isinstance(atom, Missing) and name not in self.columns:
-                        answers[:] = False
-                    bits |= answers.astype(np.uint64) << np.uint64(bit % _WORD)
-            words[word] |= bits[:-1] if index is None else bits[index]
+                    bits[:-1] |= answer(atom, domain).astype(np.uint64) << np.uint64(bit % _WORD)
+                    if isinstance(atom, Missing) and name in self.columns:
+                        bits[-1] |= np.uint64(1) << np.uint64(bit % _WORD)
+            _add_bits(words[word], bits, index)
+
+
+def _add_bits(word: NDArray[np.uint64], bits: NDArray[np.uint64], index: NDArray[Any]) -> None:
+    """Set the bits that stand for each code, in place."""
+    compiled = accelerator(len(word))
+    if compiled is None or index.strides == (0,):
+        word |= looked_up(bits, index)
+    else:
+        compiled.add_bits(word, bits, index)
 
 
 def _taken(array: pa.Array, codes: NDArray[np.int32]) -> list[str | None]:
@@ -344,7 +378,7 @@ def encode(table: pa.Table, definition: Definition, population: Population | Non
     plan = definition.plan
     encoder = Encoder(table, definition, population)
     text, numbers = kept_fields(plan)
-    line = np.full(len(table), NULL)
+    line = repeated(NULL, len(table))
     if "line_number" in encoder.columns:
         line = pc.fill_null(table.column("line_number").cast(pa.int64()), NULL).to_numpy()
     return Facts(

@@ -79,6 +79,7 @@ _FIELDS: Final[tuple[Field, ...]] = (
     Field("profile", "OS, browser and language", ("os", "browser", "language_primary"), origin="value"),
     Field("device", "device id, else OS, browser and class", ("device_id", "os", "browser"), origin="value"),
     Field("manner", "agent, language, protocol and TLS fingerprint", ("user_agent",), origin="value"),
+    Field("shape", "what was asked for, and what came of it", ("endpoint", "status"), origin="value"),
     Field("country_language", "country with language", ("country", "language_primary"), origin="value"),
     Field("status", "HTTP status", ("status",), 10),
     Field("is_automation", "1 if the agent names a program", ("is_automation",), 1),
@@ -103,6 +104,7 @@ _FIELDS: Final[tuple[Field, ...]] = (
     Field("prefix_users_1h", "users of this prefix in the last hour", ("ip_prefix", "user"), 24, "window"),
     Field("prefix_users_1d", "users of this prefix in the last day", ("ip_prefix", "user"), 24, "window"),
     Field("prefix_agents_1h", "agents of this prefix in the last hour", ("ip_prefix", "user_agent"), 24, "window"),
+    Field("prefix_agents_1d", "agents of this prefix in the last day", ("ip_prefix", "user_agent"), 24, "window"),
     Field("user_prefixes_1d", "prefixes of this user in the last day", ("user", "ip_prefix"), 24, "window"),
     Field("user_countries_1d", "countries of this user in the last day", ("user", "country"), 10, "window"),
     Field("profile_users_1d", "users of this profile in the last day", ("os", "browser", "user"), 24, "window"),
@@ -114,6 +116,16 @@ _FIELDS: Final[tuple[Field, ...]] = (
     Field("manner_failures_1d", "prefixes that fail to, in this manner", ("user_agent", "status"), 24, "window"),
     Field("manner_signups_1d", "prefixes that sign up in this manner", ("user_agent", "endpoint"), 24, "window"),
     Field("manner_refusals_1d", "prefixes refused to pay in this manner", ("user_agent", "status"), 24, "window"),
+    *(
+        Field(f"{kind}_{door}{among}_1d", meaning, ("client_ip", "endpoint", "status"), 24, "window")
+        for door in ("logins", "signups")
+        for kind, among, meaning in (
+            ("straight", "", "prefixes that came here straight, asked the same and got the same"),
+            ("straight", "_of", "prefixes that asked the same here and got the same"),
+            ("rhythm", "", "prefixes that did so as long after their last step here"),
+            ("rhythm", "_of", "prefixes that did so after a step here"),
+        )
+    ),
     Field("user_speed_kmh", "least speed since this user's last place", ("user", "country"), 30, "window"),
     Field("prefix_failures_1h", "failed logins of this prefix in the last hour", ("ip_prefix", "status"), 30, "window"),
     Field("prefix_requests_10m", "requests of this prefix in the last 10 minutes", ("ip_prefix",), 30, "window"),

@@ -20,7 +20,7 @@ from fraudlog.sessions import scans
 from fraudlog.sessions.catalogue import DEFAULT
 from fraudlog.sessions.codes import Codes, derived
 from fraudlog.sessions.live_engine import engine_of, is_compilable, watchable
-from fraudlog.sessions.live_facts import Layout, Reader, lookup
+from fraudlog.sessions.live_facts import Layout, Reader, independent, lookup
 from fraudlog.sessions.live_sample import sample_of
 from fraudlog.sessions.live_session import LiveSession, Reason
 from fraudlog.sessions.live_size import size_of
@@ -165,13 +165,14 @@ class LiveFeatures:
         layout, slots = Layout.of(self.definition, live_lanes(self.definition)), Slots()
         masks: dict[int, tuple[int, int]] = {}
         rules: dict[int, int] = {}
+        parts = independent(layout)
         plan = self.definition.plan
         most, most_values = (self.max_sessions, self.exact_values) if self.exact_values else (None, None)
         self.windows = {window.name: make_window(window, most, most_values) for window in plan.windows}
         self.kinds = {window.name: window.kind for window in plan.windows}
         weights = scans.weights(self.definition.max_events)
         self.weights: list[int] = weights.tolist()
-        looks = lookup(layout, masks, rules)
+        looks = lookup(layout, masks, rules, parts)
         readers = [Reader(group, layout, population, self.code, looks["rule_miss"]) for group in layout.groups]
         env: dict[str, Any] = {
             "moment": _moment,
@@ -221,6 +222,11 @@ class LiveFeatures:
         self._values: Callable[[list[Any]], list[float]] = scope["values"]
         self._row = np.zeros(0).copy if self._engine is None else self._engine.row.copy
         self._initial = slots.initial if self._engine is None else slots.initial[: len(HEAD)]
+        self._looked_up: dict[str, list[dict[int, Any]]] = {
+            "lanes": [masks],
+            "rules": [rules],
+            "parts": [part.known for part in parts],
+        }
 
     def _shape(self, event: Mapping[str, Any]) -> tuple[Any, ...]:
         """Work out how an event with these columns is read."""
@@ -285,6 +291,13 @@ class LiveFeatures:
     def is_compiled(self) -> bool:
         """Whether events are taken in by compiled code."""
         return self._engine is not None
+
+    def tables(self) -> dict[str, int]:
+        """Return how many entries each table of values seen before has; of the parts of a definition the largest."""
+        sizes = {", ".join(reader.group.columns): len(reader.entries) for reader in self._readers}
+        return sizes | {
+            name: max((len(table) for table in tables), default=0) for name, tables in self._looked_up.items()
+        }
 
     @property
     def current(self) -> LiveSession:

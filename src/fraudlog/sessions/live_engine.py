@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from fraudlog.errors import ConfigError
-from fraudlog.sessions import live_facts
+from fraudlog.sessions import codes, live_facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,7 @@ def watchable(layout: live_facts.Layout) -> tuple[Window, ...]:
     """Return the windows that the compiled update can take an event into: all whose rules one look-up answers."""
     if layout.rules and layout.rule_group is None:
         return ()
-    windows = [window for window in layout.definition.plan.windows if window.kind != "speed"]
+    windows = [window for window in layout.definition.plan.windows if window.kind in ("distinct", "count")]
     return tuple(windows[:_MOST_WINDOWS])
 
 
@@ -65,6 +65,6 @@ def engine_of(
     """Return the compiled engine of a definition; see `fraudlog.sessions.live_compiled`."""
     module: Any = import_module("fraudlog.sessions.live_compiled")
     engine: Engine = module.Engine(
-        definition, layout, slots, weights, lanes_of, exact_values, live_facts.most_entries(), watched, most
+        definition, layout, slots, weights, lanes_of, exact_values, codes.MOST_ENTRIES, watched, most
     )
     return engine

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
+from fraudlog.sessions import codes
 from fraudlog.sessions.columns import NULL
 from fraudlog.sessions.facts import ACTOR, kept_fields
 from fraudlog.sessions.fields import FIELDS
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from fraudlog.sessions.plan import Atom, Lane
     from fraudlog.sessions.population import Population
 
-__all__ = ["ABSENT", "Group", "Layout", "Reader", "answer", "lookup", "most_entries"]
+__all__ = ["ABSENT", "Group", "Layout", "Part", "Reader", "answer", "independent", "lookup"]
 
 ABSENT: Final = object()
 """Stands for a column that an event does not have at all."""
@@ -73,6 +74,7 @@ _TOGETHER: Final = (
 _DERIVED: Final[dict[str, tuple[str, ...]]] = {
     "profile": ("os", "browser", "language_primary"),
     "manner": ("user_agent", "language", "protocol", "tls_fingerprint"),
+    "shape": ("method", "endpoint", "status", "action", "outcome"),
     "device": ("device_id", "os", "browser", "device_class"),
     "country_language": ("country", "language_primary"),
     "section": ("path",),
@@ -98,7 +100,6 @@ _COMPUTED: Final = {
     "duration_ms": ("duration_s", "None if b is None else milliseconds(b)"),
 }
 _NOT_COLUMNS: Final = ("bytes_sent", "duration_s", "bytes_log2", "duration_ms")
-_MOST_ENTRIES: Final = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -270,11 +271,6 @@ def _compare(atom: Compare, value: Any) -> bool:  # noqa: ANN401 -- as above
     return bool(looks[atom.operator]())
 
 
-def most_entries() -> int:
-    """Return how many entries of one look-up are kept."""
-    return _MOST_ENTRIES
-
-
 class Seen(dict[Any, tuple[Any, ...]]):
     """Entries of one look-up, by the values of those of its columns that an event has."""
 
@@ -289,7 +285,7 @@ class Seen(dict[Any, tuple[Any, ...]]):
         """Find or make the entry of values not met before, and keep it."""
         given = dict(zip(self.columns, key if len(self.columns) > 1 else (key,), strict=False))
         entry = self.reader.entry_of(given)
-        if len(self) >= _MOST_ENTRIES:
+        if len(self) >= codes.MOST_ENTRIES:
             self.clear()
         self[key] = entry
         return entry
@@ -353,15 +349,15 @@ class Reader:
     def _made(self, key: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, ...]:
         values = {name: self._value(name, given) for name in self.group.fields}
         mask = sum(bit for bit, atom in self.atoms if answer(atom, self._asked(atom, values, given)))
-        if len(self.entries) >= _MOST_ENTRIES:
+        if len(self.entries) >= codes.MOST_ENTRIES:
             self.clear()
-        codes = {name: None if values[name] is None else self.code(values[name]) for name in self.group.coded}
+        coded = {name: None if values[name] is None else self.code(values[name]) for name in self.group.coded}
         rules = self.rules_of(mask) if self.is_rule_group else 0
         place = 0
         if self.engine is not None:
             asked = {"is_page": int(values.get("endpoint") == "page"), "rules": rules}
-            place = self.engine.entry(self.place, mask, values | codes | asked)
-        self.entries[key] = entry = (place, rules, mask, *values.values(), *codes.values())
+            place = self.engine.entry(self.place, mask, values | coded | asked)
+        self.entries[key] = entry = (place, rules, mask, *values.values(), *coded.values())
         return entry
 
     @staticmethod
@@ -399,7 +395,8 @@ class Reader:
 
 
 def _joined(name: str, known: Mapping[str, Any]) -> str | None:
-    parts: list[str | None] = [known.get(column) for column in _DERIVED[name]]
+    given = [known.get(column) for column in _DERIVED[name]]
+    parts = [None if value is None else str(value) for value in given]
     if name == "country_language":
         return None if None in parts else profile_of(*parts)
     if name == "device":
@@ -407,12 +404,12 @@ def _joined(name: str, known: Mapping[str, Any]) -> str | None:
     return profile_of(*parts)
 
 
-def lookup(layout: Layout, masks: dict[int, tuple[int, int]], rules: dict[int, int]) -> dict[str, Callable[[int], Any]]:
+def lookup(
+    layout: Layout, masks: dict[int, tuple[int, int]], rules: dict[int, int], parts: list[Part]
+) -> dict[str, Callable[[int], Any]]:
     """Return the functions that work out a mask not met before: what its lanes count, and which conditions hold."""
     plan = layout.definition.plan
     places = layout.atoms
-
-    parts = _independent(layout)
 
     def lanes(mask: int) -> tuple[int, int]:
         counted = where = 0
@@ -478,7 +475,7 @@ def _either(one: _Answer, other: _Answer) -> _Answer:
     return holds, holds or (one[1] and other[1])
 
 
-class _Part:
+class Part:
     """Lanes and conditions that share atoms, worked out once for each answer to just those atoms.
 
     Whole masks are as many as there are combinations of all answers; the answers to a few atoms are few.
@@ -512,17 +509,17 @@ class _Part:
         return entry
 
 
-def _independent(layout: Layout) -> list[_Part]:
+def independent(layout: Layout) -> list[Part]:
     """Part the atoms so that each condition finds all of its own in one part."""
     conditions = [lane.condition for lane in layout.lanes] + [*layout.wheres]
     parts: list[frozenset[Atom]] = []
     for atoms in (frozenset(atoms_of(condition)) for condition in conditions):
         shared = [part for part in parts if part & atoms]
         parts = [part for part in parts if not part & atoms] + [atoms.union(*shared)]
-    return [_Part(layout, part) for part in parts]
+    return [Part(layout, part) for part in parts]
 
 
 def _keep(table: dict[int, Any], mask: int, entry: Any) -> None:  # noqa: ANN401 -- a table's entry
-    if len(table) >= _MOST_ENTRIES:
+    if len(table) >= codes.MOST_ENTRIES:
         table.clear()
     table[mask] = entry

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from fraudlog.sessions.facts import ACTOR
 from fraudlog.sessions.live_slots import CLIENT, HEAD
+from fraudlog.sessions.windows import APPROACHES
 
 if TYPE_CHECKING:
     from fraudlog.sessions.definition import Definition
@@ -194,7 +195,12 @@ def write_window(out: Writer, window: Window, layout: Layout) -> None:
     name, see, key = window.name, f"see_{window.name}", f"h_{window.key}"
     value = f"v_{window.value}" if window.kind == "speed" else f"h_{window.value}"
     known = " and ".join(f"v_{field} is not None" for field in window.reads)
-    if window.needs:
+    if window.kind in APPROACHES:
+        needed, where = layout.rules[name]
+        out.add(f"v_{name} = v_{window.new} = None")
+        call = f"{see}({key}, {value}, t, h_{window.counted}, r & {needed}, r & {where})"
+        out.add(f"if {known} and r & {needed | where}: v_{name}, v_{window.new} = {call}")
+    elif window.needs:
         needed, where = layout.rules[name]
         out.add(f"v_{name} = None")
         out.add(f"if {known}:")

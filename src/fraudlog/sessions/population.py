@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fraudlog.enriching import SiteMix
 from fraudlog.errors import ModelError
 from fraudlog.schema import SESSIONS, to_arrow
 from fraudlog.sessions.values import profile_of
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from numpy.typing import NDArray
+
+    from fraudlog.enriching import SiteMix
 
 __all__ = ["READ", "Population"]
 
@@ -97,7 +98,7 @@ class Population:
             table = table.filter(pa.array(is_last) if not isinstance(is_last, pa.ChunkedArray) else is_last)
         counts = {name: _count(table, (name,)) for name in ("user_agent", "language", "profile")}
         counts["country_language"] = _count(table, ("country", "language_primary"))
-        return cls(counts, SiteMix().learn(table.drop_columns("user") if "user" in table.column_names else table))
+        return cls(counts, _site_mix().learn(table.drop_columns("user") if "user" in table.column_names else table))
 
     def __add__(self, other: Population) -> Population:
         """Return the counts of both."""
@@ -115,7 +116,7 @@ class Population:
                 counts[value] += sign * count
             fields[name] = {value: count for value, count in counts.items() if count > 0}
         both = sign > 0 and self.mix is not None and other.mix is not None
-        return Population(fields, SiteMix().merge(self.mix).merge(other.mix) if both else None)  # type: ignore[arg-type] # both
+        return Population(fields, _site_mix().merge(self.mix).merge(other.mix) if both else None)  # type: ignore[arg-type] # both
 
     @staticmethod
     def column_of(name: str) -> str:
@@ -179,13 +180,19 @@ class Population:
         return cls(counted, _read_mix(arrays.get("mix")))
 
 
+def _site_mix() -> SiteMix:
+    from fraudlog.enriching import SiteMix  # noqa: PLC0415 -- half of the room's loading
+
+    return SiteMix()
+
+
 def _read_mix(raw: NDArray[Any] | None) -> SiteMix | None:
     if raw is None:
         return None
     if raw.dtype != np.uint8 or raw.ndim != 1:
         raise ModelError("the model's mix of browsers is misshapen: save it again")
     try:
-        return SiteMix.from_bytes(raw.tobytes())
+        return _site_mix().from_bytes(raw.tobytes())
     except ValueError:
         raise ModelError("the model's mix of browsers is damaged: save it again") from None
 

@@ -253,10 +253,22 @@ def _cross(name: str, unit: str, meaning: str, misses: str, oat: tuple[str, ...]
     return Feature(name, f"max({name})", unit, "cross", meaning, misses, oat, source, suspicious="high")
 
 
+_HIDDEN: Final = "campaigns that look at other pages first; apps and keepers of passwords come straight too"
+_JITTER: Final = "campaigns that draw their pauses as wide as people's"
+
 _CROSS: Final = (
     _cross("prefix_users_1h", "accounts", "most accounts of this prefix in an hour", "offices, carriers", _STUFFING),
     _cross("prefix_users_1d", "accounts", "most accounts of this prefix in a day", "offices, carriers", _STUFFING),
     _cross("prefix_agents_1h", "agents", "most agents of this prefix in an hour", "offices, carriers", ("OAT-004",)),
+    Feature(
+        "prefix_agents_1d",
+        "max(prefix_agents_1d)",
+        "agents",
+        "cross",
+        "most agents of this prefix in a day: how many clients share it, of whom the log names no account",
+        "people with the same browser",
+        in_forest=False,
+    ),
     _cross("prefix_failures_1h", "logins", "most failed logins of this prefix in an hour", "offices", _CRACKING),
     _cross("prefix_requests_10m", "requests", "most requests of this prefix in 10 minutes", "carriers", ("OAT-015",)),
     _cross("user_prefixes_1d", "prefixes", "most prefixes of this account in a day", "phones", _STUFFING, _FREEMAN),
@@ -281,6 +293,25 @@ _CROSS: Final = (
             ("failures", "most of those whose login was refused", _STUFFING),
             ("signups", "most of those that ask for an account", _ACCOUNTS),
             ("refusals", "most of those whose card or code was refused", ("OAT-001", "OAT-002")),
+        )
+    ),
+    *(
+        Feature(
+            f"{kind}_{door}{among}_1d",
+            f"max({kind}_{door}{among}_1d)",
+            "prefixes",
+            "cross",
+            meaning,
+            misses,
+            oat,
+            in_forest=False,
+        )
+        for door, oat in (("logins", _STUFFING), ("signups", _ACCOUNTS))
+        for kind, among, meaning, misses in (
+            ("straight", "", f"most prefixes that came straight to their {door}, asked and got the same", _HIDDEN),
+            ("straight", "_of", f"most prefixes whose {door} asked and got the same", ""),
+            ("rhythm", "", f"most prefixes whose {door} came as long after their last step there", _JITTER),
+            ("rhythm", "_of", f"most prefixes whose {door} followed a step there", ""),
         )
     ),
     Feature(

@@ -6,10 +6,13 @@ handbook's own "possible symptoms".
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from fraudlog.schema import MARKUP
 from fraudlog.sessions.definition import Feature
+
+if TYPE_CHECKING:
+    from fraudlog.sessions.definition import Direction
 
 __all__ = ["ROWS"]
 
@@ -39,10 +42,20 @@ _VERSION_FILES: Final = (
 )
 _KNOWN_CALLER: Final = "(known(user) or known(session_token))"
 
+_SIDES: Final[dict[str, Direction]] = {
+    "login_successes": "both",
+    "time_to_checkout_s": "low",
+    "api_client_share": "both",
+    "health_share": "both",
+    "session_tokens": "both",
+}
+"""Which end is suspicious where it is not the high one: a known caller, a monitor, a token speak against nobody."""
+
 
 def _row(
     name: str, expression: str, unit: str, meaning: str, misses: str, *oat: str, resolution_s: Literal[1, 60] = 60
 ) -> Feature:
+    side: Direction = _SIDES.get(name, "high")
     return Feature(
         name,
         expression,
@@ -52,7 +65,7 @@ def _row(
         misses,
         oat,
         _HANDBOOK,
-        suspicious="high",
+        suspicious=side,
         in_forest=False,
         resolution_s=resolution_s,
     )

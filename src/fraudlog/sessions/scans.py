@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from fraudlog.sessions.columns import accelerator, dense, stable_order
+from fraudlog.sessions.columns import dense, stable_order
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,10 +101,6 @@ def occurrence(codes: NDArray[np.int64], session: NDArray[np.int64]) -> NDArray[
     """
     if not len(codes):
         return np.zeros(0, np.int64)
-    compiled = accelerator(len(codes))
-    if compiled is not None and codes.max() < _DENSE_FROM:
-        before: NDArray[np.int64] = compiled.occurrence(codes, session, int(codes.max()) + 1)
-        return before
     rank = _rank_in_run(session)
     changes = changed(codes, session)
     if not changes.any():
@@ -152,10 +148,6 @@ def window_counts(
     """
     if not len(time):
         return np.zeros(0, np.int64)
-    compiled = accelerator(len(time))
-    if compiled is not None:
-        counted: NDArray[np.int64] = compiled.window_counts(time, session, window_us)
-        return counted
     counts = np.ones(len(time), np.int64)
     is_near = np.zeros(len(time), bool)
     is_near[1:] = (session[1:] == session[:-1]) & (time[1:] - time[:-1] < window_us)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from fraudlog.sessions.columns import NULL, combine, stable_order
+from fraudlog.sessions.columns import NULL, accelerator, combine, stable_order
 from fraudlog.sessions.facts import ACTOR
 
 if TYPE_CHECKING:
@@ -72,29 +74,45 @@ class Segments:
     piece: NDArray[np.int64]
     is_last: NDArray[np.bool_]
 
-    def ids(self, facts: Facts, sessions: NDArray[np.int64], key: bytes) -> list[str]:
+    def ids(self, facts: Facts, sessions: NDArray[np.int64], key: bytes) -> pa.StringArray:
         """Return the ids of some sessions of `facts`."""
         rows = self.order[self.starts[sessions]]
-        actors = _actor_texts(facts, rows)
-        starts, pieces = facts.time[rows].tolist(), self.piece[sessions].tolist()
-        return [session_id(*named, key) for named in zip(actors, starts, pieces, strict=True)]
+        starts = pa.array(facts.time[rows]).cast(pa.string())
+        pieces = pa.array(self.piece[sessions]).cast(pa.string())
+        return _hashed(pc.binary_join_element_wise(starts, pieces, _actor_texts(facts, rows), " "), key)
 
 
-def _actor_texts(facts: Facts, rows: NDArray[np.int64]) -> list[str]:
+def _hashed(texts: pa.StringArray, key: bytes) -> pa.StringArray:
+    """Hash texts as `session_id` does: one hash is set up and copied, and hex is written for all at once."""
+    fresh = hashlib.blake2b(digest_size=_DIGEST_BYTES, key=key, person=_PERSON).copy
+    digests = []
+    for text in texts.cast(pa.binary()).to_pylist():
+        hashed = fresh()
+        hashed.update(text)
+        digests.append(hashed.digest())
+    letters = b"".join(digests).hex().encode()
+    bounds = np.arange(len(texts) + 1, dtype=np.int32) * np.int32(2 * _DIGEST_BYTES)
+    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(bounds), pa.py_buffer(letters))
+
+
+def _actor_texts(facts: Facts, rows: NDArray[np.int64]) -> pa.StringArray:
     """Write the actors of some events as `actor_text` does, each distinct value once."""
     token, user, *client = (_parts_of(facts, name, rows) for name in ACTOR)
-    texts = ["c" + "".join(parts) for parts in zip(*client, strict=True)]
+    texts = pc.binary_join_element_wise("c", *client, "")
     for kind, column in (("u", user), ("t", token)):
-        if any(part != _NONE for part in column):
-            texts = [text if part == _NONE else kind + part for text, part in zip(texts, column, strict=True)]
+        is_none = pc.equal(column, _NONE)
+        if not pc.all(is_none).as_py():
+            texts = pc.if_else(is_none, texts, pc.binary_join_element_wise(kind, column, ""))
     return texts
 
 
-def _parts_of(facts: Facts, name: str, rows: NDArray[np.int64]) -> list[str]:
+def _parts_of(facts: Facts, name: str, rows: NDArray[np.int64]) -> pa.StringArray:
     """Write one column's values with their lengths before them."""
     used = facts.text[name].take(rows)
-    parts = [f"{len(value)}:{value}" for value in used.values.to_pylist()] + [_NONE]
-    return [parts[code] for code in used.codes.tolist()]
+    lengths = pc.utf8_length(used.values).cast(pa.string())
+    parts = pc.binary_join_element_wise(lengths, used.values, ":")
+    parts = pa.concat_arrays([parts, pa.array([_NONE])])
+    return parts.take(pa.array(np.where(used.codes == NULL, len(parts) - 1, used.codes)))
 
 
 def actors(facts: Facts) -> tuple[NDArray[np.int64], int]:
@@ -102,55 +120,73 @@ def actors(facts: Facts) -> tuple[NDArray[np.int64], int]:
     token, user = facts.text["session_token"], facts.text["user"]
     client, distinct = combine([facts.text[name] for name in ACTOR[2:]])
     n_tokens, n_users = len(token.values), len(user.values)
-    by_user = np.where(user.codes == NULL, n_tokens + n_users + client.astype(np.int64), n_tokens + user.codes)
-    n_clients = len(distinct[0])
-    return np.where(token.codes == NULL, by_user, token.codes), n_tokens + n_users + n_clients
+    numbers = client.astype(np.int64) + (n_tokens + n_users)
+    if n_users:
+        numbers = np.where(user.codes == NULL, numbers, n_tokens + user.codes)
+    if n_tokens:
+        numbers = np.where(token.codes == NULL, numbers, token.codes)
+    return numbers, n_tokens + n_users + len(distinct[0])
 
 
 def segment(facts: Facts, definition: Definition) -> Segments:
     """Cut events, given in total order, into sessions."""
     codes, n_actors = actors(facts)
     order = stable_order(codes, n_actors)
-    actor, time = codes[order], facts.time[order]
-    is_other = np.ones(len(order), bool)
-    is_other[1:] = actor[1:] != actor[:-1]
-    is_start = is_other.copy()
-    is_start[1:] |= np.diff(time) > definition.session_gap_us
-    runs = np.flatnonzero(is_start)
-    starts, run_of = _limited(runs, time, definition)
+    runs, is_first = _runs(order, codes, facts.time, definition.session_gap_us)
+    starts, run_of = _limited(runs, order, facts.time, definition)
     piece = np.arange(len(starts)) - np.searchsorted(run_of, np.arange(len(runs)))[run_of]
     carried = facts.numbers.get(PIECE)
     if carried is not None:
-        piece += np.maximum(carried[order][runs], 0)[run_of]
+        piece += np.maximum(carried[order[runs]], 0)[run_of]
     is_last = np.ones(len(starts), bool)
-    is_last[:-1] = is_other[starts[1:]]
+    is_last[:-1] = is_first[run_of[1:]] & (run_of[1:] != run_of[:-1])
     return Segments(order, starts, np.append(starts[1:], len(order)), piece, is_last)
 
 
+def _runs(
+    order: NDArray[np.int64], codes: NDArray[np.int64], time: NDArray[np.int64], gap_us: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return where runs of one actor without a longer silence begin, in order, and which are its first."""
+    compiled = accelerator(len(order))
+    if compiled is not None:
+        found: tuple[NDArray[np.int64], NDArray[np.bool_]] = compiled.runs(order, codes, time, gap_us)
+        return found
+    actor = codes[order]
+    is_other = np.ones(len(order), bool)
+    is_other[1:] = actor[1:] != actor[:-1]
+    is_start = is_other.copy()
+    is_start[1:] |= np.diff(time[order]) > gap_us
+    starts = np.flatnonzero(is_start)
+    return starts, is_other[starts]
+
+
 def _limited(
-    runs: NDArray[np.int64], time: NDArray[np.int64], definition: Definition
+    runs: NDArray[np.int64], order: NDArray[np.int64], time: NDArray[np.int64], definition: Definition
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Cut runs that are longer than a session may be; returns starts and the run each came from."""
-    ends = np.append(runs[1:], len(time))
+    ends = np.append(runs[1:], len(order))
     if not len(runs):
         return runs, runs
-    too_long = (ends - runs > definition.max_events) | (time[ends - 1] - time[runs] > definition.max_duration_us)
+    is_long = time[order[ends - 1]] - time[order[runs]] > definition.max_duration_us
     starts, run_of = [runs], [np.arange(len(runs))]
-    for run in np.flatnonzero(too_long):
-        cuts = _cuts(int(runs[run]), int(ends[run]), time, definition)
+    for run in np.flatnonzero((ends - runs > definition.max_events) | is_long):
+        cuts = _cuts(int(runs[run]), time[order[runs[run] : ends[run]]], definition)
         starts.append(np.array(cuts, np.int64))
         run_of.append(np.full(len(cuts), run))
     all_starts, all_runs = np.concatenate(starts), np.concatenate(run_of)
-    order = np.argsort(all_starts, kind="stable")
-    return all_starts[order], all_runs[order]
+    if len(starts) == 1:
+        return all_starts, all_runs
+    sorting = np.argsort(all_starts, kind="stable")
+    return all_starts[sorting], all_runs[sorting]
 
 
-def _cuts(start: int, end: int, time: NDArray[np.int64], definition: Definition) -> list[int]:
+def _cuts(first: int, time: NDArray[np.int64], definition: Definition) -> list[int]:
     """Return where one run is cut: each session as long as the limits allow."""
     cuts: list[int] = []
+    start = 0
     while True:
-        in_time = int(np.searchsorted(time[start:end], time[start] + definition.max_duration_us, side="right"))
+        in_time = int(np.searchsorted(time[start:], time[start] + definition.max_duration_us, side="right"))
         start += min(in_time, definition.max_events)
-        if start >= end:
+        if start >= len(time):
             return cuts
-        cuts.append(start)
+        cuts.append(first + start)

@@ -6,23 +6,19 @@ that may yet get company of the same time. Memory grows with these, not with the
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
 
-from fraudlog.enriching import enrich_table
 from fraudlog.errors import SchemaError
-from fraudlog.schema import SESSIONS, arrow_schema, is_shielded, require_columns
-from fraudlog.sessions.columns import NULL
+from fraudlog.schema import is_shielded, require_columns
+from fraudlog.sessions.columns import repeated
+from fraudlog.sessions.evaluate import empty, evaluate
 from fraudlog.sessions.facts import Facts, encode
-from fraudlog.sessions.kernel import Kernel
 from fraudlog.sessions.segments import PIECE, segment
-from fraudlog.sessions.window_batch import fill
+from fraudlog.sessions.window_batch import fill, forget
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,9 +33,6 @@ __all__ = ["NEEDED", "Settings", "State", "Traced", "checked", "enriched", "fini
 
 NEEDED: Final = ("timestamp", "client_ip")
 _FOREVER: Final = 1 << 62
-_WORTH_A_THREAD: Final = 20_000
-_PART_EVENTS: Final = 100_000
-"""Events that are worked on at once: what is worked out on the way fits the cache, and memory stays small."""
 ROW: Final = "_row"
 """Carried beside the numbers in a traced step: the event's row among those carried and those that came."""
 
@@ -117,11 +110,11 @@ def checked(table: pa.Table) -> pa.Table:
 
 def enriched(table: pa.Table, enricher: Enricher | None = None) -> pa.Table:
     """Check a table of events as `checked`, and derive the columns of `schema.DERIVED` if it lacks them."""
-    return (
-        checked(table)
-        if is_shielded(table) or "ip_prefix" in table.column_names
-        else enrich_table(checked(table), enricher)
-    )
+    if is_shielded(table) or "ip_prefix" in table.column_names:
+        return checked(table)
+    from fraudlog.enriching import enrich_table  # noqa: PLC0415 -- half of the room's loading, not needed above
+
+    return enrich_table(checked(table), enricher)
 
 
 def moments(table: pa.Table) -> NDArray[np.int64]:
@@ -249,7 +242,7 @@ def _with_rows(facts: Facts | None, first: int) -> Facts | None:
 def finish(state: State, settings: Settings) -> pa.Table:
     """Return the sessions that are still open, as they stand."""
     if state.pending is None:
-        return _empty(settings)
+        return empty(settings.definition, settings.checkpoints)
     return _settle(state, state.pending, _FOREVER, settings)[1]
 
 
@@ -263,15 +256,24 @@ def _settle(
     """Cut settled events into sessions, and give out those that the watermark closes."""
     n_settled = int(np.searchsorted(pending.time, watermark_us))
     settled, waiting = pending.part(0, n_settled), pending.take(np.arange(n_settled, len(pending)))
-    windows = fill(settled, settings.definition.plan, state.windows)
-    settled.numbers[PIECE] = np.full(n_settled, NULL)
+    plan = settings.definition.plan
+    windows = forget(fill(settled, plan, state.windows), plan, watermark_us)
+    settled.numbers[PIECE] = repeated(0, n_settled)
     facts = _joined(state.opened, settled)
     del settled, pending
     segments = segment(facts, settings.definition)
     ends_us = facts.time[segments.order[segments.ends - 1]] if len(facts) else facts.time
     is_closed = ~segments.is_last | (ends_us + settings.definition.session_gap_us < watermark_us)
     closed = np.flatnonzero(is_closed)
-    sessions = _evaluate(facts, segments, closed, settings)
+    sessions = evaluate(
+        facts,
+        segments,
+        closed,
+        settings.definition,
+        key=settings.key,
+        checkpoints=settings.checkpoints,
+        shards=settings.shards,
+    )
     opened = _still_open(facts, segments, ~is_closed)
     after = replace(state, opened=opened, pending=waiting, windows=windows)
     return after, sessions, _members(facts, segments, closed, settings.key)
@@ -287,7 +289,7 @@ def _members(
     is_member = np.zeros(len(lengths), bool)
     is_member[closed] = True
     rows = facts.numbers[ROW][segments.order[np.repeat(is_member, lengths)]]
-    ids = np.repeat(np.array(segments.ids(facts, closed, key), dtype=object), lengths[closed])
+    ids = np.repeat(segments.ids(facts, closed, key).to_numpy(zero_copy_only=False), lengths[closed])
     return rows, ids.tolist()
 
 
@@ -295,128 +297,13 @@ def _still_open(facts: Facts, segments: Segments, is_open: NDArray[np.bool_]) ->
     lengths = segments.ends - segments.starts
     of_events = np.repeat(is_open, lengths)
     rows = segments.order[of_events]
-    piece = np.full(len(facts), NULL)
-    piece[rows] = np.repeat(segments.piece, lengths)[of_events]
-    rows.sort()
-    opened = facts.take(rows)
-    opened.numbers[PIECE] = piece[rows]
+    is_kept = np.zeros(len(facts), bool)
+    is_kept[rows] = True
+    kept = np.flatnonzero(is_kept)
+    opened = facts.take(kept)
+    opened.numbers[PIECE] = repeated(0, len(kept))
+    if segments.piece.any():
+        piece = np.zeros(len(facts), np.int64)
+        piece[rows] = np.repeat(segments.piece, lengths)[of_events]
+        opened.numbers[PIECE] = piece[kept]
     return opened
-
-
-def _evaluate(facts: Facts, segments: Segments, closed: NDArray[np.int64], settings: Settings) -> pa.Table:
-    """Compute the rows of some sessions, in the order of their first events, shard by shard."""
-    if not len(closed):
-        return _empty(settings)
-    lengths = (segments.ends - segments.starts)[closed]
-    threads = settings.shards or min(os.cpu_count() or 1, 1 + int(lengths.sum()) // _WORTH_A_THREAD)
-    parts = _parts(lengths, threads)
-
-    def work(part: slice) -> pa.Table:
-        return _Part(facts, segments, closed[part], settings).table()
-
-    if len(parts) == 1:
-        tables = [work(parts[0])]
-    else:
-        with ThreadPoolExecutor(min(threads, len(parts))) as pool:
-            tables = list(pool.map(work, parts))
-    table = pa.concat_tables(tables).combine_chunks()
-    rank = table.column("_rank").to_numpy()
-    table = table.drop_columns("_rank")
-    table = table.take(pa.array(np.argsort(rank, kind="stable"))).unify_dictionaries()
-    return _with_functions(table, settings.definition)
-
-
-def _parts(lengths: NDArray[np.int64], threads: int) -> list[slice]:
-    """Cut a list of sessions into parts of about equally many events: one a thread, more where there are many."""
-    done = np.cumsum(lengths)
-    wanted = max(threads, int(done[-1]) // _PART_EVENTS)
-    cuts = np.searchsorted(done, done[-1] * np.arange(1, wanted) // wanted).tolist()
-    bounds = sorted({0, *cuts, len(lengths)})
-    return [slice(a, b) for a, b in pairwise(bounds)]
-
-
-class _Part:
-    """Some sessions of a batch, ready for the kernel."""
-
-    def __init__(self, facts: Facts, segments: Segments, sessions: NDArray[np.int64], settings: Settings) -> None:
-        self.settings = settings
-        self.segments = segments
-        self.sessions = sessions
-        self.all_facts = facts
-        lengths = (segments.ends - segments.starts)[sessions]
-        self.starts = np.cumsum(lengths) - lengths
-        self.lengths = lengths
-        within = np.arange(int(lengths.sum())) - np.repeat(self.starts, lengths)
-        rows = segments.order[np.repeat(segments.starts[sessions], lengths) + within]
-        self.facts = facts.take(rows, keep_values=True)
-        self.rank = rows[self.starts]
-
-    def table(self) -> pa.Table:
-        """Return the rows: one a session, or one a checkpoint."""
-        session, count = self._wanted()
-        ends = self.starts[session] + count - 1
-        columns = self._entities(session, ends)
-        if self.settings.checkpoints:
-            columns["checkpoint"] = pa.array(count)
-            columns["is_last"] = pa.array(count == self.lengths[session])
-        features = Kernel(self.settings.definition, self.facts, self.starts).rows(ends)
-        columns |= {name: pa.array(values, mask=np.isnan(values)) for name, values in features.items()}
-        columns["_rank"] = pa.array(self.rank[session])
-        return pa.table(columns)
-
-    def _wanted(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return session and number of events of each row, in order."""
-        all_sessions = np.arange(len(self.sessions))
-        sessions, counts = [all_sessions], [self.lengths]
-        for checkpoint in self.settings.checkpoints:
-            reached = np.flatnonzero(self.lengths > checkpoint)
-            sessions.append(reached)
-            counts.append(np.full(len(reached), checkpoint))
-        session, count = np.concatenate(sessions), np.concatenate(counts)
-        order = np.lexsort((count, session))
-        return session[order], count[order]
-
-    def _entities(self, session: NDArray[np.int64], ends: NDArray[np.int64]) -> dict[str, pa.Array]:
-        """Return the columns that are no features: of the first event, but for the end and the first known user."""
-        facts, first = self.facts, self.starts[session]
-        ids = pa.array(self.segments.ids(self.all_facts, self.sessions, self.settings.key), pa.string())
-        columns: dict[str, pa.Array] = {"session_id": ids.take(pa.array(session))}
-        for name in (column.name for column in SESSIONS if column.name in facts.text):
-            rows = self._first_user(first, ends) if name == "user" else first
-            columns[name] = facts.text[name].take(rows).array()
-        columns["asn"] = _nullable(facts.numbers["asn"][first])
-        columns["start"] = pa.array(facts.time[first]).cast(pa.timestamp("us", "UTC"))
-        columns["end"] = pa.array(facts.time[ends]).cast(pa.timestamp("us", "UTC"))
-        columns["first_line"] = _nullable(facts.line[first])
-        columns["piece"] = pa.array(self.segments.piece[self.sessions][session])
-        return {column.name: columns[column.name] for column in SESSIONS}
-
-    def _first_user(self, first: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
-        is_known = np.flatnonzero(self.facts.text["user"].codes != NULL)
-        if not len(is_known):
-            return first
-        place = np.searchsorted(is_known, first)
-        found = is_known[np.minimum(place, len(is_known) - 1)]
-        return np.where((found >= first) & (found <= ends), found, first)
-
-
-def _nullable(numbers: NDArray[np.int64]) -> pa.Array:
-    return pa.array(numbers, mask=numbers == NULL)
-
-
-def _with_functions(table: pa.Table, definition: Definition) -> pa.Table:
-    """Add the features that are functions of the whole table, and put all features in order."""
-    for feature in definition.features:
-        if feature.function is not None:
-            values = np.asarray(feature.function(table), np.float64)
-            table = table.append_column(feature.name, pa.array(values, mask=np.isnan(values)))
-    others = [name for name in table.column_names if name not in definition.names]
-    return table.select([*others, *definition.names])
-
-
-def _empty(settings: Settings) -> pa.Table:
-    fields: list[Any] = list(arrow_schema(SESSIONS))
-    if settings.checkpoints:
-        fields += [pa.field("checkpoint", pa.int64()), pa.field("is_last", pa.bool_())]
-    fields += [pa.field(name, pa.float64()) for name in settings.definition.names]
-    return pa.schema(fields).empty_table()

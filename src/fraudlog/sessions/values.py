@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["LIVE", "NUMBERS_OF_TEXT", "TEXTS_OF_TEXT", "bit_length", "clamped", "of_time", "profile_of"]
 
 _UNKNOWN: Final = "?"
+_SLASH: Final = ord("/")
 _DAY_HOURS: Final = 24
 _HOUR_US: Final = 3_600_000_000
 _MINUTE_US: Final = 60_000_000
@@ -52,6 +53,24 @@ def _numbers(array: pa.Array, name: str) -> NDArray[np.int64]:
     return clamped(pc.fill_null(array.cast(pa.int64()), NULL).to_numpy(zero_copy_only=False), name)
 
 
+def _depth(paths: pa.Array) -> NDArray[np.int64]:
+    """Count the parts of each path, byte by byte: one begins where no slash follows a slash or the path's start."""
+    _, places, data = paths.buffers()
+    bounds = np.frombuffer(places, np.int32)[paths.offset : paths.offset + len(paths) + 1]
+    letters = np.frombuffer(data or b"", np.uint8)[bounds[0] : bounds[-1]]
+    bounds = bounds - bounds[0]
+    is_part = letters != _SLASH
+    begins = is_part.copy()
+    begins[1:] &= ~is_part[:-1]
+    starts = bounds[:-1][bounds[:-1] < len(letters)]
+    begins[starts] = is_part[starts]
+    before = np.append(0, np.cumsum(begins))
+    counts = (before[bounds[1:]] - before[bounds[:-1]]).astype(np.int64)
+    if paths.null_count:
+        counts[paths.is_null().to_numpy(zero_copy_only=False)] = NULL
+    return clamped(counts, "depth")
+
+
 def _last_number(paths: pa.Array) -> NDArray[np.int64]:
     found = pc.extract_regex(paths, r"(?P<n>[0-9]{1,13})[^0-9]*\z").field("n")
     valid = pc.fill_null(pc.greater(pc.utf8_length(found), 0), fill_value=False)
@@ -65,7 +84,7 @@ def _null_without_match(array: pa.Array, pattern: str, group: str) -> pa.Array:
 
 
 NUMBERS_OF_TEXT: Final[dict[str, tuple[str, Callable[[pa.Array], NDArray[np.int64]]]]] = {
-    "depth": ("path", lambda v: _numbers(pc.count_substring_regex(v, "[^/]+"), "depth")),
+    "depth": ("path", _depth),
     "path_length": ("path", lambda v: _numbers(pc.utf8_length(v), "path_length")),
     "path_number": ("path", _last_number),
     "query_length": ("query", lambda v: _numbers(pc.utf8_length(v), "query_length")),

@@ -14,7 +14,7 @@ from fraudlog.sessions.columns import NULL, dense, stable_order
 from fraudlog.sessions.fields import FIELDS
 from fraudlog.sessions.places import distance_km, places
 from fraudlog.sessions.plan import truth
-from fraudlog.sessions.windows import BUCKET_US, LEAST_TRAVEL_US
+from fraudlog.sessions.windows import APPROACHES, BEAT_US, BUCKET_US, LEAST_TRAVEL_US
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,12 +25,15 @@ if TYPE_CHECKING:
     from fraudlog.sessions.plan import Atom, Plan
     from fraudlog.sessions.windows import Window
 
-__all__ = ["WindowState", "fill"]
+__all__ = ["WindowState", "fill", "forget", "hashes", "holds_in", "known_in"]
 
 WindowState = dict[str, "NDArray[Any]"]
 """Columns of what a window remembers; keys and values as 64-bit hashes."""
 
 _HASH_KEY: Final = "fraudlog windows"
+_STEPS: Final = 0
+_ALIKE: Final = 1
+_ALL: Final = 2
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
 _HOUR_US: Final = 3_600_000_000.0
 
@@ -57,14 +60,40 @@ def fill(facts: Facts, plan: Plan, states: dict[str, WindowState]) -> dict[str, 
     return after
 
 
-def _known(facts: Facts, window: Window) -> NDArray[np.bool_]:
+def forget(states: dict[str, WindowState], plan: Plan, watermark_us: int) -> dict[str, WindowState]:
+    """Return states without what no event from a time on can see any more.
+
+    What is left is a function of the events before that time: equal however they came, and whoever was the last.
+    """
+    left = {}
+    for window in plan.windows:
+        state = states[window.name]
+        if "bucket" in state:
+            kept = state["bucket"] > (watermark_us - window.window_us) // BUCKET_US
+        else:
+            kept = state["time"] + _kept_us(window, state) > watermark_us
+        left[window.name] = {name: column[kept] for name, column in state.items()}
+    return left
+
+
+def _kept_us(window: Window, state: WindowState) -> int | NDArray[np.int64]:
+    """Return how long each row of a state is kept: a client's last step shorter than a network that came."""
+    if "part" not in state:
+        return window.window_us
+    return np.where(state["part"] == _STEPS, window.memory_us, window.window_us)
+
+
+def known_in(facts: Facts, window: Window) -> NDArray[np.bool_]:
+    """Say which events have all the text that a window reads."""
     known = np.ones(len(facts), bool)
     for name in window.reads:
         known &= facts.text[name].codes != NULL
     return known
 
 
-def _holds(facts: Facts, plan: Plan, condition: Condition) -> NDArray[np.bool_]:
+def holds_in(facts: Facts, plan: Plan, condition: Condition) -> NDArray[np.bool_]:
+    """Say which events a window's condition holds for."""
+
     def bit(atom: Atom) -> NDArray[np.bool_]:
         place = plan.early.index(atom)
         return (facts.words[place // 64] >> np.uint64(place % 64) & np.uint64(1)).astype(bool)
@@ -82,34 +111,43 @@ def _spread(rows: NDArray[np.int64], values: NDArray[np.int64], n_rows: int, nam
 def _distinct(
     window: Window, facts: Facts, plan: Plan, hashed: dict[str, NDArray[np.uint64]], state: WindowState | None
 ) -> tuple[dict[str, NDArray[np.int64]], WindowState]:
-    known = _known(facts, window)
+    known = known_in(facts, window)
     if window.needs_condition is not None:
-        known &= _holds(facts, plan, window.needs_condition)
+        known &= holds_in(facts, plan, window.needs_condition)
     rows = np.flatnonzero(known)
     fresh: WindowState = {
         "key": hashed[window.key][rows],
         "value": hashed[window.value][rows],
         "time": facts.time[rows],
     }
-    if not len(rows):
-        empty = {name: np.full(len(facts), NULL) for name in window.fields}
-        return empty, state or fresh
+    counts, new, after = _counted(fresh, state, window.window_us)
+    filled = {window.name: _spread(rows, counts, len(facts), window.name)}
+    if window.new:
+        filled[window.new] = _spread(rows, new, len(facts), window.new)
+    return filled, after
+
+
+def _counted(
+    fresh: WindowState, state: WindowState | None, window_us: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], WindowState]:
+    """Return of each fresh row how many values its key has, whether its own is new, and what is to be remembered."""
+    if not len(fresh["time"]):
+        nothing = np.zeros(0, np.int64)
+        return nothing, nothing, state or fresh
     n_before = len(state["time"]) if state else 0
     seen = {name: np.concatenate([state[name], fresh[name]]) if state else fresh[name] for name in fresh}
     time = seen["time"]
     pairs, _ = dense((seen["key"] * _MIX ^ seen["value"]).view(np.int64))
     order = stable_order(pairs, int(pairs.max()) + 1)
-    goes_on = (pairs[order][1:] == pairs[order][:-1]) & (np.diff(time[order]) < window.window_us)
+    goes_on = (pairs[order][1:] == pairs[order][:-1]) & (np.diff(time[order]) < window_us)
     begins, ends = np.ones(len(time), bool), np.ones(len(time), bool)
     begins[order[1:]] = ~goes_on
     ends[order[:-1]] = ~goes_on
-    counts = _active(seen["key"], time, begins, ends, window.window_us, n_before)
-    kept = ends & (time + window.window_us > time[-1])
+    counts = _active(seen["key"], time, begins, ends, window_us, n_before)
+    kept = ends & (time + window_us > time[-1])
     kept[order[:-1]] &= pairs[order][1:] != pairs[order][:-1]
-    filled = {window.name: _spread(rows, counts[n_before:], len(facts), window.name)}
-    if window.new:
-        filled[window.new] = _spread(rows, begins[n_before:].astype(np.int64), len(facts), window.new)
-    return filled, {name: column[kept] for name, column in seen.items()}
+    after = {name: column[kept] for name, column in seen.items()}
+    return counts[n_before:], begins[n_before:].astype(np.int64), after
 
 
 def _active(
@@ -144,13 +182,13 @@ def _active(
 def _count(
     window: Window, facts: Facts, plan: Plan, hashed: dict[str, NDArray[np.uint64]], state: WindowState | None
 ) -> tuple[dict[str, NDArray[np.int64]], WindowState]:
-    known = _known(facts, window)
+    known = known_in(facts, window)
     if window.needs_condition is not None:
-        known &= _holds(facts, plan, window.needs_condition)
+        known &= holds_in(facts, plan, window.needs_condition)
     rows = np.flatnonzero(known)
     weight = np.ones(len(rows), np.int64)
     if window.where_condition is not None:
-        weight = _holds(facts, plan, window.where_condition)[rows].astype(np.int64)
+        weight = holds_in(facts, plan, window.where_condition)[rows].astype(np.int64)
     fresh: WindowState = {"key": hashed[window.key][rows], "bucket": facts.time[rows] // BUCKET_US, "weight": weight}
     if not len(rows):
         return {window.name: np.full(len(facts), NULL)}, state or fresh
@@ -184,7 +222,7 @@ def _speed(
     text = facts.text[window.value]
     countries = text.values.to_pylist()  # noqa: PD011 -- a Text's, not a frame's
     place = text.numbers(np.array([numbers.get(country, NULL) for country in countries], np.int64))
-    rows = np.flatnonzero(_known(facts, window) & (place != NULL))
+    rows = np.flatnonzero(known_in(facts, window) & (place != NULL))
     fresh: WindowState = {"key": hashed[window.key][rows], "place": place[rows], "time": facts.time[rows]}
     if not len(rows):
         return {window.name: np.full(len(facts), NULL)}, state or fresh
@@ -214,4 +252,75 @@ def _speeds(origin: NDArray[np.int64], target: NDArray[np.int64], waited_us: NDA
     return speeds
 
 
-_KINDS: Final = {"distinct": _distinct, "count": _count, "speed": _speed}
+def _approach(
+    window: Window, facts: Facts, plan: Plan, hashed: dict[str, NDArray[np.uint64]], state: WindowState | None
+) -> tuple[dict[str, NDArray[np.int64]], WindowState]:
+    if window.where_condition is None or window.needs_condition is None:
+        raise TypeError(window.name)
+    is_told = known_in(facts, window)
+    steps = np.flatnonzero(is_told & holds_in(facts, plan, window.where_condition))
+    rows = np.flatnonzero(is_told & holds_in(facts, plan, window.needs_condition))
+    before = _parts(state)
+    clients, shapes, networks = (hashed[name] for name in (window.key, window.value, window.counted))
+    gap, remembered = _since(clients, facts.time, steps, rows, before[_STEPS], window.memory_us)
+    unknown, known = (0, NULL) if window.kind == "straight" else (NULL, gap // BEAT_US)
+    way = np.where(gap == NULL, unknown, known)
+    after, filled = {_STEPS: remembered}, {}
+    for part, name, rows_of in ((_ALIKE, window.name, way != NULL), (_ALL, window.new, (way != NULL) | (gap != NULL))):
+        at = rows[rows_of]
+        mixed = shapes[at] if part == _ALL else shapes[at] * _MIX ^ (way[rows_of].astype(np.uint64) + np.uint64(1))
+        fresh = {"key": mixed, "value": networks[at], "time": facts.time[at]}
+        counts, _, after[part] = _counted(fresh, before[part], window.window_us)
+        filled[name] = _spread(at, counts, len(facts), name)
+    return filled, _joined(after)
+
+
+def _since(
+    clients: NDArray[np.uint64],
+    time: NDArray[np.int64],
+    steps: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    state: WindowState | None,
+    memory_us: int,
+) -> tuple[NDArray[np.int64], WindowState]:
+    """Return how long before each row its client took a step, null if not within the memory; and the last steps."""
+    n_before = len(state["time"]) if state else 0
+    client = np.concatenate([state["key"] if state else clients[:0], clients[steps], clients[rows]])
+    codes = dense(client.view(np.int64))[0].astype(np.int64)
+    n_steps = n_before + len(steps)
+    at = np.concatenate([np.arange(n_before), n_before + steps])
+    line = codes[:n_steps] << 32 | at
+    order = np.argsort(line)
+    when = np.concatenate([state["time"] if state else time[:0], time[steps]])[order]
+    asked = codes[n_steps:] << 32
+    place = np.searchsorted(line[order], asked | (n_before + rows))
+    is_there = place > np.searchsorted(line[order], asked)
+    gap = np.full(len(rows), NULL)
+    gap[is_there] = time[rows[is_there]] - when[place[is_there] - 1]
+    by_client = codes[:n_steps][order]
+    is_last = np.append(by_client[1:] != by_client[:-1], True)[:n_steps]
+    kept = is_last & (when + memory_us > (when.max() if n_steps else 0))
+    after = {"key": client[:n_steps][order][kept], "value": np.zeros(int(kept.sum()), np.uint64), "time": when[kept]}
+    return np.where(gap < memory_us, gap, NULL), after
+
+
+def _parts(state: WindowState | None) -> list[WindowState | None]:
+    """Take what an approach remembers apart: last steps, networks by way, networks."""
+    if state is None:
+        return [None] * 3
+    names = ("key", "value", "time")
+    return [{name: state[name][state["part"] == part] for name in names} for part in range(3)]
+
+
+def _joined(parts: dict[int, WindowState]) -> WindowState:
+    names = ("key", "value", "time")
+    joined = {name: np.concatenate([parts[part][name] for part in range(3)]) for name in names}
+    return joined | {"part": np.repeat(np.arange(3), [len(parts[part]["time"]) for part in range(3)])}
+
+
+_KINDS: Final = {
+    "distinct": _distinct,
+    "count": _count,
+    "speed": _speed,
+    **dict.fromkeys(APPROACHES, _approach),
+}

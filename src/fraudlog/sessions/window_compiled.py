@@ -73,6 +73,12 @@ class _Keys:
     def __len__(self) -> int:
         return int(self._window.watch(2))
 
+    @property
+    def most(self) -> int | None:
+        """Most keys that are kept."""
+        most = self._window.watch(3)
+        return None if most == _NO_LIMIT else most
+
     def newest(self) -> list[int]:
         """Return all keys that are not forgotten, the one touched longest ago first."""
         words = self._window.pool.words
@@ -109,6 +115,18 @@ class CompiledWindow:
             return fast.count(words, self.place, key, value, time_us, self.window_us)
         found = fast.distinct(words, self.place, key, value, time_us, self.window_us, self.most_values)
         return found >> 1, found & 1
+
+    def longest(self) -> tuple[int, int | None]:
+        """Return how many values, or minutes, are kept of one key, at most, and how many may be."""
+        lengths = [self._length(key) for key in self.chain(self.watch(0))]
+        most = None if self.most_values == _NO_LIMIT else self.most_values
+        return max(lengths, default=0), most if self.is_distinct else self.window_us // BUCKET_US
+
+    def _length(self, key: int) -> int:
+        words = self.pool.words
+        if self.is_distinct:
+            return int(words[key + fast.NUMBER])
+        return sum(1 for _ in self.chain(int(words[key + fast.FIRST])))
 
     def dump(self, key: int) -> list[list[int]]:
         """Return the values of a key with their times, or its minutes with their counts."""

@@ -9,20 +9,23 @@ from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from fraudlog.sessions.places import distance_km, places
-from fraudlog.sessions.windows import BUCKET_US, LEAST_TRAVEL_US
+from fraudlog.sessions.windows import APPROACHES, BEAT_US, BUCKET_US, LEAST_TRAVEL_US
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fraudlog.sessions.windows import Window
 
-__all__ = ["CountWindow", "DistinctWindow", "SpeedWindow", "speed_between", "window_for"]
+__all__ = ["ApproachWindow", "CountWindow", "DistinctWindow", "SpeedWindow", "speed_between", "window_for"]
 
 _HOUR_US: Final = 3_600_000_000.0
 _DROPPED_AT_ONCE: Final = 2
 _LONG_AGO: Final = -(1 << 63)
 _NEW: Final = (1, 1)
 _KNOWN: Final = (1, 0)
+_WAYS: Final = 1 << 16
+"""More than there are ways to come to a door."""
+
 Record = TypeVar("Record")
 
 
@@ -62,9 +65,20 @@ class Generations(Generic[Record]):
             self.due_us = _LONG_AGO
         return self.old.pop(key, None) if self.old else None
 
+    def find(self, key: object, time_us: int) -> Record | None:
+        """Return the record of a key, or None; the caller puts the new one into `young`."""
+        if time_us >= self.due_us:
+            self.tend(time_us)
+        record = self.young.get(key)
+        return self.elsewhere(key) if record is None else record
+
     def newest(self) -> list[Any]:
         """Return all keys that are not forgotten."""
         return [*self.old, *self.young]
+
+    def records(self) -> list[Record]:
+        """Return all records, those that are being dropped too."""
+        return [record for part in (self.young, self.old, self.dying) for record in part.values()]
 
     def record(self, key: object) -> Record | None:
         """Return the record of a key without touching it."""
@@ -125,6 +139,10 @@ class DistinctWindow:
         self.keys.young[key] = seen if len(seen) > 1 else (value, time_us)
         return len(seen), int(is_new)
 
+    def longest(self) -> tuple[int, int | None]:
+        """Return how many values are kept of one key, at most, and how many may be."""
+        return max((1 if type(one) is tuple else len(one) for one in self.keys.records()), default=0), self.most_values
+
     def dump(self, key: object) -> list[list[Any]]:
         """Return the values of a key with their times, as JSON holds them."""
         record = self.keys.record(key)
@@ -184,6 +202,10 @@ class CountWindow:
         self.keys.young[key] = record
         return int(total)
 
+    def longest(self) -> tuple[int, int | None]:
+        """Return how many minutes are kept of one key, at most, and how many may be."""
+        return max((1 if type(one) is tuple else len(one[1]) for one in self.keys.records()), default=0), self.length  # type: ignore[arg-type] # told apart
+
     def dump(self, key: object) -> list[list[Any]]:
         """Return the minutes of a key with their counts, as JSON holds them."""
         record = self.keys.record(key)
@@ -230,6 +252,10 @@ class SpeedWindow:
         keys.young[key] = (country, time_us)
         return None if record is None else speed_between(*record, country, time_us, self.window_us)
 
+    def longest(self) -> tuple[int, int | None]:
+        """Return how many places are kept of one key, at most, and how many may be."""
+        return min(len(self.keys), 1), 1
+
     def dump(self, key: object) -> list[list[Any]]:
         """Return the last place of a key with its time, as JSON holds them."""
         record = self.keys.record(key)
@@ -243,20 +269,103 @@ class SpeedWindow:
             self.keys.young[key] = (country, time_us)
 
 
+class ApproachWindow:
+    """How clients came to a door, and how many networks came to it alike.
+
+    Attributes
+    ----------
+    keys : Approaches
+        Last steps of clients, by their codes; and networks by ways to the door, by negative numbers.
+    """
+
+    __slots__ = ("alike", "all", "keys", "kind", "memory_us", "steps")
+
+    def __init__(self, window: Window, most: int | None = None, most_values: int | None = None) -> None:
+        self.kind = window.kind
+        self.memory_us = window.memory_us
+        self.steps: Generations[int] = Generations(window.memory_us, most)
+        self.alike = DistinctWindow(window, most, most_values)
+        self.all = DistinctWindow(window, most, most_values)
+        self.keys = self
+
+    def __len__(self) -> int:
+        return len(self.steps) + len(self.alike.keys) + len(self.all.keys)
+
+    def newest(self) -> list[Any]:
+        """Return all keys that are not forgotten: clients, and below 0 what they asked for and how they came."""
+        ways = [-1 - (_WAYS * shape + way + 1) for shape, way in self.alike.keys.newest()]
+        return [*self.steps.newest(), *(-1 - _WAYS * shape for shape in self.all.keys.newest()), *ways]
+
+    def see(
+        self, client: int, shape: int, time_us: int, network: int, is_at_door: object, is_step: object
+    ) -> tuple[int | None, int | None]:
+        """Take one event in; returns how many networks came in this way, and how many of whom it is known how."""
+        alike = among = None
+        last = self.steps.find(client, time_us)
+        is_recent = last is not None and time_us - last < self.memory_us
+        if last is not None and not is_step:
+            self.steps.young[client] = last
+        if is_at_door:
+            way = _way(self.kind, time_us - last if is_recent and last is not None else None)
+            if way is not None:
+                alike = self.alike.see((shape, way), network, time_us)[0]
+            if way is not None or self.kind == "straight":
+                among = self.all.see(shape, network, time_us)[0]
+        if is_step:
+            self.steps.young[client] = time_us
+        return alike, among
+
+    @property
+    def most(self) -> int | None:
+        """Most clients whose last step is remembered for a length of the memory."""
+        return self.steps.most
+
+    def longest(self) -> tuple[int, int | None]:
+        """Return how many networks are kept of one way, at most, and how many may be."""
+        return max(self.alike.longest(), self.all.longest(), key=lambda pair: pair[0])
+
+    def dump(self, key: int) -> list[list[Any]]:
+        """Return what stands under a key, as JSON holds it."""
+        if key >= 0:
+            last = self.steps.record(key)
+            return [] if last is None else [[0, last]]
+        shape, way = divmod(-1 - key, _WAYS)
+        return self.alike.dump((shape, way - 1)) if way else self.all.dump(shape)
+
+    def join(self, key: int, pairs: list[list[Any]]) -> None:
+        """Add what another window held, as if it had been seen here."""
+        if key < 0:
+            shape, way = divmod(-1 - key, _WAYS)
+            if way:
+                self.alike.join((shape, way - 1), pairs)
+            else:
+                self.all.join(shape, pairs)
+        elif pairs:
+            self.steps.young[key] = max(time_us for _, time_us in self.dump(key) + pairs)
+
+
+def _way(kind: str, gap_us: int | None) -> int | None:
+    """Return how a client came: 0 is straight, in a rhythm the quarters of a second since its last step."""
+    if kind == "straight":
+        return 0 if gap_us is None else None
+    return None if gap_us is None else gap_us // BEAT_US
+
+
 _KINDS: Final[dict[str, Callable[..., Any]]] = {
     "distinct": DistinctWindow,
     "count": CountWindow,
     "speed": SpeedWindow,
+    **dict.fromkeys(APPROACHES, ApproachWindow),
 }
 
 
 def window_for(
     window: Window, most: int | None = None, most_values: int | None = None
-) -> DistinctWindow | CountWindow | SpeedWindow:
+) -> DistinctWindow | CountWindow | SpeedWindow | ApproachWindow:
     """Return an empty window of the kind that a row of the table asks for.
 
     With `most`, it forgets early what was not touched for longest rather than keep twice as many keys; with
     `most_values`, a key's count of distinct values goes no higher.
     """
-    made: DistinctWindow | CountWindow | SpeedWindow = _KINDS[window.kind](window, most, most_values)
+    made: DistinctWindow | CountWindow | SpeedWindow | ApproachWindow = _KINDS[window.kind](window, most, most_values)
     return made

@@ -12,8 +12,19 @@ Everything outside ``ledger/`` is a function of the rows alone: no wall clock, n
 """
 
 from fraudlog.store.manifest import Manifest, Part
+from fraudlog.store.reads import AuditWarning
 from fraudlog.store.store import Store, open_store
-from fraudlog.store.tables import TABLES, StoredTable
+from fraudlog.store.tables import FEATURE_PURPOSES, TABLES, StoredTable
 from fraudlog.store.transaction import Transaction
 
-__all__ = ["TABLES", "Manifest", "Part", "Store", "StoredTable", "Transaction", "open_store"]
+__all__ = [
+    "FEATURE_PURPOSES",
+    "TABLES",
+    "AuditWarning",
+    "Manifest",
+    "Part",
+    "Store",
+    "StoredTable",
+    "Transaction",
+    "open_store",
+]

@@ -78,11 +78,14 @@ class Manifest:
         Hours that one part covers: 24 makes one part a day.
     parts : dict of (table, day, slice) to Part
     documents : dict of str to Document
+    keys : frozenset of (int, str)
+        Epoch and id of each key that pseudonyms in the store were made with; never a key.
     """
 
     slice_hours: int = _HOURS
     parts: dict[tuple[str, str, int], Part] = field(default_factory=dict)
     documents: dict[str, Document] = field(default_factory=dict)
+    keys: frozenset[tuple[int, str]] = frozenset()
 
     def of(self, table: str, days: Iterable[date] | None = None) -> list[Part]:
         """Return the parts of a table, in order of time."""
@@ -96,18 +99,26 @@ class Manifest:
         return sorted({date.fromisoformat(part.day) for part in self.parts.values() if part.table == table})
 
     @property
+    def key_rows(self) -> list[dict[str, Any]]:
+        """The keys' epochs and ids, as JSON can hold them."""
+        return [{"epoch": epoch, "key_id": key_id} for epoch, key_id in sorted(self.keys)]
+
+    @property
     def paths(self) -> set[str]:
         """The files it names."""
         return {part.path for part in self.parts.values()} | {one.path for one in self.documents.values()}
 
-    def changed(self, parts: Iterable[Part], documents: dict[str, Document | None]) -> Manifest:
-        """Return it with some parts and documents in place of those of the same key; empty ones leave."""
+    def changed(
+        self, parts: Iterable[Part], documents: dict[str, Document | None], keys: Iterable[tuple[int, str]] = ()
+    ) -> Manifest:
+        """Return it with some parts and documents in place of those of the same name; empty ones leave, keys stay."""
         after = self.parts | {part.key: part for part in parts}
         kept = self.documents | documents
         return replace(
             self,
             parts={key: part for key, part in after.items() if part.rows},
             documents={name: one for name, one in kept.items() if one is not None},
+            keys=self.keys.union(keys),
         )
 
     def dump(self) -> bytes:
@@ -120,6 +131,7 @@ class Manifest:
             "format": "fraudlog store",
             "format_version": FORMAT_VERSION,
             "slice_hours": self.slice_hours,
+            "keys": self.key_rows,
             "tables": tables,
             "documents": {name: asdict(one) | {"file": one.path} for name, one in self.documents.items()},
         }
@@ -150,7 +162,9 @@ class Manifest:
                 for row in rows
             ]
             documents = [Document(name, row["bytes"], row["sha256"]) for name, row in content["documents"].items()]
-            made = cls(content["slice_hours"], {part.key: part for part in parts}, {one.name: one for one in documents})
+            keys = frozenset((row["epoch"], row["key_id"]) for row in content["keys"])
+            by_name = {one.name: one for one in documents}
+            made = cls(content["slice_hours"], {part.key: part for part in parts}, by_name, keys)
         except (ValueError, KeyError, TypeError, AttributeError):
             raise InputError(f"{where}: the manifest is damaged; restore it from a copy", source=where) from None
         return made

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
-from datetime import UTC, date, datetime
-from hashlib import sha256
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from fraudlog.errors import ConfigError, InputError, LockError, PrivacyError, SchemaError
-from fraudlog.privacy import allowed_columns, require_purpose
-from fraudlog.schema import column_names
+from fraudlog.errors import ConfigError, LockError
+from fraudlog.privacy import require_purpose
 from fraudlog.store.files import as_output_error, sync_folder, write_whole
-from fraudlog.store.manifest import Manifest, Part
-from fraudlog.store.tables import TABLES, conform
-from fraudlog.store.transaction import STAGING, Transaction
+from fraudlog.store.manifest import Manifest
+from fraudlog.store.reader import MANIFEST, Reader, unreadable
+from fraudlog.store.reads import AUDIT, ReadTrail, who_asks
+from fraudlog.store.transaction import Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,15 +27,20 @@ __all__ = ["LEDGER", "Store", "open_store"]
 Mode = Literal["read", "write"]
 
 LEDGER: Final = "ledger"
-_MANIFEST: Final = "manifest.json"
 _HOURS: Final = (1, 2, 3, 4, 6, 8, 12, 24)
-_TRIES: Final = 3
 _COMMITS: Final = f"{LEDGER}/commits.jsonl"
 _TAIL: Final = 4096
 
 
 def open_store(
-    path: str | Path, *, purpose: str, mode: Mode = "read", slice_hours: int = 24, timeout_s: float = 0
+    path: str | Path,
+    *,
+    purpose: str,
+    mode: Mode = "read",
+    slice_hours: int = 24,
+    timeout_s: float = 0,
+    who: str = "",
+    audit: str | Path | None = None,
 ) -> Store:
     """Open a store.
 
@@ -55,6 +56,10 @@ def open_store(
         Of a new store: hours of a part, a divisor of 24. Fewer make appending to a busy day cheaper, and more files.
     timeout_s : float, default 0
         How long to wait for the lock, in seconds.
+    who : str, optional
+        Who reads, for the audit trail; by default the account of the operating system.
+    audit : str or Path, optional
+        The trail that reads are noted in; by default the store's own. Opening notes nothing.
 
     Returns
     -------
@@ -76,7 +81,7 @@ def open_store(
 
     Examples
     --------
-    >>> import tempfile
+    >>> import tempfile, pyarrow as pa
     >>> rows = pa.table({"session_id": ["a"], "risk": [0.25]})
     >>> with open_store(tempfile.mkdtemp(), purpose="essential.fraud_detection", mode="write") as store:
     ...     with store.transaction("example") as change:
@@ -91,10 +96,11 @@ def open_store(
         raise ConfigError("mode is read or write", parameter="mode")
     if slice_hours not in _HOURS:
         raise ConfigError(f"slice_hours is one of {', '.join(map(str, _HOURS))}", parameter="slice_hours")
-    return Store(Path(path), purpose, mode, slice_hours, timeout_s)
+    trail = Path(path, LEDGER, AUDIT) if audit is None else Path(audit)
+    return Store(Path(path), ReadTrail(trail, who or who_asks(), purpose), mode, slice_hours, timeout_s)
 
 
-class Store:
+class Store(Reader):
     """A folder of Parquet files and what belongs together among them; made by `open_store`.
 
     Attributes
@@ -106,9 +112,8 @@ class Store:
         The parts and documents it holds.
     """
 
-    def __init__(self, path: Path, purpose: str, mode: Mode, slice_hours: int, timeout_s: float) -> None:
-        self.path = path
-        self.purpose = purpose
+    def __init__(self, path: Path, trail: ReadTrail, mode: Mode, slice_hours: int, timeout_s: float) -> None:
+        super().__init__(path, trail)
         self.mode: Mode = mode
         self._lock: FileLock | None = None
         if mode == "read":
@@ -142,100 +147,6 @@ class Store:
             self._lock.release()
             self._lock = None
 
-    # --- reading ---------------------------------------------------------------------------------------------------
-
-    def days(self, table: str) -> list[date]:
-        """Return the days of which a table has rows, in order."""
-        return self.manifest.days(_known(table))
-
-    def files(self, table: str, days: Iterable[date] | None = None) -> list[Path]:
-        """Return the files of a table: what to give another engine that must not see a change half done."""
-        return [self.path / part.path for part in self.manifest.of(_known(table), days)]
-
-    def read(self, table: str, *, columns: Iterable[str] | None = None, days: Iterable[date] | None = None) -> pa.Table:
-        """Return rows of a table.
-
-        Parameters
-        ----------
-        table : str
-            One of `TABLES`.
-        columns : iterable of str, optional
-            All, unless some are named.
-        days : iterable of date, optional
-            Days of the parts; see `StoredTable.day_of`.
-
-        Returns
-        -------
-        pyarrow.Table
-            In the order of the parts, and in each of `StoredTable.order`; strings are plain.
-
-        Raises
-        ------
-        SchemaError
-            If there is no such table or column.
-        PrivacyError
-            If a named column may not be read for the purpose that the store was opened for.
-        """
-        barred = self._barred(_known(table))
-        wanted = None if columns is None else list(columns)
-        if refused := barred & set(wanted or ()):
-            raise PrivacyError(f"{', '.join(sorted(refused))} of {table} may not be read for {self.purpose}")
-        chosen = None if days is None else list(days)
-        for last in range(_TRIES):
-            try:
-                tables = [
-                    self.load(part, self.path / part.path, wanted) for part in self.manifest.of(_known(table), chosen)
-                ]
-                break
-            except FileNotFoundError:  # a writer has just replaced it: its manifest names the new one
-                if self.mode == "write" or last == _TRIES - 1:
-                    raise InputError(f"{self.path}: a file of {table} is gone; run verify", source=self.path) from None
-                self.manifest = self._read_manifest()
-        empty = conform(pa.table({}), TABLES[table])
-        if wanted is not None:
-            missing = [name for name in wanted if all(name not in one.column_names for one in (empty, *tables))]
-            if missing:
-                raise SchemaError(f"{table} holds no column {', '.join(missing)}", missing=missing)
-            empty = empty.select([name for name in wanted if name in empty.column_names])
-        joined = pa.concat_tables([empty, *tables], promote_options="default")
-        shown = [name for name in joined.column_names if name not in barred] if wanted is None else wanted
-        return joined.select(shown)
-
-    def _barred(self, table: str) -> frozenset[str]:
-        """Return the columns of a table that may not be read for this purpose."""
-        columns = TABLES[table].columns
-        return frozenset(column_names(columns)) - frozenset(column_names(allowed_columns(columns, self.purpose)))
-
-    def load(self, part: Part, path: Path, columns: list[str] | None = None) -> pa.Table:
-        """Return the rows of one part from the file that holds them."""
-        try:
-            return pq.read_table(path, columns=columns, partitioning=None)
-        except FileNotFoundError:
-            raise
-        except pa.ArrowInvalid:
-            raise InputError(f"{part.path}: is damaged; restore it from a copy", source=path) from None
-        except OSError as error:
-            raise _unreadable(part.path, error) from None
-
-    def document(self, name: str) -> bytes | None:
-        """Return the content of a document, or None if there is none of that name.
-
-        Raises
-        ------
-        InputError
-            If it is gone, or not what the manifest says.
-        """
-        found = self.manifest.documents.get(name)
-        if found is None:
-            return None
-        try:
-            data = (self.path / found.path).read_bytes()
-        except OSError as error:
-            raise _unreadable(found.path, error) from None
-        if sha256(data).hexdigest() != found.sha256:
-            raise InputError(f"{found.path}: is damaged; restore it from a copy", source=found.path)
-        return data
-
     @property
     def position(self) -> dict[str, Any]:
         """Where the last writer stood: what it had taken in when the manifest was written."""
@@ -243,23 +154,8 @@ class Store:
         try:
             found: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
         except OSError as error:
-            raise _unreadable(path, error) from None
+            raise unreadable(path, error) from None
         return found
-
-    def verify(self) -> list[str]:
-        """Return what is wrong: files that are missing, changed, or not the store's; empty if all is well."""
-        named: dict[str, str] = {part.path: part.sha256 for part in self.manifest.parts.values()}
-        named |= {one.path: one.sha256 for one in self.manifest.documents.values()}
-        problems = []
-        for path, digest in sorted(named.items()):
-            file = self.path / path
-            if not file.exists():
-                problems.append(f"{path}: missing")
-            elif sha256(file.read_bytes()).hexdigest() != digest:
-                problems.append(f"{path}: changed")
-        return problems + [f"{path}: not in the manifest" for path in sorted(self._present() - set(named))]
-
-    # --- writing ---------------------------------------------------------------------------------------------------
 
     def transaction(self, what: str) -> Transaction:
         """Begin a change.
@@ -286,7 +182,7 @@ class Store:
             return
         write_whole(self._position_path(after), json.dumps(new, sort_keys=True).encode())
         if after != before:
-            write_whole(self.path / _MANIFEST, after.dump())
+            write_whole(self.path / MANIFEST, after.dump())
         self.manifest = after
         self._log(what, before.sha256)
         self._remove([self.path / path for path in before.paths - after.paths])
@@ -294,9 +190,9 @@ class Store:
             self._remove([self._position_path(before)])
 
     def _begin(self, slice_hours: int) -> Manifest:
-        if not (self.path / _MANIFEST).exists():
+        if not (self.path / MANIFEST).exists():
             with as_output_error(self.path):
-                write_whole(self.path / _MANIFEST, Manifest(slice_hours).dump())
+                write_whole(self.path / MANIFEST, Manifest(slice_hours).dump())
                 sync_folder(self.path.parent)
         self.manifest = self._read_manifest()
         with as_output_error(self.path):
@@ -305,15 +201,6 @@ class Store:
             if logged is not None and logged != self.manifest.sha256:  # stopped between a change and its entry
                 self._log("recovered", logged)
         return self.manifest
-
-    def _read_manifest(self) -> Manifest:
-        file = self.path / _MANIFEST
-        try:
-            return Manifest.parse(file.read_bytes(), str(file))
-        except FileNotFoundError:
-            raise InputError(f"{self.path}: holds no store; `fraudlog job run` makes one", source=self.path) from None
-        except OSError as error:
-            raise _unreadable(file, error) from None
 
     def _position_path(self, manifest: Manifest) -> Path:
         return self.path / LEDGER / f"position-{manifest.sha256[:16]}.json"
@@ -336,16 +223,6 @@ class Store:
         whole = [line for line in lines[:-1] if line.startswith(b"{")]
         return json.loads(whole[-1])["after"] if whole else None
 
-    def _present(self) -> set[str]:
-        """Return the files that lie where the store's files lie."""
-        folders = [*TABLES, "state", "models", STAGING]
-        return {
-            str(file.relative_to(self.path))
-            for folder in folders
-            for file in (self.path / folder).rglob("*")
-            if file.is_file()
-        }
-
     def _clear(self) -> None:
         """Remove what the manifest does not name: what a crash left behind."""
         keep = self._position_path(self.manifest)
@@ -364,14 +241,3 @@ class Store:
         for folder in sorted(folders - {self.path, self.path / LEDGER}, reverse=True):
             with suppress(OSError):  # not empty
                 folder.rmdir()
-
-
-def _unreadable(path: str | Path, error: OSError) -> InputError:
-    why = os.strerror(error.errno) if error.errno else "input/output error"
-    return InputError(f"{path}: can't be read ({why})", source=path)
-
-
-def _known(table: str) -> str:
-    if table not in TABLES:
-        raise SchemaError(f"a store holds no table {table!r}; it holds {', '.join(TABLES)}", missing=[table])
-    return table

@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from fraudlog.errors import SchemaError
-from fraudlog.schema import DECISIONS, DERIVED, EVENTS, REJECTED, SCORES, SESSIONS, Column, arrow_schema
+from fraudlog.privacy import REQUESTS, allowed_columns
+from fraudlog.schema import DECISIONS, DERIVED, EVENTS, REJECTED, SCORES, SESSIONS, Column, arrow_schema, column_names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-__all__ = ["TABLES", "StoredTable", "conform", "plain"]
+    from fraudlog.schema.columns import Purpose
+
+__all__ = ["FEATURE_PURPOSES", "TABLES", "StoredTable", "barred_columns", "conform", "plain"]
+
+FEATURE_PURPOSES: Final[tuple[Purpose, ...]] = ("essential.fraud_detection", "improve.system")
+"""What the features of a session may be read for, beside the requests of the person they are about."""
 
 _ID: Final = "user.unique_id.pseudonymous"
 _SESSION_ID: Final = replace(
@@ -65,6 +71,21 @@ TABLES: Final[Mapping[str, StoredTable]] = {
     )
 }
 """The tables of a store."""
+
+
+def barred_columns(table: StoredTable, present: Iterable[str], purpose: str) -> frozenset[str]:
+    """Return those of the columns `present` that may not be read for a purpose.
+
+    Examples
+    --------
+    >>> barred = barred_columns(TABLES["sessions"], ["user", "country", "requests"], "essential.service.authentication")
+    >>> sorted(barred), sorted(barred_columns(TABLES["sessions"], ["user", "requests"], "improve.system"))
+    (['requests'], ['user'])
+    """
+    declared = frozenset(column_names(table.columns))
+    barred = declared - frozenset(column_names(allowed_columns(table.columns, purpose)))
+    hides_features = table.has_features and purpose not in (*FEATURE_PURPOSES, REQUESTS)
+    return frozenset(name for name in present if name in barred or (hides_features and name not in declared))
 
 
 def plain(schema: pa.Schema) -> pa.Schema:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from fraudlog.errors import ConfigError
 from fraudlog.store.files import as_output_error, parquet, publish, sync_folder, write_new
 from fraudlog.store.manifest import Document, Manifest, Part
+from fraudlog.store.reader import STAGING
 from fraudlog.store.tables import TABLES, conform
 
 if TYPE_CHECKING:
@@ -25,9 +26,8 @@ if TYPE_CHECKING:
 
     from fraudlog.store.store import Store
 
-__all__ = ["STAGING", "Transaction"]
+__all__ = ["Transaction"]
 
-STAGING: Final = ".staging"
 _HOUR_US: Final = 3_600_000_000
 _FOLDERS: Final = ("state", "models")
 
@@ -57,6 +57,7 @@ class Transaction:
         self._parts: dict[tuple[str, str, int], Part] = {}
         self._documents: dict[str, Document | None] = {}
         self._drafts: dict[str, Path] = {}
+        self._keys: set[tuple[int, str]] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -82,7 +83,7 @@ class Transaction:
     @property
     def after(self) -> Manifest:
         """The manifest as this change leaves it so far."""
-        return self.before.changed(self._parts.values(), self._documents)
+        return self.before.changed(self._parts.values(), self._documents, self._keys)
 
     @property
     def touched(self) -> list[Part]:
@@ -167,6 +168,10 @@ class Transaction:
         made = Document(name, len(data), sha256(data).hexdigest())
         self._documents[name] = made
         self._draft(made.path, data)
+
+    def note_key(self, epoch: int, key_id: str) -> None:
+        """Say which key the pseudonyms in the rows were made with, by its epoch and id alone."""
+        self._keys.add((epoch, key_id))
 
     def remove(self, name: str) -> None:
         """Take a document away."""

@@ -13,14 +13,18 @@ import pyarrow.compute as pc
 
 from fraudlog.errors import ConfigError, PrivacyError
 from fraudlog.jobs.carried import Carried
+from fraudlog.jobs.forgetting import finish_forgetting, note_forgetting
 from fraudlog.jobs.line import settings_of
+from fraudlog.jobs.models import Models
 from fraudlog.jobs.run import republish
 from fraudlog.privacy import REQUESTS, Chain, Holds, Keyring, Pseudonyms, Withheld
 from fraudlog.schema import EVENTS
 from fraudlog.store import open_store
 from fraudlog.store.tables import TABLES, conform
+from fraudlog.subjects.leaving import leave_out
 from fraudlog.subjects.models import forget_in_model
 from fraudlog.subjects.persons import READ_COLUMNS, Person, find_person
+from fraudlog.subjects.pieces import Pieces
 from fraudlog.subjects.replay import Replayed, replay
 
 if TYPE_CHECKING:
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
     from fraudlog.jobs.config import JobConfig
     from fraudlog.privacy import Why
     from fraudlog.store import Store, Transaction
+    from fraudlog.subjects.models import Forgotten
+    from fraudlog.subjects.pieces import Rows
 
 __all__ = ["Answer", "Desk"]
 
@@ -144,7 +150,8 @@ class Desk:
             rows = _read(aside)
             first_us = pc.min(rows["timestamp"].cast(pa.int64())).as_py()
             change.remove(name)
-            done = replay(self.config, store, change, self.ring.key, lambda table: table, first_us=first_us, more=rows)
+            done = replay(self.config, store, change, self.ring, lambda table: table, first_us=first_us, more=rows)
+            _recount(store, change, -len(rows))
             answer = Answer("lift", len(rows), 0, done.rescored)
         withheld = Withheld.load(self.ledger / "withheld.json")
         for column, value in values.items():
@@ -184,7 +191,7 @@ class Desk:
             first_us, count = _first(store, self.config, self.ring, edit.mask)
             done = Replayed()
             if count:
-                done = replay(self.config, store, change, self.ring.key, edit, first_us=first_us)
+                done = replay(self.config, store, change, self.ring, edit, first_us=first_us)
             answer = Answer("rectify", count, 0, done.rescored)
         self._record(answer, reference)
         return answer
@@ -192,13 +199,33 @@ class Desk:
     # --- what they share ---------------------------------------------------------------------------------------------
 
     def _without(self, store: Store, change: Transaction, gone: _Gone, what: str) -> Answer:
-        first_us, count = _first(store, self.config, self.ring, gone.mask)
-        sessions = gone.note_sessions(store)
-        n_model, notes = forget_in_model(self.config["model.path"], gone.person, sessions)
-        done = Replayed()
-        if count:
-            done = replay(self.config, store, change, self.ring.key, gone, first_us=first_us, anew=n_model > 0)
-        return Answer(what, count + gone.n_held, gone.n_held, done.rescored, n_model, notes)
+        pieces = self._pieces(store)
+        found = pieces.search(gone.columns, gone.mask)
+        sessions = gone.note_sessions(pieces)
+        model = forget_in_model(self.config["model.path"], gone.person, sessions)
+        done = self._done(store, change, gone, model, pieces, found) if len(found) else Replayed()
+        _recount(store, change, len(found))
+        if model.data is not None:
+            noted = note_forgetting(self.config["model.path"], model.data)
+            change.position = (change.position or store.position) | noted
+        return Answer(what, len(found) + gone.n_held, gone.n_held, done.rescored, model.n_rows, model.notes)
+
+    def _done(
+        self, store: Store, change: Transaction, gone: _Gone, model: Forgotten, pieces: Pieces, found: Rows
+    ) -> Replayed:
+        """Leave events out by what stands near them; where that is not enough, by a replay."""
+        whole = (self.config, store, change, self.ring, gone)
+        if model.data is None:
+            done = leave_out(*whole, models=self._models(store), pieces=pieces, found=found)
+            if done is not None:
+                return done
+        return replay(*whole, first_us=found.first_us, given=model.data)
+
+    def _pieces(self, store: Store) -> Pieces:
+        return Pieces(store, Carried.load(store, settings_of(self.config, Pseudonyms(self.ring.key)).definition))
+
+    def _models(self, store: Store) -> Models:
+        return Models(self.config, store, list(self.ring.derived("models").values()))
 
     @contextmanager
     def _changing(self, what: str) -> Iterator[tuple[Store, Transaction]]:
@@ -207,13 +234,15 @@ class Desk:
         if not verdict.is_whole:
             raise PrivacyError(f"the audit trail is broken ({verdict.problem}); nothing is done without it")
         with open_store(self.path, purpose=REQUESTS, mode="write") as store:
+            finish_forgetting(self.config["model.path"], store)
             with store.transaction(what) as change:
                 yield store, change
-            republish(self.config, store, self.ring.key)
+            finish_forgetting(self.config["model.path"], store)
+            republish(self.config, store, self.ring)
 
     def _person(self, values: Mapping[str, str], store: Store) -> Person:
         person = Person.of(values, self.ring, self.config["privacy.ip_mode"])
-        return find_person(person, _stored_events(store, self.config, self.ring))
+        return find_person(person, self._pieces(store).tables(["user", "session_token"]))
 
     def _aside(self, values: Mapping[str, str]) -> str:
         """Return the name of what is put aside of a person: a keyed mark of who they are."""
@@ -249,6 +278,20 @@ class Desk:
         )
 
 
+def _recount(store: Store, change: Transaction, n_fewer: int) -> None:
+    """Count what was taken in as if the lines of some events had been blank; reports say these numbers."""
+    place = store.position
+    if "counts" not in place:
+        return
+    counts = dict(place["counts"])
+    counts["events"] -= n_fewer
+    counts["blank"] += n_fewer
+    for name in ("late", "sessions"):
+        counts[name] += sum(part.rows for part in change.after.of(name))
+        counts[name] -= sum(part.rows for part in change.before.of(name))
+    change.position = place | {"counts": counts}
+
+
 class _Gone:
     """Leaves a person's events out, but for lines that are held."""
 
@@ -263,7 +306,8 @@ class _Gone:
     def __call__(self, events: pa.Table) -> pa.Table:
         mask = self.mask(events)
         if self.keeps and mask.any():
-            self.rows.append(events.filter(pa.array(mask)))
+            rows = events.filter(pa.array(mask))
+            self.rows.append(rows.drop_columns("session_id") if "session_id" in rows.column_names else rows)
         return events.filter(pa.array(~mask)) if mask.any() else events
 
     def mask(self, events: pa.Table) -> NDArray[np.bool_]:
@@ -271,16 +315,22 @@ class _Gone:
         mask = self.person.mask(events)
         return mask & ~_among(events, self.held, mask) if self.held else mask
 
-    def note_sessions(self, store: Store) -> frozenset[str]:
+    @property
+    def columns(self) -> list[str]:
+        """What of an event `mask` looks at."""
+        return [*(["source", "line_number"] if self.held else []), *self.person.pseudonyms]
+
+    def note_sessions(self, pieces: Pieces) -> frozenset[str]:
         """Remember which sessions are theirs, and how many of their events are held."""
         found: set[str] = set()
-        for part in store.manifest.of("events"):
-            rows = store.load(part, store.path / part.path, [*READ_COLUMNS, "session_id"])
+        for n in range(pieces.n_events):
+            rows = pieces.load(n, self.columns)
             mask = self.person.mask(rows)
             if mask.any():
                 goes = self.mask(rows)
                 self.n_held += int((mask & ~goes).sum())
-                found |= set(rows.filter(pa.array(goes))["session_id"].drop_null().to_pylist())
+                ids = pieces.load(n, ["session_id"])["session_id"]
+                found |= set(ids.filter(pa.array(goes)).drop_null().to_pylist())
         self.sessions = frozenset(found)
         return self.sessions
 

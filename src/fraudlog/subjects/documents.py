@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fraudlog.detecting import EVIDENCE
 from fraudlog.privacy import PURPOSES, RETENTION
 from fraudlog.sessions import FEATURES
-from fraudlog.store import TABLES
+from fraudlog.store import FEATURE_PURPOSES, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -42,7 +42,6 @@ _CATEGORIES: Final = {
     "user.location.imprecise": "The country",
 }
 _GENERATED: Final = "*Written by `fraudlog privacy docs` from the tables of the code; change those, not this page.*"
-_OF_FEATURES: Final = ("essential.fraud_detection", "improve.system")
 
 
 def documented_columns() -> dict[str, Column]:
@@ -92,7 +91,7 @@ def _context(retention: Mapping[str, RetentionRow], manifest: Mapping[str, Any])
         "tables": [(name, [_column_row(c, retention) for c in table.columns]) for name, table in TABLES.items()],
         "schedule": _schedule(retention),
         "told": _told(),
-        "feature_purposes": _titles(_OF_FEATURES),
+        "feature_purposes": _titles(FEATURE_PURPOSES),
         "features": [(row.name, row.meaning, ", ".join(row.needs) or "-") for row in FEATURES],
         "card_features": [(row.name, row.unit, row.meaning, row.misses or "-") for row in FEATURES],
         "evidence": [(row.code, row.sentence, row.oat, f"{row.weight:g}") for row in EVIDENCE],

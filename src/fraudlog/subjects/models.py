@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fraudlog.detecting import Detector
@@ -9,17 +12,35 @@ from fraudlog.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from pathlib import Path
 
     from fraudlog.subjects.persons import Person
 
-__all__ = ["forget_in_model"]
+__all__ = ["Forgotten", "forget_in_model"]
 
 _OWNERS = ("user", "client_ip")
 
 
-def forget_in_model(path: Path, person: Person, sessions: Collection[str]) -> tuple[int, tuple[str, ...]]:
-    """Let the model in a file forget a person, and write it anew if it knew them.
+@dataclass(frozen=True)
+class Forgotten:
+    """What came of it.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows that were the person's; -1 if the file keeps none, so that nobody can tell.
+    notes : tuple of str
+        What is left to do by hand.
+    data : bytes or None
+        The model without them, if it knew them.
+    """
+
+    n_rows: int
+    notes: tuple[str, ...] = ()
+    data: bytes | None = None
+
+
+def forget_in_model(path: Path, person: Person, sessions: Collection[str]) -> Forgotten:
+    """Let the model in a file forget a person; the file stays, for `fraudlog.jobs.forgetting` to replace.
 
     Models that the job made itself are learnt anew by the replay.
 
@@ -29,22 +50,19 @@ def forget_in_model(path: Path, person: Person, sessions: Collection[str]) -> tu
     person : Person
     sessions : collection of str
         Their sessions.
-
-    Returns
-    -------
-    n_rows : int
-        Rows that were theirs; -1 if the file keeps none, so that nobody can tell.
-    notes : tuple of str
-        What is left to do by hand.
     """
     detector = Detector.load(path)
     owners = [name for column in _OWNERS for name in sorted(person.pseudonyms.get(column, ()))]
     try:
         n_rows = detector.forget(*owners, session_ids=sorted(sessions))
     except ConfigError:
-        return -1, (
-            f"{path.name} was saved without the sessions it learnt from: if the person was among them, fit it anew",
+        return Forgotten(
+            -1,
+            (f"{path.name} was saved without the sessions it learnt from: if the person was among them, fit it anew",),
         )
-    if n_rows:
-        detector.save(path, training=True)
-    return n_rows, ()
+    if not n_rows:
+        return Forgotten(0)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / path.name
+        detector.save(copy, training=True)
+        return Forgotten(n_rows, data=copy.read_bytes())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,24 +13,30 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from fraudlog.errors import InputError
+from fraudlog.jobs.line import settings_of
+from fraudlog.jobs.models import Models
 from fraudlog.jobs.run import republish
-from fraudlog.privacy import REQUESTS, RETENTION, Chain, Holds, Withheld, derive_key
+from fraudlog.privacy import REQUESTS, RETENTION, Chain, Holds, Pseudonyms, Withheld, derive_key
 from fraudlog.store import TABLES, open_store
 from fraudlog.store.files import write_whole
 from fraudlog.store.manifest import Part
+from fraudlog.subjects.purging_state import purge_carried
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from fraudlog.jobs.config import JobConfig
-    from fraudlog.privacy import RetentionRow
+    from fraudlog.privacy import Keyring, RetentionRow
+    from fraudlog.sessions import Definition
     from fraudlog.store import Transaction
 
 __all__ = ["Receipt", "purge", "verify_receipt"]
 
 _DOCUMENTS_OF: Final = "events"
-"""Class of what is carried in documents: open events, and what is put aside."""
+"""Class of what is carried in documents: open events, what windows remember, and what is put aside."""
+_SCORES_OF: Final = "scores"
+"""Class of models that speak no more."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,8 @@ class Receipt:
         Documents taken out.
     before, after : str
         Digest of the store's manifest.
+    notes : list of str
+        What is left to do by hand.
     public_key, signature : str
         Ed25519 over all of the above as JSON with sorted keys; hex.
     """
@@ -64,13 +72,14 @@ class Receipt:
     documents: list[str]
     before: str
     after: str
+    notes: list[str] = field(default_factory=list)
     public_key: str = ""
     signature: str = ""
 
 
 def purge(
     config: JobConfig,
-    key: bytes,
+    ring: Keyring,
     now: datetime,
     *,
     retention: Mapping[str, RetentionRow] = RETENTION,
@@ -85,8 +94,8 @@ def purge(
     ----------
     config : JobConfig
         Of the job that keeps the store.
-    key : bytes
-        Secret; receipts are signed with a key derived from it.
+    ring : Keyring
+        Receipts are signed with a key derived from the newest.
     now : datetime
     retention : mapping, optional
         The site's own times, as from `fraudlog.privacy.with_days`.
@@ -108,10 +117,12 @@ def purge(
     with open_store(path, purpose=REQUESTS, mode="write") as store:
         cutoffs = {name: now.astimezone(UTC).date() - timedelta(days=row.days) for name, row in retention.items()}
         change = store.transaction("purge")
-        work = _Purge(change, cutoffs, holds.sessions(now))
+        definition = settings_of(config, Pseudonyms(ring.key)).definition
+        models = Models(config, store, list(ring.derived("models").values()))
+        work = _Purge(change, cutoffs, holds.sessions(now), definition)
         before = store.manifest.sha256
         try:
-            work.run()
+            work.run(models)
             after = change.after.sha256
             if not is_dry:
                 change.commit()
@@ -127,26 +138,29 @@ def purge(
                 work.documents,
                 before,
                 after,
+                models.notes_before(cutoffs[_DOCUMENTS_OF]),
             ),
-            key,
+            ring.key,
         )
         if not is_dry:
             _note(ledger, receipt, holds, now)
-            republish(config, store, key)
+            republish(config, store, ring)
     return receipt
 
 
 class _Purge:
     """One purge: what goes, and what is counted on the way."""
 
-    def __init__(self, change: Transaction, cutoffs: Mapping[str, date], held: frozenset[str]) -> None:
-        self.change, self.cutoffs = change, cutoffs
+    def __init__(
+        self, change: Transaction, cutoffs: Mapping[str, date], held: frozenset[str], definition: Definition
+    ) -> None:
+        self.change, self.cutoffs, self.definition = change, cutoffs, definition
         self.held_sessions = pa.array(sorted(held), pa.string())
         self.rows: dict[str, int] = {}
         self.held: dict[str, int] = {}
         self.documents: list[str] = []
 
-    def run(self) -> None:
+    def run(self, models: Models) -> None:
         """Go through all tables and documents."""
         for table in TABLES.values():
             cutoff = self.cutoffs[table.columns[0].retention]
@@ -156,6 +170,10 @@ class _Purge:
                 if day < cutoff:
                     self._part(part, day, may_hold=day >= oldest and "session_id" in {c.name for c in table.columns})
         self._documents()
+        self.documents += models.drop_before(self.cutoffs[_SCORES_OF], self.change)
+        gone = purge_carried(self.change, self.definition, self.cutoffs[_DOCUMENTS_OF], self.held_sessions)
+        if gone:
+            self.rows["carried"] = gone
 
     def _part(self, part: Part, day: date, *, may_hold: bool) -> None:
         kept = 0

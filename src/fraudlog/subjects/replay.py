@@ -20,9 +20,10 @@ import pyarrow.compute as pc
 from fraudlog.jobs.carried import Carried
 from fraudlog.jobs.line import Line
 from fraudlog.jobs.models import Models
-from fraudlog.privacy import Pseudonyms, derive_key
+from fraudlog.privacy import Pseudonyms
 from fraudlog.schema import SCORES, arrow_schema, to_arrow, to_pandas
 from fraudlog.store.tables import TABLES, conform, plain
+from fraudlog.subjects.arrivals import newest_before, order_of, places_of, ranks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from fraudlog.jobs.config import JobConfig
     from fraudlog.jobs.deciders import Decider
+    from fraudlog.privacy import Keyring
     from fraudlog.store import Store, Transaction
 
     Change = Callable[[pa.Table], pa.Table]
@@ -72,12 +74,12 @@ def replay(
     config: JobConfig,
     store: Store,
     change: Transaction,
-    key: bytes,
+    ring: Keyring,
     edit: Change,
     *,
     first_us: int,
-    anew: bool = False,
     more: pa.Table | None = None,
+    given: bytes | None = None,
 ) -> Replayed:
     """Put into `change` what the store would hold had its events been others.
 
@@ -88,20 +90,19 @@ def replay(
     store : Store
         Opened to write.
     change : Transaction
-    key : bytes
-        Of the pseudonyms.
+    ring : Keyring
     edit : callable
         From a table of stored events to what they should have been; rows may be missing, none may be added.
     first_us : int
         Time of the first event that `edit` changes.
-    anew : bool, default False
-        Score everything anew: for another model.
     more : pyarrow.Table, optional
         Events to go through the line besides those that are stored.
+    given : bytes, optional
+        The model that the configuration's is to become: everything is scored anew by it.
     """
     day = datetime.fromtimestamp(first_us / 1e6, UTC).date()
-    since = date.min if anew else day
-    again = _Again(config, store, change, key, since, more)
+    since = day if given is None else date.min
+    again = _Again(config, store, change, ring, since, more, given)
     again.empty()
     done = Replayed(since=day)
     for rows in again.stored.chunks():
@@ -120,12 +121,19 @@ class _Again:
     """One replay: what is stored, where its results go, and the line between."""
 
     def __init__(
-        self, config: JobConfig, store: Store, change: Transaction, key: bytes, since: date, more: pa.Table | None
+        self,
+        config: JobConfig,
+        store: Store,
+        change: Transaction,
+        ring: Keyring,
+        since: date,
+        more: pa.Table | None,
+        given: bytes | None,
     ) -> None:
         self.store, self.change, self.since = store, change, since
         warm = date.min if since - date.min <= _WINDOW else since - _WINDOW
-        self.models = _Scores(config, store, key, since)
-        self.line = _ReplayLine(config, Pseudonyms(key, config["privacy.ip_mode"]), store, self.models)
+        self.models = _Scores(config, store, ring, since, given)
+        self.line = _ReplayLine(config, Pseudonyms(ring.key, config["privacy.ip_mode"]), store, self.models)
         self.line.decider = _Deciders(self.line.decider, since)  # type: ignore[assignment]
         self.stored = _Stored(store, self.line.carried, warm, more)
         self.line.begin_anew()
@@ -143,7 +151,7 @@ class _Again:
         days = [day for day in self.change.before.days("rejected") if day >= self.since]
         for day in days:
             rows = self.change.read("rejected", days=[day])
-            before, after = self.places.days_of(rows, self.stored.rank_of(rows))
+            before, after = self.places.days_of(rows, ranks_of(self.store, rows))
             is_moved = (before == (day - _EPOCH).days) & (after != before)
             if is_moved.any():
                 kept = rows.filter(pa.array(~is_moved))
@@ -161,26 +169,21 @@ class _Places:
     def add(self, before: pa.Table, after: pa.Table) -> None:
         """Take a chunk in."""
         for is_after, rows in ((False, before), (True, after)):
-            places = _place(rows, self.stored.rank_of(rows))
+            places = places_of(rows, ranks_of(self.stored.store, rows))
             self._seen[is_after].append((places, rows["timestamp"].cast(pa.int64()).to_numpy()))
 
     def days_of(self, rejected: pa.Table, rank: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the day of the newest event before each line, before and after; -1 where none was."""
+        """Return the day of the newest event before each line, before and after; 0 where none was."""
+        asked = places_of(rejected, rank)
         found = []
         for seen in self._seen.values():
-            places = np.concatenate([places for places, _ in seen])
-            newest = np.maximum.accumulate(np.concatenate([[0], *(times for _, times in seen)]))
-            found.append(newest[np.searchsorted(places, _place(rejected, rank))] // _DAY_US)
+            places, times = (np.concatenate(column) for column in zip(*seen, strict=True))
+            found.append(newest_before(self.stored.store, places, times, asked) // _DAY_US)
         return found[0], found[1]
 
 
 def _always(rows: pa.Table) -> Change:
     return lambda _: rows
-
-
-def _place(rows: pa.Table, rank: NDArray[np.int64]) -> NDArray[np.int64]:
-    lines: NDArray[np.int64] = rows["line_number"].to_numpy()
-    return rank << 40 | lines
 
 
 class _Stored:
@@ -196,18 +199,9 @@ class _Stored:
         keys = [self._load(n, _KEYS) for n in range(len(self.parts))]
         self.part = np.repeat(np.arange(len(keys)), [len(rows) for rows in keys])
         self.row = np.concatenate([np.arange(len(rows)) for rows in keys])
-        line = np.concatenate([rows["line_number"].to_numpy() for rows in keys])
-        self.order = np.lexsort((line, np.concatenate([self.rank_of(rows) for rows in keys])))
-
-    def _sources(self) -> list[str]:
-        """Return the names of the log's files in the order they were begun."""
-        return [f"log/{stream['name']}" for stream in self.store.position.get("log", {}).get("streams", [])]
-
-    def rank_of(self, rows: pa.Table) -> NDArray[np.int64]:
-        """Return the place of each row's file among the log's files."""
-        rank = pc.index_in(rows["source"].cast(pa.string()), value_set=pa.array(self._sources(), pa.string()))
-        places: NDArray[np.int64] = pc.fill_null(rank, 1 << 20).to_numpy().astype(np.int64)
-        return places
+        places = np.concatenate([places_of(rows, ranks_of(store, rows)) for rows in keys])
+        times = np.concatenate([rows["timestamp"].cast(pa.int64()).to_numpy() for rows in keys])
+        self.order = order_of(store, places, times)
 
     def chunks(self) -> Iterator[pa.Table]:
         """Yield the events, about half a million at a time."""
@@ -239,9 +233,7 @@ class _ReplayLine(Line):
     def begin_anew(self) -> None:
         """Forget what the job carried: it comes out of the replay again."""
         self.carried = Carried.nothing(self.settings.definition)
-        empty = self._wanted(pa.table({"timestamp": pa.array([], pa.timestamp("us", "UTC"))}))
-        rejected = conform(pa.table({}), TABLES["rejected"])
-        self.columns = self.shield(empty, rejected)[0].column_names
+        self.columns = self.event_columns()
 
     def take_again(self, events: pa.Table, change: Any) -> None:  # noqa: ANN401 -- see `_Window`
         """Take events in; a column that the log never had is left out, as in the first run."""
@@ -276,8 +268,8 @@ class _Window:
 class _Scores(Models):
     """The job's models, which keep the score of a session that did not change."""
 
-    def __init__(self, config: JobConfig, store: Store, key: bytes, since: date) -> None:
-        super().__init__(config, store, derive_key(key, "models"))
+    def __init__(self, config: JobConfig, store: Store, ring: Keyring, since: date, given: bytes | None) -> None:
+        super().__init__(config, store, list(ring.derived("models").values()), given)
         self.rescored = 0
         self.known = frozenset((entry.since_us, entry.sha256) for entry in self.entries)
         since_us = _start_us(since)

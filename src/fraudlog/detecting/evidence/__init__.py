@@ -31,7 +31,9 @@ __all__ = [
     "Condition",
     "Evidence",
     "fired",
+    "main_evidence",
     "presumed_human",
+    "spoken_against",
     "verified_crawler",
     "when",
 ]
@@ -43,8 +45,11 @@ EVIDENCE: Final[tuple[Evidence, ...]] = joined(BUILT_IN, installed_evidence())
 """All evidence: what fraudlog brings, then what installed packages do."""
 
 FAINT: Final = 0.2
-"""Evidence that together weighs less keeps nobody out of the presumed human."""
 """Evidence that together weighs less says too little to keep a session out of what is presumed human."""
+
+_DOUBTFUL: Final = -np.log1p(-FAINT)
+_DIGITS: Final = np.array([-np.log1p(-row.weight) for row in EVIDENCE])
+_ARE_CLAIMS: Final = np.array([row.family == "claims" for row in EVIDENCE])
 
 _BATCH: Final = 1 << 16
 
@@ -87,6 +92,28 @@ def verified_crawler(sessions: pd.DataFrame) -> NDArray[np.bool_]:
     return whole
 
 
+def main_evidence(sessions: pd.DataFrame) -> NDArray[np.int64]:
+    """Return which row of `EVIDENCE` speaks loudest against each session, -1 where none does."""
+    weights = fired(sessions) * np.array([row.weight for row in EVIDENCE])
+    rows: NDArray[np.int64] = np.where(weights.any(axis=1), weights.argmax(axis=1), -1).astype(np.int64)
+    return rows
+
+
+def spoken_against(sessions: pd.DataFrame) -> NDArray[np.bool_]:
+    """Say against which sessions evidence speaks, and not only that a program says what it is.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_sessions,)
+    """
+    hits = fired(sessions)
+    against: NDArray[np.bool_] = hits @ _DIGITS >= _DOUBTFUL
+    if "automation_share" in sessions.columns:
+        says_so = sessions["automation_share"].to_numpy(np.float64) > 0
+        against &= ~says_so | (hits @ np.where(_ARE_CLAIMS, 0.0, _DIGITS) >= _DOUBTFUL)
+    return against
+
+
 def presumed_human(sessions: pd.DataFrame) -> NDArray[np.bool_]:
     """Say which sessions are presumed human: next to nothing speaks against them, and no program names itself.
 
@@ -97,8 +124,7 @@ def presumed_human(sessions: pd.DataFrame) -> NDArray[np.bool_]:
     -------
     ndarray of bool, shape (n_sessions,)
     """
-    weights = np.array([row.weight for row in EVIDENCE])
-    speaks = [fired(sessions) @ -np.log1p(-weights) >= -np.log1p(-FAINT)]
+    speaks = [fired(sessions) @ _DIGITS >= _DOUBTFUL]
     if "automation_share" in sessions.columns:
         speaks.append(sessions["automation_share"].to_numpy(np.float64) > 0)
     human: NDArray[np.bool_] = ~np.logical_or.reduce(speaks)

@@ -35,6 +35,7 @@ ROWS: Final = (
         spoofable=True,
         confidence=0.95,
         misses="partners whose calls carry no account",
+        may_be_habit=True,
     ),
     Evidence(
         "AGENT_MISSING",
@@ -46,6 +47,7 @@ ROWS: Final = (
         spoofable=True,
         confidence=0.9,
         misses="devices and monitors that name none",
+        may_be_habit=True,
     ),
     Evidence(
         "CRAWLER_FAKE",
@@ -67,6 +69,7 @@ ROWS: Final = (
         spoofable=True,
         confidence=0.6,
         misses="honest crawlers that publish no addresses",
+        may_be_habit=True,
     ),
     Evidence(
         "LANGUAGE_MISSING",
@@ -77,6 +80,7 @@ ROWS: Final = (
         _CLAIMS,
         spoofable=True,
         misses="views inside apps",
+        may_be_habit=True,
     ),
     Evidence(
         "LANGUAGE_MALFORMED",
@@ -88,6 +92,7 @@ ROWS: Final = (
         spoofable=True,
         confidence=0.9,
         misses="extensions that rewrite headers",
+        may_be_habit=True,
     ),
     Evidence(
         "AGENT_IMPOSSIBLE",
@@ -99,6 +104,7 @@ ROWS: Final = (
         spoofable=True,
         confidence=0.85,
         misses="browsers told to lie for a broken site",
+        may_be_habit=True,
     ),
     Evidence(
         "HINTS_DISAGREE",
@@ -121,6 +127,7 @@ ROWS: Final = (
         spoofable=True,
         confidence=0.9,
         misses="proxies that rewrite headers",
+        may_be_habit=True,
     ),
     Evidence(
         "HINTS_MISSING",
@@ -132,6 +139,7 @@ ROWS: Final = (
         spoofable=True,
         confidence=0.5,
         misses="privacy settings; plain HTTP",
+        may_be_habit=True,
     ),
     Evidence(
         "BROWSER_OUTDATED",
@@ -143,6 +151,7 @@ ROWS: Final = (
         spoofable=True,
         confidence=0.5,
         misses="devices that get no updates",
+        may_be_habit=True,
     ),
     Evidence(
         "AGENT_ROTATION",
@@ -175,6 +184,7 @@ ROWS: Final = (
         _NETWORK,
         confidence=0.6,
         misses="fingerprints that change with every hello (JA3 of newer browsers)",
+        may_be_habit=True,
     ),
     Evidence(
         "BROWSER_IN_HOSTING",
@@ -185,6 +195,7 @@ ROWS: Final = (
         _NETWORK,
         confidence=0.7,
         misses="people behind a VPN or a company's gateway",
+        may_be_habit=True,
     ),
     Evidence(
         "TOR_AT_THE_DOOR",

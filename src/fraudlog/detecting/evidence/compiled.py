@@ -63,3 +63,12 @@ class CompiledEvidence:
             held = values[:, self._columns] * self._signs >= self._limits
             found[:, self._able] = np.logical_and.reduceat(held, self._starts, axis=1)
         return found
+
+    def fired_one(self, values: NDArray[np.float64]) -> list[int]:
+        """Return the places of the rows that speak of one session, shape (n_columns,), at half the cost."""
+        if not len(self._able):
+            return []
+        held = values.take(self._columns) * self._signs >= self._limits
+        speaks = np.logical_and.reduceat(held, self._starts)
+        places: list[int] = self._able[speaks].tolist()
+        return places

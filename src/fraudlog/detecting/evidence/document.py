@@ -59,7 +59,9 @@ Generated from the table by `fraudlog evidence --markdown > docs/evidence.md`; a
 A row speaks against a session where all its conditions hold; on a feature that is unknown it abstains, and none speaks
 against a crawler whose address confirms its name. *Weight* is the risk it gives by itself; several combine as
 independent chances do. *Confidence* is how sure it is that the sentence is true. What rests on a client's own word
-(*spoofable*) weighs 0.45 at most, below the 0.5 of a challenge. *Misses* says whom it takes for an abuser wrongly.
+(*spoofable*) weighs 0.45 at most, below the 0.5 of a challenge. What is of how a client works *may be a habit*: it says
+nothing against one (a prefix and an agent) that did so on three days and never anything worse. *Misses* says whom it
+takes for an abuser wrongly.
 
 Other packages add rows by an entry point of the group `fraudlog.evidence` that names an `Evidence` or a list of them:
 
@@ -94,6 +96,7 @@ def evidence_as_dicts(rows: Sequence[Evidence] = EVIDENCE) -> list[dict[str, Any
             "weight": row.weight,
             "confidence": row.confidence,
             "spoofable": row.spoofable,
+            "may_be_habit": row.may_be_habit,
             "misses": row.misses,
         }
         for row in rows
@@ -123,8 +126,9 @@ def _section(family: str, rows: Sequence[Evidence]) -> str:
 def _entry(row: Evidence) -> str:
     said = row.sentence.replace("{value}", "N").replace("{percent}", "N %")
     spoofable = " *Spoofable.*" if row.spoofable else ""
+    habit = " *May be a habit.*" if row.may_be_habit else ""
     misses = f" *Misses:* {row.misses}." if row.misses else ""
     return (
         f"- **{row.code}**: {said}. `{row.rule}` *OAT:* {', '.join(row.oats)}. *Weight:* {row.weight:g}. "
-        f"*Confidence:* {row.confidence:g}.{spoofable}{misses}"
+        f"*Confidence:* {row.confidence:g}.{spoofable}{habit}{misses}"
     )

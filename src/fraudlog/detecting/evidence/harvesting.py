@@ -25,6 +25,7 @@ ROWS: Final = (
         when("pages >= 4", "asset_share <= 0", "browser_requests >= 1"),
         _FAMILY,
         misses="screen readers and text browsers; assets kept by the browser or served elsewhere",
+        may_be_habit=True,
     ),
     Evidence(
         "PAGE_BURST",
@@ -50,6 +51,7 @@ ROWS: Final = (
         ),
         _FAMILY,
         misses="pages that refresh themselves",
+        may_be_habit=True,
     ),
     Evidence(
         "TIMER_WITH_PAUSES",
@@ -66,6 +68,7 @@ ROWS: Final = (
         ),
         _FAMILY,
         misses="a slide show",
+        may_be_habit=True,
     ),
     Evidence(
         "SAME_PATH_AGAIN",
@@ -76,6 +79,7 @@ ROWS: Final = (
         _FAMILY,
         confidence=0.6,
         misses="pages that refresh themselves; monitors of one page",
+        may_be_habit=True,
     ),
     Evidence(
         "CATALOGUE_WALK",
@@ -92,7 +96,7 @@ ROWS: Final = (
         "counted through numbered paths: {percent} of the steps go to the next number",
         (*_SCRAPING, "OAT-020"),
         0.45,
-        when("sequential_share >= 0.4", "path_numbers >= 8"),
+        when("sequential_share >= 0.5", "path_numbers >= 8"),
         _FAMILY,
         misses="people who leaf through pages",
     ),
@@ -132,6 +136,7 @@ ROWS: Final = (
         _FAMILY,
         confidence=0.6,
         misses="pages served from another host; apps that name a browser",
+        may_be_habit=True,
     ),
     Evidence(
         "BROWSER_READS_ROBOTS",
@@ -142,6 +147,7 @@ ROWS: Final = (
         "claims",
         spoofable=True,
         misses="the curious",
+        may_be_habit=True,
     ),
     Evidence(
         "REQUEST_BURST",

@@ -154,6 +154,7 @@ ROWS: Final = (
         when("blind_posts >= 1", "api_client_share <= 0.5"),
         _COUNTS,
         misses="sites that tell browsers to send no referrer",
+        may_be_habit=True,
     ),
     Evidence(
         "COMMENT_SERIES",

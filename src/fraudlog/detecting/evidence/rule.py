@@ -50,6 +50,8 @@ class Evidence:
         How sure it is that what the sentence says is so, 0..1, whatever that means for the risk.
     misses : str
         Whom it takes for an abuser wrongly, or what it can't see.
+    may_be_habit : bool
+        Whether it is of how a client works, and so says nothing against one that always did so.
 
     Raises
     ------
@@ -72,6 +74,7 @@ class Evidence:
     spoofable: bool = False
     confidence: float = 0.8
     misses: str = ""
+    may_be_habit: bool = False
 
     def __post_init__(self) -> None:
         highest = LIMIT_OF_CLAIMS if self.spoofable else 0.99

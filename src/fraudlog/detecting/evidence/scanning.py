@@ -138,6 +138,7 @@ ROWS: Final = (
         when("head_share >= 0.5", "requests >= 3", "health_share <= 0.5"),
         _FAMILY,
         misses="link checkers",
+        may_be_habit=True,
     ),
     Evidence(
         "REFUSED_SWEEP",

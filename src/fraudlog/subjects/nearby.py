@@ -1,0 +1,375 @@
+"""Whose sessions a person's events show in, and what the features of those are without them.
+
+Features that reach beyond a session look through windows: at the events of one key, over a day or a month at most. So
+those that change are of sessions that share a key with the person within a window's time; and to work them out, the
+events that share a key with those, within a window's time before, are all that is needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+
+from fraudlog.sessions.again import (
+    GROUP,
+    columns_read,
+    features_of,
+    keys_of,
+    refill,
+    roles_of,
+    through_windows,
+    window_facts,
+)
+from fraudlog.sessions.columns import NULL, text_of
+from fraudlog.sessions.facts import Facts
+from fraudlog.sessions.window_batch import forget, hashes
+from fraudlog.sessions.windows import APPROACHES, BUCKET_US
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fraudlog.jobs.carried import Carried
+    from fraudlog.sessions import Definition
+    from fraudlog.sessions.plan import Plan
+    from fraudlog.sessions.window_batch import WindowState
+    from fraudlog.sessions.windows import Window
+    from fraudlog.subjects.pieces import Pieces, Rows
+
+__all__ = ["Changed", "changed_by"]
+
+_DAY_US: Final = 86_400_000_000
+_FOREVER: Final = 1 << 62
+_OPEN: Final = 1 << 40
+"""Groups from here on are single events of open sessions."""
+_DAYS_AT_ONCE: Final = 4
+
+
+class _Marks:
+    """Keys and times, and who comes near them."""
+
+    def __init__(self, keys: NDArray[np.uint64], times: NDArray[np.int64], reach_us: int) -> None:
+        self.reach_us = reach_us
+        self.keys, code = np.unique(keys, return_inverse=True)
+        self.begin, self.end = int(times.min()) - reach_us, int(times.max()) + reach_us
+        self.width = self.end - self.begin + 2 * reach_us
+        self.line = np.sort(code * self.width + (times - self.begin))
+
+    def _place(self, keys: NDArray[np.uint64], times: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        code = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        is_near = (self.keys[code] == keys) & (times >= self.begin) & (times <= self.end)
+        return is_near, code * self.width + (times - self.begin)
+
+    def reach_to(self, keys: NDArray[np.uint64], times: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Say which events a mark of their key reaches: it is as old, or older by less than the reach."""
+        is_near, line = self._place(keys, times)
+        at = np.searchsorted(self.line, line, side="right") - 1
+        return is_near & (at >= 0) & (line - self.line[np.maximum(at, 0)] < self.reach_us)
+
+    def are_reached_by(self, keys: NDArray[np.uint64], times: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Say which events reach a mark of their key: it is as new, or newer by less than the reach."""
+        is_near, line = self._place(keys, times)
+        at = np.searchsorted(self.line, line, side="left")
+        is_there = at < len(self.line)
+        return is_near & is_there & (self.line[np.minimum(at, len(self.line) - 1)] - line < self.reach_us)
+
+
+@dataclass
+class Changed:
+    """What is otherwise of others.
+
+    Attributes
+    ----------
+    sessions : list of pyarrow.Table
+        Tables of ``session_id`` and features as they are now. Some may be as they were.
+    open_fields : dict of str to list of (ndarray, ndarray)
+        Field of windows to rows among the open sessions' events, and their values.
+    windows : dict of str to WindowState
+        What the windows remember at the end.
+    days : set of date
+        Days of the parts that hold the sessions.
+    """
+
+    sessions: list[pa.Table] = field(default_factory=list)
+    open_fields: dict[str, list[tuple[NDArray[np.int64], NDArray[np.int64]]]] = field(default_factory=dict)
+    windows: dict[str, WindowState] = field(default_factory=dict)
+    days: set[date] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the events stand in.
+
+    Parameters
+    ----------
+    pieces : Pieces
+    carried : Carried
+        Before the change.
+    gone : Rows
+        Events that go, none of them late.
+    definition : Definition
+    columns : list of str
+        Columns of events that the log has.
+    watermark_us : int
+        Events before it have gone through the windows.
+    """
+
+    pieces: Pieces
+    carried: Carried
+    gone: Rows
+    definition: Definition
+    columns: list[str]
+    watermark_us: int
+
+    @property
+    def n_settled(self) -> int:
+        """How many of the events of open sessions have gone through the windows: the first."""
+        opened = self.carried.state.opened
+        return 0 if opened is None else len(opened)
+
+
+def changed_by(scene: Scene) -> Changed:
+    """Work out what changes for others when some events go."""
+    changed = Changed(windows=dict(scene.carried.state.windows))
+    for bounds in ((_DAY_US, 0), (_FOREVER, _DAY_US)):
+        sight = through_windows(scene.definition, *bounds)
+        if sight is not None:
+            _look(scene, sight, changed)
+    return changed
+
+
+def _look(scene: Scene, definition: Definition, changed: Changed) -> None:
+    """Look through the windows of one definition."""
+    shelf = _Shelf(scene, definition)
+    parts = [shelf.facts(n, rows) for n, rows in scene.gone.of_piece.items()]
+    gone = Facts.concatenate(parts) if parts else None
+    if gone is None or not len(gone):
+        return
+    days = gone.time // _DAY_US
+    distinct = np.unique(days)
+    for begin in range(0, len(distinct), _DAYS_AT_ONCE):
+        rows = np.flatnonzero(np.isin(days, distinct[begin : begin + _DAYS_AT_ONCE]))
+        _Sight(shelf, changed).work(gone.take(rows, keep_values=True))
+        shelf.clear()
+    _remember(shelf, gone, changed)
+
+
+@dataclass
+class _Lean:
+    """Events of a piece that stay, as windows read them; sessions by code, and the row of each in the piece."""
+
+    facts: Facts
+    codes: NDArray[np.int32]
+    sessions: pa.Array
+    row: NDArray[np.int64]
+    plan: Plan
+    hashed: dict[str, tuple[NDArray[np.uint64], NDArray[np.bool_]]] = field(default_factory=dict)
+
+    def keys(self, window: Window) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+        """Return keys of a window, worked out once."""
+        name = window.name if window.kind in APPROACHES else window.key
+        if name not in self.hashed:
+            self.hashed[name] = keys_of(self.facts, window, self.plan)
+        return self.hashed[name]
+
+    def steps(self, window: Window) -> NDArray[np.bool_]:
+        """Say which events are steps to a window's door; none, if it has no door."""
+        if window.kind not in APPROACHES:
+            return np.zeros(len(self.facts), bool)
+        return roles_of(self.facts, window, self.plan)[1]
+
+
+class _Shelf:
+    """Pieces as the windows of a definition read them, each loaded once."""
+
+    def __init__(self, scene: Scene, definition: Definition) -> None:
+        self.scene, self.definition, self.pieces = scene, definition, scene.pieces
+        self.columns = columns_read(definition, scene.columns)
+        self.windows = {window.name: window for window in definition.plan.windows}
+        self.approaches = [(name, window) for name, window in self.windows.items() if window.kind in APPROACHES]
+        self._lean: dict[int, _Lean] = {}
+
+    def clear(self) -> None:
+        """Give the memory back."""
+        self._lean = {}
+
+    def facts(self, n: int, rows: NDArray[np.int64]) -> Facts:
+        """Return some rows of a piece that have gone through the windows."""
+        if n == self.pieces.opened:
+            rows = rows[rows < self.scene.n_settled]
+        table = self.pieces.load(n, self.columns).take(pa.array(rows))
+        return window_facts(table.select(self.columns), self.definition)
+
+    def lean(self, n: int) -> _Lean:
+        """Return what stays of a piece."""
+        if n not in self._lean:
+            table = self.pieces.load(n, [*self.columns, "session_id"])
+            stays = np.ones(len(table), bool)
+            stays[self.scene.gone.of_piece.get(n, [])] = False
+            if n == self.pieces.opened:
+                stays[self.scene.n_settled :] = False
+            rows = np.flatnonzero(stays)
+            table = table if len(rows) == len(table) else table.take(pa.array(rows))
+            codes, sessions = np.full(len(table), NULL, np.int32), pa.array([], pa.string())
+            if "session_id" in table.column_names:
+                codes, sessions = text_of(table["session_id"])
+            facts = window_facts(table.select(self.columns), self.definition)
+            self._lean[n] = _Lean(facts, codes, sessions, rows, self.definition.plan)
+        return self._lean[n]
+
+    def near(self, times: NDArray[np.int64], before_us: int, after_us: int) -> list[tuple[int, _Lean]]:
+        """Return the pieces that may hold events so near to some times; an event stands under its session's end."""
+        after_us += self.definition.max_duration_us
+        return [(n, self.lean(n)) for n in self.pieces.near(times, before_us, after_us)]
+
+    def marks(self, facts: Facts, chosen: NDArray[np.bool_] | None = None) -> dict[str, _Marks]:
+        """Return the keys and times of some events, by window."""
+        marks = {}
+        for name, window in self.windows.items():
+            keys, is_known = keys_of(facts, window, self.definition.plan)
+            rows = is_known if chosen is None else is_known & chosen
+            if rows.any():
+                marks[name] = _Marks(keys[rows], facts.time[rows], reach_of(window))
+        return marks
+
+
+def reach_of(window: Window) -> int:
+    """Return the time, in us, from which on an event can't be seen any more through a window."""
+    return window.window_us + window.memory_us + BUCKET_US
+
+
+class _Sight:
+    """Finds the sessions that some events showed in, and works their features out."""
+
+    def __init__(self, shelf: _Shelf, changed: Changed) -> None:
+        self.shelf, self.changed = shelf, changed
+        self.wanted: dict[int, NDArray[np.int64]] = {}
+        self.ids: list[pa.Array] = []
+        self.n_groups = 0
+
+    def work(self, gone: Facts) -> None:
+        """Find them and work them out."""
+        marks = self.shelf.marks(gone)
+        for name, others in self._turned(gone).items():
+            window = self.shelf.windows[name]
+            own = roles_of(gone, window, self.shelf.definition.plan)[0]
+            times = np.concatenate([gone.time[own], others])
+            marks[name] = _Marks(np.zeros(len(times), np.uint64), times, reach_of(window))
+        if not marks:
+            return
+        longest = max(mark.reach_us for mark in marks.values())
+        for n, lean in self.shelf.near(gone.time, 0, longest):
+            is_hit = np.zeros(len(lean.facts), bool)
+            for name, mark in marks.items():
+                keys, is_known = lean.keys(self.shelf.windows[name])
+                is_hit |= is_known & mark.reach_to(keys, lean.facts.time)
+            if is_hit.any():
+                self.wanted[n] = self._groups(n, lean, is_hit)
+        if self.wanted:
+            self._evaluate()
+
+    def _turned(self, gone: Facts) -> dict[str, NDArray[np.int64]]:
+        """Return when others stood at a door whose client takes a step less now, as where a gate is shared."""
+        turned: dict[str, list[NDArray[np.int64]]] = {}
+        for name, window in self.shelf.approaches:
+            step = roles_of(gone, window, self.shelf.definition.plan)[1]
+            if not step.any():
+                continue
+            mark = _Marks(hashes(gone.text[window.key])[step], gone.time[step], window.memory_us)
+            for _, lean in self.shelf.near(gone.time, 0, window.memory_us):
+                door = lean.keys(window)[1]
+                hit = door & mark.reach_to(hashes(lean.facts.text[window.key]), lean.facts.time)
+                if hit.any():
+                    turned.setdefault(name, []).append(lean.facts.time[hit])
+        return {name: np.concatenate(times) for name, times in turned.items()}
+
+    def _groups(self, n: int, lean: _Lean, is_hit: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Give the events of each session that was hit its number; of open ones, each event."""
+        if n == self.shelf.pieces.opened:
+            return np.where(is_hit, _OPEN + lean.row, -1)
+        hits = np.unique(lean.codes[is_hit])
+        of_code = np.full(len(lean.sessions) + 1, -1, np.int64)
+        of_code[hits] = self.n_groups + np.arange(len(hits))
+        self.n_groups += len(hits)
+        part = self.shelf.pieces.parts[n]
+        if not isinstance(part, pa.Table):
+            self.changed.days.add(date.fromisoformat(part.day))
+        self.ids.append(lean.sessions.take(pa.array(hits)).cast(pa.string()))
+        return of_code[lean.codes]
+
+    def _evaluate(self) -> None:
+        """Fill the windows of the wanted sessions, from their events and those that these can see."""
+        shelf = self.shelf
+        marks: dict[str, _Marks] = {}
+        facts = Facts.concatenate(
+            [shelf.lean(n).facts.take(np.flatnonzero(group >= 0), keep_values=True) for n, group in self.wanted.items()]
+        )
+        marks = shelf.marks(facts)
+        longest = max(mark.reach_us for mark in marks.values())
+        parts = []
+        for n, lean in shelf.near(facts.time, longest, 0):
+            group = self.wanted.get(n, np.full(len(lean.facts), -1))
+            is_seen = group >= 0
+            for name, mark in marks.items():
+                keys, is_known = lean.keys(shelf.windows[name])
+                is_seen |= (is_known | lean.steps(shelf.windows[name])) & mark.are_reached_by(keys, lean.facts.time)
+            rows = np.flatnonzero(is_seen)
+            part = lean.facts.take(rows, keep_values=True)
+            part.numbers[GROUP] = group[rows]
+            parts.append(part)
+        filled, _ = refill(Facts.concatenate(parts), shelf.definition)
+        self._note(filled)
+
+    def _note(self, filled: Facts) -> None:
+        group = filled.numbers[GROUP]
+        opened = np.flatnonzero(group >= _OPEN)
+        if len(opened):
+            for window in self.shelf.windows.values():
+                for name in window.fields:
+                    said = (group[opened] - _OPEN, filled.numbers[name][opened])
+                    self.changed.open_fields.setdefault(name, []).append(said)
+            filled.numbers[GROUP] = np.where(group >= _OPEN, -1, group)
+        if self.ids:
+            groups, values = features_of(filled, self.shelf.definition)
+            columns = {name: pa.array(one, mask=np.isnan(one)) for name, one in values.items()}
+            self.changed.sessions.append(
+                pa.table({"session_id": pa.concat_arrays(self.ids).take(pa.array(groups)), **columns})
+            )
+
+
+def _remember(shelf: _Shelf, gone: Facts, changed: Changed) -> None:
+    """Put in order what windows remember at the end of keys that the events which go had."""
+    watermark_us = shelf.scene.watermark_us
+    keys: dict[str, NDArray[np.uint64]] = {}
+    for name, window in shelf.windows.items():
+        of_gone, is_known = keys_of(gone, window, shelf.definition.plan)
+        if window.kind in APPROACHES:
+            is_known = is_known | roles_of(gone, window, shelf.definition.plan)[1]
+        recent = is_known & (gone.time > watermark_us - reach_of(window))
+        if recent.any():
+            keys[name] = np.unique(of_gone[recent])
+    if not keys:
+        return
+    longest = max(reach_of(shelf.windows[name]) for name in keys)
+    parts = []
+    for _, lean in shelf.near(np.array([watermark_us]), longest, 0):
+        is_seen = np.zeros(len(lean.facts), bool)
+        for name, some in keys.items():
+            window = shelf.windows[name]
+            of_rows, is_known = lean.keys(window)
+            is_known = is_known | lean.steps(window)
+            is_seen |= is_known & (lean.facts.time > watermark_us - reach_of(window)) & np.isin(of_rows, some)
+        parts.append(lean.facts.take(np.flatnonzero(is_seen), keep_values=True))
+    states = forget(refill(Facts.concatenate(parts), shelf.definition)[1], shelf.definition.plan, watermark_us)
+    for name, some in keys.items():
+        before, fresh = changed.windows[name], states[name]
+        if shelf.windows[name].kind in APPROACHES:  # all who came to the door were looked at again
+            changed.windows[name] = fresh
+            continue
+        stays, comes = ~np.isin(before["key"], some), np.isin(fresh["key"], some)
+        changed.windows[name] = {
+            column: np.concatenate([before[column][stays], fresh[column][comes]]) for column in before
+        }
