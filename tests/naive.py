@@ -47,11 +47,13 @@ def profile(*parts):
 def text_fields(event: Event) -> Event:
     """Fields of text that are computed from one event."""
     path = event.get("path")
-    fields: Event = {"section": None, "directory": None}
+    fields: Event = {"section": None, "directory": None, "file": None}
     if path is not None and path.startswith("/"):
         fields["section"] = path.split("/")[1]
     if path is not None and "/" in path:
         fields["directory"] = path[: path.rindex("/") + 1]
+        name = path[path.rindex("/") + 1 :]
+        fields["file"] = "".join(c.lower() if "A" <= c <= "Z" else c for c in name)
     fields["ip_prefix"] = event.get("ip_prefix") if event.get("ip_prefix") is not None else event["client_ip"]
     system, browser, language = event.get("os"), event.get("browser"), event.get("language_primary")
     fields["profile"] = profile(system, browser, language)

@@ -113,14 +113,16 @@ def test_progress_shows_on_a_terminal(tmp_path, key_file):
     assert b"reading" in shown
 
 
-def test_fit_then_score_with_the_model(tmp_path, key_file):
-    """Learn from one log, score another."""
+def test_fit_then_score_with_the_model(scored, tmp_path, key_file):
+    """Learn from a log, then score it: to the same risks as scoring it without a model."""
     model = tmp_path / "m.fraudlog"
-    done = run("fit", SAMPLE, "--model", model)
+    done = run("fit", SAMPLE, "--model", model, "--key-file", key_file)
     assert done.returncode == 0
     assert "presumed-human of 3,026 sessions" in done.stdout
     done = run("score", SAMPLE, "--model", model, "--out", tmp_path / "out", "--json", "--key-file", key_file)
     assert json.loads(done.stdout)["model"]["origin"] == "detector m.fraudlog"
+    ours, theirs = (pd.read_parquet(out / "scores.parquet") for out in (tmp_path / "out", scored[0]))
+    pd.testing.assert_frame_equal(ours, theirs)
 
 
 def test_report_is_written_anew_from_the_tables(scored):

@@ -9,7 +9,9 @@ import pytest
 
 import fraudlog as fl
 from conftest import make_events
-from fraudlog.sessions import FEATURES, Population, transforms
+from fraudlog.enriching.endpoints import ENDPOINTS
+from fraudlog.sessions import DEFAULT, FEATURES, Population, transforms
+from fraudlog.sessions.language import Compare
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 GOOGLEBOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
@@ -284,7 +286,7 @@ SHOWN = {
         2,
     ),
     "odd_methods": ([{"method": "TRACE"}, {"method": "PROPFIND"}, {"method": "HEAD"}, {"method": "PUT"}], 2),
-    "version_files": ([{"path": "/readme.html"}, {"path": "/blog/license.txt"}, {"path": "/readme"}], 2),
+    "version_files": ([{"path": "/README.html"}, {"path": "/blog/license.TXT"}, {"path": "/readme"}], 2),
     "markup_in_queries": (
         [{"query": q} for q in ("q=%3Cb%3E", "id=1'", "id=1%27", "f=../x", "f=%2e%2e%2fx", "q=shoes", None)],
         5,
@@ -366,6 +368,19 @@ def test_the_catalogue_is_complete():
     assert all(row.meaning and row.unit and row.expression for row in FEATURES)
     for paper in ("Tan 2002", "Stevanovic 2012", "Iliou 2019", "Wiefling 2022", "Freeman 2016"):
         assert any(row.source == paper for row in FEATURES)
+
+
+def test_every_endpoint_that_is_asked_for_exists():
+    """A feature or window that asks for a word outside the vocabulary would be 0 for ever."""
+    compared = {
+        (constant, row.name)
+        for row in FEATURES
+        for atom in (*DEFAULT.only([row.name]).plan.early, *DEFAULT.only([row.name]).plan.late)
+        if isinstance(atom, Compare) and atom.reference.field.name == "endpoint"
+        for constant in atom.constants
+    }
+    assert len({word for word, _ in compared}) > 15
+    assert not [pair for pair in compared if pair[0] not in ENDPOINTS]
 
 
 def test_transforms_are_those_of_the_features_a_forest_sees():

@@ -48,15 +48,17 @@ def score_logs(
         raise InputError(f"{logs[0]}: holds no event that can be scored", source=logs[0])
     given = None if model is None else fl.Detector.load(model)
     step("building sessions")
-    sessions = fl.build_sessions(
+    rows = fl.build_sessions(
         log.table,
         session_gap=gap,
         key=names.session_key,
         population="fit" if given is None else given.population_,
+        asof=given is None,
     )
     events = fl.sessionize(log.events, session_gap=gap, key=names.session_key)
     step("learning" if given is None else "loading")
-    detector = given or fl.Detector().fit(sessions)
+    detector = given or fl.Detector().fit(rows)
+    sessions = rows if given is not None else _finished(rows)
     step("scoring")
     summary = {
         "fraudlog": fl.__version__,
@@ -70,6 +72,11 @@ def score_logs(
         },
     }
     return Scored(log, events, sessions, detector.score(sessions), summary, detector)
+
+
+def _finished(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return each session once, as of its last event."""
+    return rows[rows["is_last"]].drop(columns=["checkpoint", "is_last"]).reset_index(drop=True)
 
 
 def read_logs(logs: list[Path], log_format: str, max_reject_share: float | None, names: Pseudonyms) -> fl.ParsedLog:

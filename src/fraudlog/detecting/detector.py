@@ -278,7 +278,7 @@ class Detector:
         )
 
     def score_one(
-        self, row: Mapping[str, Any] | Sequence[float], entities: Mapping[str, Any] | None = None
+        self, row: Mapping[str, Any] | Sequence[float] | Floats, entities: Mapping[str, Any] | None = None
     ) -> RowScore:
         """Score one session, bit for bit as `score` scores it in a frame, and without pandas.
 
@@ -410,7 +410,7 @@ class Detector:
         return self._fitted.hearing
 
 
-def _row(row: Mapping[str, Any] | Sequence[float], entities: Mapping[str, Any] | None) -> Row:
+def _row(row: Mapping[str, Any] | Sequence[float] | Floats, entities: Mapping[str, Any] | None) -> Row:
     """Put what a caller has into the order of the catalogue."""
     if isinstance(row, Mapping):
         values = np.array([row.get(name, np.nan) for name in PLACES], dtype=np.float64)

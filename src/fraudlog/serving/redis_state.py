@@ -15,6 +15,7 @@ import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -152,6 +153,7 @@ class RedisState:
             exact_values=exact_values,
             on_end=on_end or _forget,
             make_window=_SharedWindow,
+            is_compiled=False,  # a state is read and written for every event, which costs more than is saved
         )
         self._saver = Saver(self.live)
         self._seal = AESGCM(hashlib.blake2b(b"state", key=key, digest_size=32, person=b"fraudlog seal").digest())
@@ -280,7 +282,7 @@ class RedisState:
     def _without(self, alone: LiveSession) -> Seen:
         """Return the event as a session of its own, which says that there was no state."""
         alone.notes = Notes()
-        values = list(alone.features.values())
+        values = np.array(list(alone.features.values()))
         span = (alone.start_us, alone.end_us)
         return Seen(alone.session_id, values, *span, alone.entities, {}, alone.notes, fallback="no_state")
 

@@ -12,7 +12,12 @@ from fraudlog.sessions import FEATURES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from fraudlog.detecting import Reason
+
+    Floats = NDArray[np.float64]
 
 __all__ = ["PLACES", "is_presumed_human", "is_verified_crawler", "sharing"]
 
@@ -27,7 +32,7 @@ _VERIFIED: Final = PLACES["verified_crawler_requests"]
 _SHARED: Final = tuple(PLACES[name] for name in SHARED_BY)
 
 
-def is_presumed_human(values: Sequence[float], reasons: Sequence[Reason]) -> bool:
+def is_presumed_human(values: Floats, reasons: Sequence[Reason]) -> bool:
     """Say what `fraudlog.detecting.presumed_human` says of a session of a table."""
     if values[_AUTOMATION] > 0:
         return False
@@ -37,12 +42,12 @@ def is_presumed_human(values: Sequence[float], reasons: Sequence[Reason]) -> boo
     return spoken < _FAINT
 
 
-def is_verified_crawler(values: Sequence[float]) -> bool:
+def is_verified_crawler(values: Floats) -> bool:
     """Say whether a session is wholly that of a crawler whose address confirms its name."""
-    return values[_VERIFIED] == values[_REQUESTS]
+    return bool(values[_VERIFIED] == values[_REQUESTS])
 
 
-def sharing(values: Sequence[float]) -> tuple[float, float, float]:
+def sharing(values: Floats) -> tuple[float, float, float]:
     """Return how many accounts and agents share the session's network, and how many logins failed in it."""
     users, agents, failures = _SHARED
-    return values[users], values[agents], values[failures]
+    return float(values[users]), float(values[agents]), float(values[failures])

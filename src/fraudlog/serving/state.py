@@ -15,6 +15,9 @@ from fraudlog.sessions.live_saving import Saver
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from fraudlog.deciding import Policy, Scope, Today
     from fraudlog.deciding.scoping import Ruling
     from fraudlog.sessions import Definition, Population
@@ -50,7 +53,7 @@ class Seen:
     """
 
     session_id: str
-    values: list[float]
+    values: NDArray[np.float64]
     start_us: int
     end_us: int
     entities: Mapping[str, Any]
@@ -205,7 +208,7 @@ class LocalState:
             self._on_end(session)
 
 
-def seen_in(session: LiveSession, values: list[float], code: Codes, slot: object = None) -> Seen:
+def seen_in(session: LiveSession, values: NDArray[np.float64], code: Codes, slot: object = None) -> Seen:
     """Return a session as of its last event, with room for notes on it; `slot` is the state's own."""
     if session.notes is None:
         session.notes = Notes()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from fraudlog.sessions import rows_behaviour, rows_identity, rows_threats
+from fraudlog.sessions import rows_identity, rows_mix, rows_navigation, rows_tempo, rows_threats
 from fraudlog.sessions.definition import Definition
 
 if TYPE_CHECKING:
@@ -12,7 +12,15 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT", "FEATURES", "feature_names", "transforms"]
 
-FEATURES: Final[tuple[Feature, ...]] = (*rows_behaviour.ROWS, *rows_identity.ROWS, *rows_threats.ROWS)
+FEATURES: Final[tuple[Feature, ...]] = (
+    *rows_tempo.VOLUME,
+    *rows_tempo.TEMPO,
+    *rows_mix.MIX,
+    *rows_navigation.ROWS,
+    *rows_mix.ERRORS,
+    *rows_identity.ROWS,
+    *rows_threats.ROWS,
+)
 """All features, in the order of their columns."""
 
 DEFAULT: Final = Definition(FEATURES)

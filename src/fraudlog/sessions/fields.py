@@ -75,6 +75,7 @@ _FIELDS: Final[tuple[Field, ...]] = (
     *_columns("agent_kind", "agent_conflict"),
     Field("section", "first part of the path", ("path",), origin="value"),
     Field("directory", "path up to its last slash", ("path",), origin="value"),
+    Field("file", "last part of the path, in small letters (A to Z alone)", ("path",), origin="value"),
     Field("profile", "OS, browser and language", ("os", "browser", "language_primary"), origin="value"),
     Field("device", "device id, else OS, browser and class", ("device_id", "os", "browser"), origin="value"),
     Field("manner", "agent, language, protocol and TLS fingerprint", ("user_agent",), origin="value"),

@@ -7,49 +7,50 @@ of that last moment, and counted: a service can't reorder what it has answered a
 from __future__ import annotations
 
 import struct
+import sys
 from collections import OrderedDict, deque
 from datetime import UTC, datetime
 from math import nan, sqrt
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from fraudlog.errors import ConfigError, SchemaError
-from fraudlog.schema import SESSIONS
 from fraudlog.sessions import scans
 from fraudlog.sessions.catalogue import DEFAULT
 from fraudlog.sessions.codes import Codes, derived
-from fraudlog.sessions.live_facts import ABSENT, Layout, Reader, independent, lookup
+from fraudlog.sessions.live_engine import engine_of, is_compilable, watchable
+from fraudlog.sessions.live_facts import Layout, Reader, independent, lookup
 from fraudlog.sessions.live_sample import sample_of
+from fraudlog.sessions.live_session import LiveSession, Reason
 from fraudlog.sessions.live_size import size_of
-from fraudlog.sessions.live_source import CLIENT, HEAD, Slots, live_lanes, observe_source, values_source
+from fraudlog.sessions.live_slots import HEAD, Slots
+from fraudlog.sessions.live_source import observe_source
+from fraudlog.sessions.live_values import live_lanes, values_source
 from fraudlog.sessions.segments import actor_text, session_id
 from fraudlog.sessions.window_live import window_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from numpy.typing import NDArray
+
     from fraudlog.sessions.definition import Definition
+    from fraudlog.sessions.live_compiled import Engine
+    from fraudlog.sessions.live_program import Program
     from fraudlog.sessions.population import Population
 
 __all__ = ["LiveFeatures", "LiveSession"]
 
-Reason = Literal["open", "gap", "limit", "idle", "evicted", "closed"]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SIZE_MAX: Final = (1 << 38) - 1
 _DURATION_MAX: Final = (1 << 30) - 1
 _CHECKED_AT_ONCE: Final = 2
 _WEIGHED_EVERY: Final = 63
+_LANES: Final = HEAD.index("LANES")
+_MOST_SHAPES: Final = 256
 _WEIGHT: Final = HEAD.index("WEIGHT")
 _ESTIMATED: Final = HEAD.index("ESTIMATED")
-_NOTES: Final = HEAD.index("NOTES")
-_ENTITIES: Final = (
-    ("client_ip", 7),
-    ("ip_prefix", 8),
-    ("user", 9),
-    ("profile", 10),
-    ("user_agent", 11),
-    *((name.lower(), HEAD.index(name)) for name in CLIENT),
-)
-_COLUMNS: Final = tuple((name.lower(), HEAD.index(name)) for name in CLIENT)
 
 
 def _moment(value: Any) -> int:  # noqa: ANN401 -- what a log or a service calls a time
@@ -68,98 +69,6 @@ def _size(value: int | None) -> int | None:
 
 def _milliseconds(seconds: float | None) -> int | None:
     return int(min(seconds * 1000.0, _DURATION_MAX)) if seconds is not None and seconds >= 0 else None
-
-
-class LiveSession:
-    """One session: what it is, and its features so far (or at its end).
-
-    Attributes
-    ----------
-    reason : str
-        ``open``, or why it ended: ``gap`` (the actor came back later), ``limit`` (too long), ``idle`` (silent for the
-        gap), ``evicted`` (room was needed), ``closed``.
-    """
-
-    __slots__ = ("_live", "_state", "reason")
-
-    def __init__(self, live: LiveFeatures, state: list[Any], reason: Reason) -> None:
-        self._live = live
-        self._state = state
-        self.reason = reason
-
-    @property
-    def session_id(self) -> str:
-        """The same id that `build_sessions` gives."""
-        return self._live.id_of(self._state)
-
-    @property
-    def n_events(self) -> int:
-        """Events so far."""
-        count: int = self._state[2]
-        return count
-
-    @property
-    def piece(self) -> int:
-        """How many sessions a limit cut off before this one."""
-        piece: int = self._state[3]
-        return piece
-
-    @property
-    def start_us(self) -> int:
-        """Time of the first event, in microseconds."""
-        start: int = self._state[0]
-        return start
-
-    @property
-    def end_us(self) -> int:
-        """Time of the last event, in microseconds."""
-        end: int = self._state[1]
-        return end
-
-    @property
-    def is_estimated(self) -> bool:
-        """Whether some counts are estimates: it had more distinct values than are kept, or was joined of two halves."""
-        estimated: bool = self._state[_ESTIMATED]
-        return estimated
-
-    @property
-    def notes(self) -> Any:  # noqa: ANN401 -- the caller's own
-        """What a service keeps with the session; None at first."""
-        return self._state[_NOTES]
-
-    @notes.setter
-    def notes(self, notes: Any) -> None:  # noqa: ANN401 -- as above
-        self._state[_NOTES] = notes
-
-    @property
-    def entities(self) -> dict[str, Any]:
-        """What the session is, by the columns of `fraudlog.schema.SESSIONS`; without its times."""
-        state = self._state
-        return {name: state[place] for name, place in _ENTITIES}
-
-    @property
-    def features(self) -> dict[str, float]:
-        """Features by name."""
-        return dict(zip(self._live.definition.names, self._live.values(self._state), strict=True))
-
-    def row(self) -> dict[str, Any]:
-        """Return it as a row of the table of sessions."""
-        state = self._state
-        named = {
-            "session_id": self.session_id,
-            "client_ip": state[7],
-            "ip_prefix": state[8],
-            "user": state[9],
-            "profile": state[10],
-            "user_agent": state[11],
-            "start": state[0],
-            "end": state[1],
-            "source": state[12],
-            "first_line": state[13],
-            "piece": state[3],
-            **{name: state[place] for name, place in _COLUMNS},
-        }
-        return {column.name: named[column.name] for column in SESSIONS} | self.features
 
 
 class LiveFeatures:
@@ -184,6 +93,9 @@ class LiveFeatures:
         Takes each `LiveSession` that ended; without one they wait in `ended`, from where the caller takes them.
     make_window : callable, optional
         Makes what stands for a `Window` over other sessions; by default one of this process.
+    is_compiled : bool, optional
+        Whether to compile the update and the reading of features (extra ``fast``), to the same bits; by default where
+        numba is installed. Compiling takes some 20 s the first time on a machine, and a second from then on.
 
     Attributes
     ----------
@@ -195,7 +107,8 @@ class LiveFeatures:
     Raises
     ------
     ConfigError
-        If a feature is batch-only: a function of the whole table can't be kept up event by event.
+        If a feature is batch-only: a function of the whole table can't be kept up event by event. If `is_compiled` is
+        set and numba is not installed.
 
     Examples
     --------
@@ -207,7 +120,7 @@ class LiveFeatures:
     (15.0, 1)
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- each is a choice of its own
         self,
         definition: Definition | None = None,
         *,
@@ -218,6 +131,7 @@ class LiveFeatures:
         exact_values: int | None = None,
         on_end: Callable[[LiveSession], None] | None = None,
         make_window: Callable[..., Any] = window_for,
+        is_compiled: bool | None = None,
     ) -> None:
         self.definition = definition or DEFAULT
         if batch_only := [row.name for row in self.definition.features if row.is_batch_only]:
@@ -240,12 +154,15 @@ class LiveFeatures:
         self._open: OrderedDict[tuple[Any, ...], list[Any]] = OrderedDict()
         self._last: list[Any] | None = None
         self._expires_us = -1 << 62
-        self._prepare(population, make_window)
+        self._engine: Engine | None = None
+        self._shapes: dict[tuple[str, ...], tuple[Any, ...]] = {}
+        self._prepare(population, make_window, is_compiled=is_compiled)
 
-    def _prepare(self, population: Population | None, make_window: Callable[..., Any]) -> None:
+    def _prepare(
+        self, population: Population | None, make_window: Callable[..., Any], *, is_compiled: bool | None
+    ) -> None:
         """Write and compile the two functions of this definition."""
         layout, slots = Layout.of(self.definition, live_lanes(self.definition)), Slots()
-        readers = [Reader(group, layout, population, self.code) for group in layout.groups]
         masks: dict[int, tuple[int, int]] = {}
         rules: dict[int, int] = {}
         parts = independent(layout)
@@ -253,9 +170,13 @@ class LiveFeatures:
         most, most_values = (self.max_sessions, self.exact_values) if self.exact_values else (None, None)
         self.windows = {window.name: make_window(window, most, most_values) for window in plan.windows}
         self.kinds = {window.name: window.kind for window in plan.windows}
+        weights = scans.weights(self.definition.max_events)
+        self.weights: list[int] = weights.tolist()
+        looks = lookup(layout, masks, rules, parts)
+        readers = [Reader(group, layout, population, self.code, looks["rule_miss"]) for group in layout.groups]
         env: dict[str, Any] = {
             "moment": _moment,
-            "absent": ABSENT,
+            "intern": sys.intern,
             "size_of": _size,
             "milliseconds": _milliseconds,
             "code": self.code,
@@ -265,32 +186,56 @@ class LiveFeatures:
             "ended": self._ended,
             "moved": self._open.move_to_end,
             "clamped": self._clamped,
-            "weights": scans.weights(self.definition.max_events).tolist(),
+            "weights": self.weights,
             "sampled": self._sampled,
             "lane_get": masks.get,
             "rule_get": rules.get,
-            **lookup(layout, masks, rules, parts),
+            **looks,
+            "shape_get": self._shapes.get,
+            "shape_miss": self._shape,
             **{f"see_{name}": window.see for name, window in self.windows.items()},
         }
-        for i, reader in enumerate(readers):
-            env |= {f"get{i}": reader.entries.get, f"miss{i}": reader}
-        layout.environment = list(env)
+        self.slots, self._readers, self._engine = slots, readers, None
+
+        def program_of() -> Program:
+            engine = engine_of(
+                self.definition, layout, slots, weights, looks["lane_miss"], self.exact_values, watched, most
+            )
+            for reader in readers:
+                reader.engine = engine
+            self._engine = engine
+            self.windows |= engine.windows()
+            env.update(engine.names() | {f"see_{name}": window.see for name, window in self.windows.items()})
+            return engine.program
+
+        is_wanted = is_compilable(layout, is_compiled=is_compiled)
+        watched = watchable(layout) if is_wanted and make_window is window_for else ()
+        wanted = program_of if is_wanted else None
+        source = observe_source(self.definition, layout, slots, self.exact_values, wanted, watched)
         namespace: dict[str, Any] = {}
-        exec(compile(observe_source(self.definition, layout, slots, self.exact_values), "<live>", "exec"), namespace)  # noqa: S102 -- text of our own making, see live_source
+        names = "\n".join(f"    {name} = env[{name!r}]" for name in env)
+        exec(compile(f"def make(env):\n{names}\n{source}", "<live>", "exec"), namespace)  # noqa: S102 -- text of our own making, see live_source
         self._observe: Callable[[Mapping[str, Any]], list[Any]] = namespace["make"](env)
         unpack = struct.Struct(f"<{len(layout.lanes)}H").unpack
-        scope = {"unpack": unpack, "nan": nan, "sqrt": sqrt, "weights": env["weights"]}
+        scope: dict[str, Any] = {"unpack": unpack, "nan": nan, "sqrt": sqrt, "weights": self.weights}
         exec(compile(values_source(self.definition, slots), "<values>", "exec"), scope)  # noqa: S102 -- as above
-        self.values: Callable[[list[Any]], list[float]] = scope["values"]
-        self._initial = slots.initial
-        self.weights: list[int] = env["weights"]
-        self.slots = slots
-        self._readers = readers
+        self._values: Callable[[list[Any]], list[float]] = scope["values"]
+        self._row = np.zeros(0).copy if self._engine is None else self._engine.row.copy
+        self._initial = slots.initial if self._engine is None else slots.initial[: len(HEAD)]
         self._looked_up: dict[str, list[dict[int, Any]]] = {
             "lanes": [masks],
             "rules": [rules],
             "parts": [part.known for part in parts],
         }
+
+    def _shape(self, event: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Work out how an event with these columns is read."""
+        columns = frozenset(event)
+        shape = tuple(part for reader in self._readers for part in reader.way(columns))
+        if len(self._shapes) >= _MOST_SHAPES:
+            self._shapes.clear()
+        self._shapes[tuple(event)] = shape
+        return shape
 
     def __len__(self) -> int:
         return len(self._open)
@@ -299,7 +244,7 @@ class LiveFeatures:
         """Give the open sessions, the one silent for longest first."""
         return (LiveSession(self, state, "open") for state in list(self._open.values()))
 
-    def observe(self, event: Mapping[str, Any]) -> list[float]:
+    def observe(self, event: Mapping[str, Any]) -> NDArray[np.float64]:
         """Take an event in.
 
         Parameters
@@ -310,7 +255,7 @@ class LiveFeatures:
 
         Returns
         -------
-        list of float, shape (n_features,)
+        ndarray of float64, shape (n_features,)
             The session's features as of this event, in the order of the definition; null is NaN.
 
         Raises
@@ -319,11 +264,33 @@ class LiveFeatures:
             If the time is missing or naive.
         """
         self._last = state = self._observe(event)
+        values = self.values(state) if state[_LANES].__class__ is int else self._row()
         if self.max_bytes is not None and (not state[2] & state[2] - 1 or not state[2] & _WEIGHED_EVERY):
             self._weigh(state)
         if state[1] > self._expires_us:
             self._expire(state[1])
-        return self.values(state)
+        return values
+
+    def values(self, state: list[Any]) -> NDArray[np.float64]:
+        """Return the features of a state."""
+        if self._engine is not None and not isinstance(state[_LANES], int):
+            return self._engine.values(state)
+        return np.array(self._values(state), np.float64)
+
+    def plain(self, state: list[Any]) -> list[Any]:
+        """Return a state as the list that `slots` lays out, whichever form it has."""
+        return state if self._engine is None else self._engine.plain(state)
+
+    def taken(self, state: list[Any]) -> list[Any]:
+        """Return a plain state in the form that this twin keeps."""
+        if self._engine is not None and isinstance(state[_LANES], int):
+            self._engine.make_flat(state)
+        return state
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether events are taken in by compiled code."""
+        return self._engine is not None
 
     def tables(self) -> dict[str, int]:
         """Return how many entries each table of values seen before has; of the parts of a definition the largest."""
@@ -386,7 +353,7 @@ class LiveFeatures:
         for reader in self._readers:
             if reader.population is not population:
                 reader.population = population
-                reader.entries.clear()
+                reader.clear()
 
     def clear(self) -> None:
         """Let all open sessions go without a word."""
@@ -394,8 +361,8 @@ class LiveFeatures:
         self.n_bytes = 0
 
     def fresh(self) -> list[Any]:
-        """Return the state of a session without an event."""
-        return self._initial.copy()
+        """Return the plain state of a session without an event."""
+        return self.slots.initial.copy()
 
     def put(self, actor: tuple[Any, ...], state: list[Any]) -> None:
         """Open a session that another process, or an earlier one, had open."""
@@ -431,6 +398,8 @@ class LiveFeatures:
 
     def _opened(self, actor: tuple[Any, ...], named: tuple[Any, ...], time_us: int, piece: int) -> list[Any]:
         state = self._initial.copy()
+        if self._engine is not None:
+            state[_LANES] = self._engine.initial.copy()
         state[0] = state[1] = time_us
         state[3] = piece
         state[5] = named

@@ -6,15 +6,16 @@ What is looked at stays in tables of bounded size; a value is looked at again af
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from fraudlog.sessions import codes
 from fraudlog.sessions.columns import NULL
 from fraudlog.sessions.facts import ACTOR, kept_fields
 from fraudlog.sessions.fields import FIELDS
-from fraudlog.sessions.language import Compare, Known, Missing
+from fraudlog.sessions.language import And, Compare, Known, Missing, Not, Or
 from fraudlog.sessions.places import offset_minutes
-from fraudlog.sessions.plan import atoms_of, truth
+from fraudlog.sessions.plan import atoms_of
 from fraudlog.sessions.values import LIVE, profile_of
 
 if TYPE_CHECKING:
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
     from fraudlog.sessions.codes import Codes
     from fraudlog.sessions.definition import Definition
     from fraudlog.sessions.language import Condition, Reference
+    from fraudlog.sessions.live_compiled import Engine
     from fraudlog.sessions.plan import Atom, Lane
     from fraudlog.sessions.population import Population
 
-__all__ = ["ABSENT", "Group", "Layout", "Part", "answer", "independent", "lookup"]
+__all__ = ["ABSENT", "Group", "Layout", "Part", "Reader", "answer", "independent", "lookup"]
 
 ABSENT: Final = object()
 """Stands for a column that an event does not have at all."""
@@ -65,8 +67,9 @@ _TOGETHER: Final = (
         "is_tor",
     ),
     ("method", "status", "endpoint", "action", "outcome"),
+    ("client_ip", "ip_prefix"),
 )
-"""Columns that change together, so that one look-up serves all: of the client, and of the request."""
+"""Columns that change together, so that one look-up serves all: of the client, of the request, of the network."""
 
 _DERIVED: Final[dict[str, tuple[str, ...]]] = {
     "profile": ("os", "browser", "language_primary"),
@@ -76,6 +79,7 @@ _DERIVED: Final[dict[str, tuple[str, ...]]] = {
     "country_language": ("country", "language_primary"),
     "section": ("path",),
     "directory": ("path",),
+    "file": ("path",),
     "depth": ("path",),
     "path_length": ("path",),
     "path_number": ("path",),
@@ -92,10 +96,10 @@ _OF_TIME: Final = {
     "coarseness": "0 if t % 1000000 else 1 if t % 60000000 else 2",
 }
 _COMPUTED: Final = {
-    "bytes_sent": "size_of(get('bytes_sent'))",
-    "bytes_log2": "None if v_bytes_sent is None else v_bytes_sent.bit_length()",
-    "duration_ms": "milliseconds(get('duration_s'))",
+    "bytes_sent": ("bytes_sent", "b if b.__class__ is int and 0 <= b < 1000000000 else size_of(b)"),
+    "duration_ms": ("duration_s", "None if b is None else milliseconds(b)"),
 }
+_NOT_COLUMNS: Final = ("bytes_sent", "duration_s", "bytes_log2", "duration_ms")
 
 
 @dataclass(frozen=True)
@@ -138,11 +142,13 @@ class Layout:
     atoms: dict[Atom, int] = field(default_factory=dict)
     groups: list[Group] = field(default_factory=list)
     direct: tuple[str, ...] = _DIRECT
-    computed: dict[str, str] = field(default_factory=dict)
+    computed: dict[str, tuple[str, str]] = field(default_factory=dict)
     of_time: dict[str, str] = field(default_factory=dict)
     needed: set[str] = field(default_factory=set)
     coded: set[str] = field(default_factory=set)
     asked_missing: set[str] = field(default_factory=set)
+    asked_direct: set[str] = field(default_factory=set)
+    rule_group: int | None = None
     row_atoms: list[tuple[Atom, int]] = field(default_factory=list)
     steps: list[Reference] = field(default_factory=list)
     wheres: dict[Condition, int] = field(default_factory=dict)
@@ -163,6 +169,9 @@ class Layout:
         self.coded = {*ACTOR, *(scan.reference.field.name for scan in plan.scans if scan.is_grouped and scan.reference)}
         self.coded |= {name for window in plan.windows for name in window.coded}
         self.coded = {name for name in self.coded if not FIELDS[name].is_number}
+        self.asked_direct = {atom.reference.field.name for atom in plan.early if not isinstance(atom, Known)} & set(
+            _DIRECT
+        )
         self.asked_missing = {atom.reference.field.name for atom in plan.early if isinstance(atom, Missing)}
         references = [scan.reference for scan in plan.scans if scan.reference] + [atom.reference for atom in atoms]
         self.steps = list(dict.fromkeys(reference for reference in references if reference.is_step))
@@ -172,6 +181,7 @@ class Layout:
         self._add_conditions()
         looked_up = {name for group in self.groups for name in (*group.columns, *group.fields)}
         self.atoms = {atom: bit for bit, atom in enumerate(self._asked())}
+        self.rule_group = self._find_rule_group()
         self.row_atoms = [
             (atom, bit)
             for atom, bit in self.atoms.items()
@@ -186,6 +196,13 @@ class Layout:
             conditions += [c for c in (window.where_condition, window.needs_condition) if c is not None]
         return list(dict.fromkeys(atom for condition in conditions for atom in atoms_of(condition)))
 
+    def _find_rule_group(self) -> int | None:
+        """Return the one look-up that answers all that windows ask, if there is one."""
+        windows = [window for window in self.definition.plan.windows if window.needs]
+        asked = {c for window in windows for c in (window.where_condition, window.needs_condition) if c is not None}
+        names = {atom.reference.field.name for condition in asked for atom in atoms_of(condition)}
+        return next((i for i, group in enumerate(self.groups) if names and names <= set(group.fields)), None)
+
     def group_of(self, reference: Reference | None) -> int | None:
         """Return which look-up gives a field's value, if any does."""
         if reference is None or reference.is_step:
@@ -194,7 +211,9 @@ class Layout:
         return next((i for i, group in enumerate(self.groups) if name in group.fields), None)
 
     def _add_groups(self) -> None:
-        columns = {name for name in self.needed if not FIELDS[name].is_computed} - set(_DIRECT) - set(_COMPUTED)
+        columns = {name for name in self.needed if not FIELDS[name].is_computed} - set(_NOT_COLUMNS)
+        columns -= set(_DIRECT) - self.asked_direct
+        columns |= {"client_ip"} if "ip_prefix" in columns else set()
         columns |= {column for name in self.needed for column in _DERIVED.get(name, ())}
         columns |= {"country"} if "local_hour" in self.needed else set()
         together = [tuple(name for name in group if name in columns) for group in _TOGETHER]
@@ -223,6 +242,10 @@ class Layout:
             self.rules[window.name] = 1 << 2 * i, 2 << 2 * i
 
 
+def _nothing(_event: object) -> None:
+    """Return the key of an event that has none of a look-up's columns."""
+
+
 def answer(atom: Atom, value: Any) -> bool:  # noqa: ANN401 -- any field's value
     """Answer one atom for one value; `ABSENT` and None answer nothing but that they are missing."""
     if isinstance(atom, Missing):
@@ -248,14 +271,50 @@ def _compare(atom: Compare, value: Any) -> bool:  # noqa: ANN401 -- as above
     return bool(looks[atom.operator]())
 
 
-class Reader:
-    """Works out one group's entry: the mask of its atoms, and the values of its fields."""
+class Seen(dict[Any, tuple[Any, ...]]):
+    """Entries of one look-up, by the values of those of its columns that an event has."""
 
-    def __init__(self, group: Group, layout: Layout, population: Population | None, code: Codes) -> None:
+    __slots__ = ("columns", "reader")
+
+    def __init__(self, reader: Reader, columns: tuple[str, ...]) -> None:
+        super().__init__()
+        self.reader = reader
+        self.columns = columns
+
+    def __missing__(self, key: Any) -> tuple[Any, ...]:  # noqa: ANN401 -- one value or a tuple of them
+        """Find or make the entry of values not met before, and keep it."""
+        given = dict(zip(self.columns, key if len(self.columns) > 1 else (key,), strict=False))
+        entry = self.reader.entry_of(given)
+        if len(self) >= codes.MOST_ENTRIES:
+            self.clear()
+        self[key] = entry
+        return entry
+
+
+class Reader:
+    """Works out one group's entries: the mask of its atoms, and the values of its fields.
+
+    An entry is a tuple: where the compiled engine keeps it (0 without one), the rules of windows it answers, the mask,
+    the fields' values, the codes of those that are kept.
+    """
+
+    def __init__(
+        self,
+        group: Group,
+        layout: Layout,
+        population: Population | None,
+        code: Codes,
+        rules_of: Callable[[int], int],
+    ) -> None:
         self.group = group
         self.code = code
         self.definition = layout.definition
         self.population = population
+        self.engine: Engine | None = None
+        self.place = layout.groups.index(group)
+        self.is_rule_group = layout.rule_group == self.place
+        self.rules_of = rules_of
+        self.nothing = {c: ABSENT if c in layout.asked_missing else None for c in group.columns}
         names = set(group.fields) | set(group.columns)
         self.atoms = [
             (1 << bit, atom)
@@ -263,17 +322,42 @@ class Reader:
             if atom.reference.field.name in names and not atom.reference.is_step
         ]
         self.entries: dict[Any, tuple[Any, ...]] = {}
+        self.seen: dict[tuple[str, ...], Seen] = {}
 
-    def __call__(self, key: Any) -> tuple[Any, ...]:  # noqa: ANN401 -- one value or a tuple of them
-        """Return the entry of a value that is not in the table yet, and keep it."""
-        given = dict(zip(self.group.columns, (key,) if len(self.group.columns) == 1 else key, strict=True))
+    def way(self, columns: frozenset[str]) -> tuple[Callable[[Any], Any], Seen]:
+        """Return how the key of an event with these columns is got, and the entries by such keys."""
+        present = tuple(column for column in self.group.columns if column in columns)
+        if present not in self.seen:
+            self.seen[present] = Seen(self, present)
+        return itemgetter(*present) if present else _nothing, self.seen[present]
+
+    def clear(self) -> None:
+        """Forget all entries."""
+        self.entries.clear()
+        for seen in self.seen.values():
+            seen.clear()
+        if self.engine is not None:
+            self.engine.drop_entries(self.place)
+
+    def entry_of(self, known: dict[str, Any]) -> tuple[Any, ...]:
+        """Return the entry of the values of some columns; the others are not there."""
+        given = self.nothing | known
+        key = tuple(given.values())
+        entry = self.entries.get(key)
+        return self._made(key, given) if entry is None else entry
+
+    def _made(self, key: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, ...]:
         values = {name: self._value(name, given) for name in self.group.fields}
         mask = sum(bit for bit, atom in self.atoms if answer(atom, self._asked(atom, values, given)))
         if len(self.entries) >= codes.MOST_ENTRIES:
-            self.entries.clear()
-        texts = [values[name] for name in self.group.coded]
-        entry = (mask, *values.values(), *(None if text is None else self.code(text) for text in texts))
-        self.entries[key] = entry
+            self.clear()
+        coded = {name: None if values[name] is None else self.code(values[name]) for name in self.group.coded}
+        rules = self.rules_of(mask) if self.is_rule_group else 0
+        place = 0
+        if self.engine is not None:
+            asked = {"is_page": int(values.get("endpoint") == "page"), "rules": rules}
+            place = self.engine.entry(self.place, mask, values | coded | asked)
+        self.entries[key] = entry = (place, rules, mask, *values.values(), *coded.values())
         return entry
 
     @staticmethod
@@ -283,6 +367,8 @@ class Reader:
 
     def _value(self, name: str, given: Mapping[str, Any]) -> Any:  # noqa: ANN401 -- any field's value
         known = {column: None if value is ABSENT else value for column, value in given.items()}
+        if name == "ip_prefix":
+            return known["client_ip"] if known[name] is None else known[name]
         if name in LIVE:
             source = known[_DERIVED[name][0]]
             return None if source is None else LIVE[name](source)
@@ -335,20 +421,58 @@ def lookup(
         _keep(masks, mask, entry)
         return entry
 
-    def window_rules(mask: int) -> int:
-        def bit(atom: Atom) -> bool:
-            return bool(mask >> places[atom] & 1)
+    asked = [
+        (flag, _asker(condition, places))
+        for window in plan.windows
+        if window.name in layout.rules
+        for flag, condition in zip(
+            layout.rules[window.name], (window.needs_condition, window.where_condition), strict=True
+        )
+        if condition is not None
+    ]
 
-        holding = 0
-        for window in plan.windows:
-            if window.name in layout.rules:
-                needed, where = layout.rules[window.name]
-                holding |= needed if window.needs_condition and truth(window.needs_condition, bit)[0] else 0
-                holding |= where if window.where_condition and truth(window.where_condition, bit)[0] else 0
+    def window_rules(mask: int) -> int:
+        holding = sum(flag for flag, ask in asked if ask(mask)[0])
         _keep(rules, mask, holding)
         return holding
 
     return {"lane_miss": lanes, "rule_miss": window_rules}
+
+
+_Answer = tuple[bool, bool]
+
+
+def _asker(condition: Condition, places: Mapping[Atom, int]) -> Callable[[int], _Answer]:
+    """Return what works out from a mask whether a condition holds, and whether it is known: `plan.truth`, read once."""
+    match condition:
+        case Not(operand):
+            ask = _asker(operand, places)
+            return lambda mask: _negated(ask(mask))
+        case And(left, right) | Or(left, right):
+            one, other = _asker(left, places), _asker(right, places)
+            join = _both if isinstance(condition, And) else _either
+            return lambda mask: join(one(mask), other(mask))
+    own = 1 << places[condition]
+    if isinstance(condition, Known):
+        return lambda mask: (mask & own != 0, True)
+    known = 1 << places[Known(condition.reference)]
+    asked = own | known if isinstance(condition, Missing) else known
+    return lambda mask: (mask & own != 0, mask & asked != 0)
+
+
+def _negated(answer: _Answer) -> _Answer:
+    holds, known = answer
+    return known and not holds, known
+
+
+def _both(one: _Answer, other: _Answer) -> _Answer:
+    holds = one[0] and other[0]
+    return holds, (one[1] and other[1]) or (one[1] and not one[0]) or (other[1] and not other[0])
+
+
+def _either(one: _Answer, other: _Answer) -> _Answer:
+    holds = one[0] or other[0]
+    return holds, holds or (one[1] and other[1])
 
 
 class Part:
@@ -358,10 +482,17 @@ class Part:
     """
 
     def __init__(self, layout: Layout, atoms: frozenset[Atom]) -> None:
-        self.bits = layout.atoms
         self.mask = sum(1 << layout.atoms[atom] for atom in atoms)
-        self.lanes = [(p, lane) for p, lane in enumerate(layout.lanes) if atoms.issuperset(atoms_of(lane.condition))]
-        self.wheres = [(flag, c) for c, flag in layout.wheres.items() if atoms.issuperset(atoms_of(c))]
+        self.lanes = [
+            (1 << 16 * place, int(lane.is_known), _asker(lane.condition, layout.atoms))
+            for place, lane in enumerate(layout.lanes)
+            if atoms.issuperset(atoms_of(lane.condition))
+        ]
+        self.wheres = [
+            (flag, _asker(condition, layout.atoms))
+            for condition, flag in layout.wheres.items()
+            if atoms.issuperset(atoms_of(condition))
+        ]
         self.known: dict[int, tuple[int, int]] = {}
 
     def __call__(self, mask: int) -> tuple[int, int]:
@@ -371,13 +502,8 @@ class Part:
         return entry if entry is not None else self._work_out(own)
 
     def _work_out(self, mask: int) -> tuple[int, int]:
-        def bit(atom: Atom) -> bool:
-            return bool(mask >> self.bits[atom] & 1)
-
-        counted = 0
-        for place, lane in self.lanes:
-            counted |= int(truth(lane.condition, bit)[1 if lane.is_known else 0]) << 16 * place
-        where = sum(flag for flag, condition in self.wheres if truth(condition, bit)[0])
+        counted = sum(one for one, is_known, ask in self.lanes if ask(mask)[is_known])
+        where = sum(flag for flag, ask in self.wheres if ask(mask)[0])
         entry = (counted, where)
         _keep(self.known, mask, entry)
         return entry

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from fraudlog.errors import SchemaError
-from fraudlog.sessions.live_source import CLIENT, HEAD
+from fraudlog.sessions.live_slots import CLIENT, HEAD
 from fraudlog.sessions.live_state import Layouted, layout_digest
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Saver:
             "estimated": state[_ESTIMATED],
             "notes": state[_NOTES],
             "entities": {name: state[place] for name, place in ENTITIES.items() if state[place] is not None},
-            "state": self.states.dump(state),
+            "state": self.states.dump(self.live.plain(state)),
         }
 
     def load(self, saved: Mapping[str, Any], *, are_entities_plain: bool = False) -> tuple[Actor, list[Any]]:
@@ -106,7 +106,7 @@ class Saver:
             state[place] = value
         state[_ESTIMATED], state[_RESTORED] = is_estimated, not are_entities_plain
         self.states.load(dumped, state)
-        return actor, state
+        return actor, self.live.taken(state)
 
     def join(self, actor: Actor, state: list[Any]) -> list[Any]:
         """Put a session in beside those that are open; with one of the same client it becomes one.
@@ -131,7 +131,7 @@ class Saver:
         if is_apart or is_long:
             live.replace(actor, later, ended=earlier, reason="gap" if is_apart else "limit")
             return later
-        joined = self.states.joined(known, state)
+        joined = self.live.taken(self.states.joined(live.plain(known), live.plain(state)))
         joined[_NOTES] = known[_NOTES]
         live.replace(actor, joined)
         return joined

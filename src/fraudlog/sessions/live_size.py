@@ -5,6 +5,8 @@ from __future__ import annotations
 from sys import getsizeof
 from typing import Any, Final
 
+import numpy as np
+
 from fraudlog.sessions.live_sample import CountSample, SetSample
 
 __all__ = ["size_of"]
@@ -28,6 +30,7 @@ def _value(value: Any) -> int:  # noqa: ANN401 -- what a slot holds
 
 
 _SIZED: Final[dict[type, Any]] = {
+    np.ndarray: getsizeof,
     int: lambda value: _NUMBER if value > 256 else 0,
     list: lambda value: getsizeof(value) + _NUMBER * len(value),
     set: lambda value: getsizeof(value) + _NUMBER * len(value),

@@ -1,6 +1,6 @@
 """A live session's state as plain values: out of a process, into another, and two of one client into one.
 
-A session is a list of slots; `fraudlog.sessions.live_source` says what each holds. What leaves the process are codes
+A session is a list of slots; `fraudlog.sessions.live_slots` says what each holds. What leaves the process are codes
 and counts; the columns that name a person are left to the caller. What comes in is checked slot by slot.
 """
 
@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fraudlog.errors import SchemaError
 from fraudlog.sessions.live_sample import CountSample, SetSample
-from fraudlog.sessions.live_source import HEAD
+from fraudlog.sessions.live_slots import HEAD
 from fraudlog.sessions.plan import Scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fraudlog.sessions.live_source import Slots
+    from fraudlog.sessions.live_slots import Slots
 
 __all__ = ["Layouted", "layout_digest"]
 

@@ -22,7 +22,7 @@ _FAILED_LOGIN: Final = (
     "(endpoint == 'login' and status in (401, 403)) or (known(outcome) and action == 'login' and outcome == 'failure')"
 )
 _LOGIN: Final = "endpoint == 'login' or (known(action) and action == 'login')"
-_PAYMENT: Final = "endpoint in ('checkout', 'payment')"
+_PAYMENT: Final = "endpoint == 'checkout'"
 
 
 def _claim(name: str, expression: str, unit: str, meaning: str, misses: str = "", source: str = "") -> Feature:

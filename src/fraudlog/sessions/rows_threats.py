@@ -29,6 +29,17 @@ _POST: Final = "method == 'POST'"
 _CONTRADICTED: Final = " or ".join(f"is_ch_{what}_same == 0" for what in ("brand", "version", "platform", "mobile"))
 _HOLDS_MARKUP: Final = " or ".join(f"query.contains('{part}')" for part in MARKUP).replace("'''", r"'\x27'")
 """Any of `schema.MARKUP`, which the shield says of a query too; a quote is written as ``\\x27`` inside quotes."""
+_VERSION_FILES: Final = (
+    "readme.html",
+    "readme.txt",
+    "readme.md",
+    "license.txt",
+    "changelog.txt",
+    "version",
+    "server-status",
+    "composer.lock",
+    "release_notes.txt",
+)
 _KNOWN_CALLER: Final = "(known(user) or known(session_token))"
 
 _SIDES: Final[dict[str, Direction]] = {
@@ -167,9 +178,7 @@ _SCANNING: Final = (
     ),
     _count(
         "version_files",
-        "path.endswith('/readme.html') or path.endswith('/readme.txt') or path.endswith('/license.txt') "
-        "or path.endswith('/CHANGELOG.txt') or path.endswith('/changelog.txt') or path.endswith('/VERSION') "
-        "or path.endswith('/server-status') or path.endswith('/composer.lock') or path.endswith('/RELEASE_NOTES.txt')",
+        f"file in {_VERSION_FILES!r}",
         "requests for files that tell a program's version",
         "sites that offer such files",
         "OAT-004",

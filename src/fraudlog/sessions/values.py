@@ -6,6 +6,7 @@ Both forms of a field stand together, so that who changes one sees the other; th
 from __future__ import annotations
 
 import re
+from string import ascii_lowercase, ascii_uppercase
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -31,6 +32,7 @@ _SECOND_US: Final = 1_000_000
 
 _LAST_NUMBER: Final = re.compile(r"([0-9]{1,13})[^0-9]*\Z")
 _SECTION: Final = re.compile(r"/([^/]*)")
+_SMALL: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
 _DIRECTORY: Final = re.compile(r"(?s).*/")
 
 
@@ -92,6 +94,7 @@ NUMBERS_OF_TEXT: Final[dict[str, tuple[str, Callable[[pa.Array], NDArray[np.int6
 TEXTS_OF_TEXT: Final[dict[str, tuple[str, Callable[[pa.Array], pa.Array]]]] = {
     "section": ("path", lambda v: _null_without_match(v, r"\A/(?P<s>[^/]*)", "s")),
     "directory": ("path", lambda v: _null_without_match(v, r"(?s)\A(?P<d>.*/)", "d")),
+    "file": ("path", lambda v: pc.ascii_lower(_null_without_match(v, r"/(?P<f>[^/]*)\z", "f"))),
 }
 """Texts read from one column of text."""
 
@@ -126,6 +129,11 @@ def _directory(path: str) -> str | None:
     return match[0] if match else None
 
 
+def _file(path: str) -> str | None:
+    _, slash, name = path.rpartition("/")
+    return name.translate(_SMALL) if slash else None
+
+
 def _number(path: str) -> int | None:
     match = _LAST_NUMBER.search(path)
     return int(match[1]) if match else None
@@ -138,5 +146,6 @@ LIVE: Final[dict[str, Callable[..., Any]]] = {
     "query_length": lambda query: min(len(query), (1 << FIELDS["query_length"].bits) - 1),
     "section": _section,
     "directory": _directory,
+    "file": _file,
 }
 """The same for one value of a live event; times are worked out by the code of `fraudlog.sessions.live_facts`."""

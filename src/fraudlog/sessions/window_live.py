@@ -20,6 +20,9 @@ __all__ = ["ApproachWindow", "CountWindow", "DistinctWindow", "SpeedWindow", "sp
 
 _HOUR_US: Final = 3_600_000_000.0
 _DROPPED_AT_ONCE: Final = 2
+_LONG_AGO: Final = -(1 << 63)
+_NEW: Final = (1, 1)
+_KNOWN: Final = (1, 0)
 _WAYS: Final = 1 << 16
 """More than there are ways to come to a door."""
 
@@ -29,12 +32,12 @@ Record = TypeVar("Record")
 class Generations(Generic[Record]):
     """A dictionary that forgets what was not touched for one to two lengths of a window.
 
-    Keys touched in this length stand in `young`, those of the length before in `old`; what is older is dropped two
+    Keys touched in this length stand in `young`, those of the length before in `old`; what is older is dropped a few
     entries at a time, so that no event pays for a million. With more than `most` young ones the next length begins
-    early.
+    early. Callers look into `young` first; from `due_us` on they call `tend` before.
     """
 
-    __slots__ = ("dying", "most", "old", "turn_us", "until_us", "young")
+    __slots__ = ("due_us", "dying", "most", "old", "turn_us", "until_us", "young")
 
     def __init__(self, turn_us: int, most: int | None) -> None:
         self.most = most
@@ -43,23 +46,31 @@ class Generations(Generic[Record]):
         self.dying: dict[Any, Record] = {}
         self.turn_us = turn_us
         self.until_us: int | None = None
+        self.due_us = _LONG_AGO
 
     def __len__(self) -> int:
         return len(self.young) + len(self.old) + len(self.dying)
 
+    def tend(self, time_us: int) -> None:
+        """Begin the next length if it is time, and drop some of what has gone."""
+        if self.until_us is None or time_us >= self.until_us or self._is_full():
+            self._turn(time_us)
+        for _ in range(min(_DROPPED_AT_ONCE, len(self.dying))):
+            self.dying.popitem()
+        self.due_us = _LONG_AGO if self.dying or self.until_us is None else self.until_us
+
+    def elsewhere(self, key: object) -> Record | None:
+        """Return the record of a key that is not young, or None; the caller puts the new one into `young`."""
+        if self.most is not None and len(self.young) + 1 >= self.most:
+            self.due_us = _LONG_AGO
+        return self.old.pop(key, None) if self.old else None
+
     def find(self, key: object, time_us: int) -> Record | None:
         """Return the record of a key, or None; the caller puts the new one into `young`."""
-        if (
-            self.until_us is None
-            or time_us >= self.until_us
-            or (self.most is not None and len(self.young) >= self.most)
-        ):
-            self._turn(time_us)
-        for _ in range(_DROPPED_AT_ONCE if self.dying else 0):
-            if self.dying:
-                self.dying.popitem()
+        if time_us >= self.due_us:
+            self.tend(time_us)
         record = self.young.get(key)
-        return record if record is not None or not self.old else self.old.pop(key, None)
+        return self.elsewhere(key) if record is None else record
 
     def newest(self) -> list[Any]:
         """Return all keys that are not forgotten."""
@@ -73,6 +84,9 @@ class Generations(Generic[Record]):
         """Return the record of a key without touching it."""
         found = self.young.get(key)
         return self.old.get(key) if found is None else found
+
+    def _is_full(self) -> bool:
+        return self.most is not None and len(self.young) >= self.most
 
     def _turn(self, time_us: int) -> None:
         """Begin the next length; after a long silence even what is young has gone."""
@@ -90,23 +104,28 @@ class DistinctWindow:
 
     def __init__(self, window: Window, most: int | None = None, most_values: int | None = None) -> None:
         self.window_us = window.window_us
-        self.most_values = most_values
+        self.most_values = None if most_values is None else max(most_values, 2)
         self.keys: Generations[tuple[Any, int] | OrderedDict[Any, int]] = Generations(window.window_us, most)
 
     def see(self, key: object, value: object, time_us: int) -> tuple[int, int]:
         """Take one event in; returns the number of values, and whether this one is new (1 or 0)."""
-        record = self.keys.find(key, time_us)
-        young = self.keys.young
+        keys = self.keys
+        if time_us >= keys.due_us:
+            keys.tend(time_us)
+        young = keys.young
+        record = young.get(key) or keys.elsewhere(key)
         if record is None:
             young[key] = (value, time_us)
-            return 1, 1
-        if type(record) is tuple:
-            is_recent = time_us - record[1] < self.window_us
-            if is_recent and record[0] != value:
-                young[key] = OrderedDict((record, (value, time_us)))
-                return 2, 1
-            young[key] = (value, time_us)
-            return 1, 0 if is_recent else 1
+            return _NEW
+        if record.__class__ is tuple:
+            if time_us - record[1] >= self.window_us:
+                young[key] = (value, time_us)
+                return _NEW
+            if record[0] == value:
+                young[key] = (value, time_us)
+                return _KNOWN
+            young[key] = OrderedDict((record, (value, time_us)))
+            return 2, 1
         return self._among_several(key, record, value, time_us)  # type: ignore[arg-type]
 
     def _among_several(self, key: object, seen: OrderedDict[Any, int], value: object, time_us: int) -> tuple[int, int]:
@@ -152,13 +171,16 @@ class CountWindow:
     def see(self, key: object, weight: int, time_us: int) -> int:
         """Take one event in, which counts `weight`; returns the number of events."""
         bucket = time_us // BUCKET_US
-        record = self.keys.find(key, time_us)
-        young = self.keys.young
+        keys = self.keys
+        if time_us >= keys.due_us:
+            keys.tend(time_us)
+        young = keys.young
+        record = young.get(key) or keys.elsewhere(key)
         if record is None:
             if weight:
                 young[key] = (bucket, weight)
             return weight
-        if type(record) is tuple:
+        if record.__class__ is tuple:
             if bucket - record[0] >= self.length:
                 young[key] = (bucket, weight)
                 return weight
@@ -223,8 +245,11 @@ class SpeedWindow:
         """Take one event in; returns km/h, or None for the first place or one that is not known."""
         if country not in places():
             return None
-        record = self.keys.find(key, time_us)
-        self.keys.young[key] = (country, time_us)
+        keys = self.keys
+        if time_us >= keys.due_us:
+            keys.tend(time_us)
+        record = keys.young.get(key) or keys.elsewhere(key)
+        keys.young[key] = (country, time_us)
         return None if record is None else speed_between(*record, country, time_us, self.window_us)
 
     def longest(self) -> tuple[int, int | None]:
