@@ -187,8 +187,10 @@ class Models:
         """Let a given model speak from the first session on that is left, where the one it was taken in for is gone."""
         before = self.entries
         self.entries = [
-            replace(entry, since_us=_first_end(change, entry.since_us)) if entry.since_us in gone_ends else entry
-            for entry in before
+            replace(one, since_us=_first_end(change, one.since_us))
+            if one.why == "given" and one.since_us in gone_ends
+            else one
+            for one in before
         ]
         if self.entries != before:
             change.put(_INDEX, _dumped(self.entries))

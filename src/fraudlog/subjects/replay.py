@@ -9,7 +9,7 @@ bytes come out as before stays.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -279,6 +279,16 @@ class _Scores(Models):
         self.entries = [
             entry for entry in self.entries if not is_anew and (entry.why == "given" or entry.since_us <= since_us)
         ]
+        self._recall_given()
+
+    def _recall_given(self) -> None:
+        """Let the configuration's model speak again where it had made room for learnt ones, which may be gone now."""
+        given = [entry for entry in self.entries if entry.why == "given"]
+        for number, entry in enumerate(given, start=1):
+            if entry.name is None and entry.sha256 == self._given_digest:
+                name = f"models/given-{number}.fraudlog"
+                self._detectors[name] = self._given
+                self.entries[self.entries.index(entry)] = replace(entry, name=name)
 
     def score(self, sessions: pa.Table, change: Any) -> pa.Table:  # noqa: ANN401 -- the line takes both
         """Score as the job does, but for sessions that stand in the store just so, under the same model."""
