@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from fraudlog.sessions.definition import Feature
-from fraudlog.sessions.rows_sources import DENIAL, ILIOU, SCRAPING, STEVANOVIC, TAN
+from fraudlog.sessions.rows_sources import DENIAL, ILIOU, SCRAPING, TAN
 
 __all__ = ["TEMPO", "VOLUME"]
 
@@ -35,7 +35,7 @@ VOLUME: Final = (
         "pace over the whole session",
         "pauses put in; pages rich in assets",
         SCRAPING + DENIAL,
-        STEVANOVIC,
+        "",
         suspicious="high",
         resolution_s=1,
     ),
