@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import json
 import secrets
+import shlex
+import shutil
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from fraudlog.cli import app
@@ -16,6 +21,9 @@ from fraudlog.errors import ConfigError, PrivacyError
 from fraudlog.privacy import REQUESTS, Keyring, load_key, load_keyring
 from fraudlog.store import open_store
 from job_support import Site, sample_lines, small_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 RUNNER = CliRunner()
 LINES = [line.replace(b" - - [", b" - zoe5 [", 1) if n % 9 == 1 else line for n, line in enumerate(sample_lines(700))]
@@ -98,8 +106,8 @@ def test_purge_hold_and_policies(site, tmp_path):
 def test_keys_rotate_and_drop(tmp_path):
     """Ids, never keys."""
     key = tmp_path / "key"
-    ask("key", "list", "--key-file", key)
     first = load_key(key)
+    assert "epoch 1" in ask("key", "list", "--key-file", key)
     assert [row["epoch"] for row in json.loads(ask("key", "rotate", "--key-file", key, "--json"))["keys"]] == [2, 1]
     assert "epoch 2" in ask("key", "drop", "1", "--key-file", key)
     assert first.hex() not in key.read_text()
@@ -148,6 +156,82 @@ def test_a_table_for_a_notebook(site, tmp_path):
     for wrong in (("--by", "user"), ("--by", "os", "--purpose", "marketing")):
         with pytest.raises((ConfigError, PrivacyError)):
             ask("release", "events", *wrong, "--out", out, "--store", site.store)
+
+
+def test_what_stands_for_two_reasons_comes_back_when_neither_does(site):
+    """Restricted and objected: one lifted, nothing comes back; the wrong one named, nothing happens."""
+    who = ("--config", site.file, "--user", "zoe5")
+    before = site.tree()
+    with pytest.raises(ConfigError, match="no restriction stands"):
+        ask("lift", *who)
+    ask("restrict", *who)
+    with pytest.raises(ConfigError, match="no objection stands"):
+        ask("lift", *who, "--objection")
+    ask("object", *who)
+    assert json.loads(ask("lift", *who, "--json"))["events"] == 0
+    assert site.tree() != before
+    assert json.loads(ask("lift", *who, "--objection", "--json"))["events"] > 0
+    assert site.tree() == before
+
+
+def test_who_never_came_can_be_restricted_and_let_in(site):
+    """Nothing is put aside; the list alone says so, and forgets it again."""
+    who = ("--config", site.file, "--user", "newcomer1")
+    assert "spelt as the log has it" in ask("restrict", *who)
+    assert json.loads(ask("lift", *who, "--json"))["events"] == 0
+    assert json.loads((site.store / "ledger" / "withheld.json").read_bytes()) == []
+
+
+def test_another_key_is_refused_where_it_would_do_nothing(site, tmp_path):
+    """A withdrawal under a key that the job does not have would bar nobody; a missing key file is not made."""
+    (tmp_path / "other").write_text(secrets.token_hex(32))
+    (tmp_path / "other").chmod(0o600)
+    for verb in ("withdraw", "consent"):
+        with pytest.raises(ConfigError, match="another key"):
+            ask("policy", verb, "--user", "zoe5", "--store", site.store, "--key-file", tmp_path / "other")
+        with pytest.raises(ConfigError, match="no key file"):
+            ask("policy", verb, "--user", "zoe5", "--store", site.store)
+    for arguments in (("key", "list"), ("key", "rotate"), ("key", "drop", "1")):
+        with pytest.raises(ConfigError, match="no key file"):
+            ask(*arguments, "--key-file", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_hold_is_on_sessions_that_are_there(site):
+    """By the ten digits that reports show; a beginning of none, or of many, is refused."""
+    session = open_store(site.store, purpose=REQUESTS).read("sessions")["session_id"][0].as_py()
+    how = ("--ground", "chargeback", "--reviewer", "R", "--until", f"{datetime.now(UTC).year + 1}-01-01")
+    ask("hold", session[:10], *how, "--config", site.file)
+    assert json.loads((site.store / "ledger" / "holds.json").read_bytes())[0]["sessions"] == [session]
+    for wrong in ("zzzz", ""):
+        with pytest.raises(ConfigError, match="begin"):
+            ask("hold", wrong, *how, "--config", site.file)
+
+
+def _examples(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _examples(command, (*path, name))
+        else:
+            text = inspect.cleandoc(command.help or "").partition("Example: fraudlog ")[2].partition("\n\n")[0]
+            assert text.startswith(" ".join(("privacy", *path, name))), (path, name)
+            yield tuple(shlex.split(text)[1:])
+
+
+def test_every_example_runs(site, monkeypatch):
+    """Each verb's `--help` has one; all of them, in the folder of a job, with the names they use."""
+    monkeypatch.chdir(site.folder)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(site.folder / "config"))
+    key = site.folder / "config" / "fraudlog" / "key"
+    key.parent.mkdir(parents=True)
+    shutil.copy(site.key, key)
+    (site.folder / "v3.md").write_text("We keep a log.")
+    session = open_store(site.store, purpose=REQUESTS).read("sessions")["session_id"][0].as_py()
+    here = {"alice": "zoe5", "3f9c20b1aa": session[:10], "2027-01-01": f"{datetime.now(UTC).year + 1}-01-01"}
+    examples = list(_examples(get_command(app).commands["privacy"]))
+    assert len(examples) > 15
+    for words in sorted(examples, key=lambda words: words[0] in ("erase", "key")):  # after which others find nothing
+        ask(*(here.get(word, word) for word in words))
 
 
 def test_documents_are_written(tmp_path):

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import random
 import stat
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -13,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fraudlog as fl
+from conftest import ROOT
 from fraudlog.enriching import Shield
 from fraudlog.errors import ConfigError, InputError, PrivacyError
 from fraudlog.privacy import (
@@ -411,3 +417,54 @@ def test_group_sizes_equal_counting():
     distinct = [len({c for c, other in zip(clients.tolist(), rows, strict=True) if other == row}) for row in rows]
     assert group_sizes(pa.table(columns), ["a", "b"], clients).tolist() == distinct
     assert json.dumps(group_sizes(pa.table({"a": []}), ["a"]).tolist()) == "[]"
+
+
+# --- keys under kill -------------------------------------------------------------------------------------------------
+
+_TURN = """
+import sys; from pathlib import Path; from fraudlog.privacy import drop_key, rotate_key
+print("ready", flush=True); sys.stdin.readline()
+ring = rotate_key(Path(sys.argv[1])); drop_key(min(ring.keys), Path(sys.argv[1]))
+"""
+
+
+def turned_under_kill(path, count: int) -> set[int]:
+    """Kill a rotation followed by a drop at random moments; the ring is always one of the three it can be."""
+    chance = random.Random(5)  # noqa: S311 -- moments, not keys
+    load_keyring(path)
+    seen = set()
+    for _ in range(count):
+        before = load_keyring(path).keys
+        with subprocess.Popen(
+            [sys.executable, "-c", _TURN, str(path)],
+            env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as turning:
+            turning.stdout.readline()
+            turning.stdin.write(b"go\n")
+            turning.stdin.flush()
+            time.sleep(chance.random() * 0.003)
+            turning.kill()
+        after = load_keyring(path).keys
+        kept = {epoch: after[epoch] for epoch in after.keys() & before.keys()}
+        assert all(before[epoch] == key for epoch, key in kept.items())
+        assert set(after) in (
+            set(before),
+            set(before) | {max(before) + 1},
+            (set(before) | {max(before) + 1}) - {min(before)},
+        )
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        seen.add(len(after) - len(before))
+    return seen
+
+
+def test_a_killed_rotation_leaves_the_old_ring_or_the_new(tmp_path):
+    """A few times; `test_keys_killed_two_hundred_times` at length."""
+    turned_under_kill(tmp_path / "key", 3)
+
+
+@pytest.mark.slow
+def test_keys_killed_two_hundred_times(tmp_path):
+    """The same 200 times; some died before, some behind."""
+    assert len(turned_under_kill(tmp_path / "key", 200)) > 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+import ipaddress
 import json
 import os
 import random
@@ -28,6 +29,7 @@ import fraudlog as fl
 from conftest import ROOT, SAMPLE
 from fraudlog.enriching import Shield
 from fraudlog.errors import ConfigError
+from fraudlog.jobs import job_status
 from fraudlog.privacy import IP_MODES, Pseudonyms, Withheld
 from fraudlog.sessions import FEATURES
 from job_support import Site, sample_lines, small_model
@@ -277,12 +279,15 @@ def plant(rng: np.random.Generator, n_identifiers: int, n_lines: int) -> tuple[l
 
 
 def spellings(value: str) -> set[bytes]:
-    """Return the ways an identifier may hide: raw, quoted, hex, base64 at each of three offsets."""
+    """Return the ways an identifier may hide: raw, quoted, hex, base64 at each of three offsets, IPv6 as numbers."""
     raw = value.encode()
     found = {raw, urllib.parse.quote(value, safe="").encode(), raw.hex().encode(), raw.hex().upper().encode()}
     for lead in range(3):
         encoded = base64.b64encode(b"\0" * lead + raw)
         found.add(encoded[4 if lead else 0 : -4])
+    with suppress(ValueError):
+        half = ipaddress.IPv6Address(value).packed[:8]
+        found |= {half, half[::-1]}
     return {spelling for spelling in found if len(spelling) >= 8}
 
 
@@ -332,8 +337,9 @@ def test_the_search_would_find_what_is_planted():
         base64.b64encode(b"ab" + value.encode() + b"yz"),
         value.encode().hex().encode(),
         urllib.parse.quote("planted00003@mail3.example", safe="").encode(),
+        np.array([0x2A07_1234_5678_0000], np.uint64).tobytes(),
     ):
-        assert hits([value, "planted00003@mail3.example"], blob)
+        assert hits([value, "planted00003@mail3.example", "2a07:1234:5678::1003"], blob)
 
 
 def leak_test(tmp_path, monkeypatch, capfd, n_identifiers: int, n_lines: int) -> None:
@@ -382,7 +388,9 @@ def test_a_thousand_in_a_million(tmp_path, monkeypatch, capfd):
 def killed_job(tmp_path, n_identifiers: int, n_lines: int, kills: int) -> None:
     """Take planted lines in by the job, killed again and again; look through all it leaves, drafts and stderr too."""
     identifiers, lines = plant(np.random.default_rng(3), n_identifiers, n_lines)
-    site = Site(tmp_path / "site", small_model(tmp_path), **{"publish.folder": str(tmp_path / "out" / "www")})
+    places = {"publish.folder": str(tmp_path / "out" / "www"), "metrics.file": str(tmp_path / "out" / "job.prom")}
+    places["sql.url"] = f"sqlite:///{tmp_path / 'out' / 'copy.sqlite'}"
+    site = Site(tmp_path / "site", small_model(tmp_path), **places)
     site.append(b"".join(sample_lines(1500)) + ("\n".join(lines) + "\n").encode())
     (tmp_path / "out").mkdir(exist_ok=True)
     environment = {**os.environ, "TMPDIR": str(tmp_path / "out"), "PYTHONPATH": str(ROOT / "src")}
@@ -399,9 +407,17 @@ def killed_job(tmp_path, n_identifiers: int, n_lines: int, kills: int) -> None:
         shown += out + err
         seen += b"".join(contents(path) for path in left_by(site, tmp_path / "out"))
     files = left_by(site, tmp_path / "out")
-    assert {"manifest.json", "report.html"} <= {path.name for path in files}
+    assert {"manifest.json", "report.html", "job.prom", "copy.sqlite", "runs.jsonl"} <= {path.name for path in files}
+    assert json.loads((site.store / "ledger" / "runs.jsonl").read_text().splitlines()[-1])["carried_events"] > 0
+    assert sum(store_counts(site)[name] for name in ("events", "rejected")) == 1500 + n_lines
     assert any(path.suffix == ".arrow" for path in files)
     assert hits(identifiers, shown + seen) == []
+
+
+def store_counts(site: Site) -> dict[str, int]:
+    """Return what became of the lines over all runs, the killed ones too."""
+    counts: dict[str, int] = job_status(site.config)["counts"]
+    return counts
 
 
 def left_by(site: Site, out: Path) -> list[Path]:

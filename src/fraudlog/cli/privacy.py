@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -44,6 +45,7 @@ def key_list(key_file: KeyFile = None, *, as_json: Json = False) -> None:
     """
     from fraudlog.privacy import load_keyring
 
+    _require_keys(key_file)
     _print_keys(load_keyring(key_file), as_json=as_json)
 
 
@@ -57,6 +59,7 @@ def key_rotate(key_file: KeyFile = None, *, as_json: Json = False) -> None:
     """
     from fraudlog.privacy import rotate_key
 
+    _require_keys(key_file)
     _print_keys(rotate_key(key_file), as_json=as_json)
 
 
@@ -73,6 +76,7 @@ def key_drop(
     """
     from fraudlog.privacy import drop_key
 
+    _require_keys(key_file)
     _print_keys(drop_key(epoch, key_file), as_json=as_json)
 
 
@@ -160,9 +164,9 @@ def consent_withdraw(account: Account, store: Store, key_file: KeyFile = None) -
 
     Example: fraudlog privacy policy withdraw --user alice --store store
     """
-    from fraudlog.privacy import Withheld, load_keyring
+    from fraudlog.privacy import Withheld
 
-    ring, path = load_keyring(key_file, outside=store), ledger_of(store) / "withheld.json"
+    ring, path = _ring_of(store, key_file), ledger_of(store) / "withheld.json"
     now = datetime.now(UTC)
     Withheld.load(path).adding(account, "user", ring.key, "consent withdrawn", now).save(path)
     _record(store, "consent withdrawn", now)
@@ -175,9 +179,9 @@ def consent_given(account: Account, store: Store, key_file: KeyFile = None) -> N
 
     Example: fraudlog privacy policy consent --user alice --store store
     """
-    from fraudlog.privacy import Withheld, load_keyring
+    from fraudlog.privacy import Withheld
 
-    ring, path = load_keyring(key_file, outside=store), ledger_of(store) / "withheld.json"
+    ring, path = _ring_of(store, key_file), ledger_of(store) / "withheld.json"
     Withheld.load(path).lifting(account, "user", ring.keys.values(), "consent withdrawn").save(path)
     _record(store, "consent given", datetime.now(UTC))
     typer.echo("noted; the next run takes the account in")
@@ -218,6 +222,32 @@ def audit_of(store: Path) -> Any:  # noqa: ANN401 -- a Chain, which `--help` mus
     from fraudlog.privacy import Chain
 
     return Chain(ledger_of(store) / "audit.jsonl")
+
+
+def _require_keys(key_file: Path | None) -> None:
+    """Refuse a key file that is not there: reading one would make it, and it would be nobody's."""
+    from fraudlog.privacy import default_key_file
+
+    wanted = key_file or default_key_file()
+    if "FRAUDLOG_KEY" not in os.environ and not wanted.exists():
+        raise ConfigError(f"there is no key file {wanted}; name the one in use with --key-file", parameter="key_file")
+
+
+def _ring_of(store: Path, key_file: Path | None) -> Keyring:
+    """Return the keys, if the store was written with one of them: a mark made with others would bar nobody."""
+    from fraudlog.privacy import REQUESTS, load_keyring
+    from fraudlog.store import open_store
+
+    ledger_of(store)
+    written = {key_id for _, key_id in open_store(store, purpose=REQUESTS).manifest.keys}
+    if written:
+        _require_keys(key_file)
+    ring = load_keyring(key_file, outside=store)
+    if written and not written & {names.key_id for names in ring.pseudonyms().values()}:
+        raise ConfigError(
+            "the store was written with another key; name that one with --key-file, or FRAUDLOG_KEY", parameter="key"
+        )
+    return ring
 
 
 def _record(store: Path, event: str, now: datetime) -> None:

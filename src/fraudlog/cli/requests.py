@@ -284,5 +284,6 @@ def _print(answer: Answer, *, as_json: bool) -> None:
         f"{answer.what}: {answer.events:,} events of theirs, {answer.held:,} of them held; "
         f"{answer.sessions_rescored:,} sessions of others judged anew"
     )
-    for note in answer.notes:
+    nothing = ("nothing of theirs is stored; is it spelt as the log has it?",)
+    for note in answer.notes if answer.events or answer.what == "lift" else (*nothing, *answer.notes):
         typer.echo(f"note: {note}")

@@ -21,7 +21,7 @@ from fraudlog.errors import ConfigError, InputError
 from fraudlog.privacy.pseudonyms import derive_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -136,6 +136,19 @@ class Withheld:
         return Withheld(
             entry for entry in self.entries if not (entry.mark in marks and entry.column == column and entry.why == why)
         )
+
+    def reasons(self, values: Mapping[str, str], keys: Iterable[bytes]) -> frozenset[Why]:
+        """Return why a person is on the list.
+
+        Parameters
+        ----------
+        values : mapping of str to str
+            Raw identifiers by column.
+        keys : iterable of bytes
+            Of every epoch.
+        """
+        marks = {(column, identity_mark(value, column, key)) for key in keys for column, value in values.items()}
+        return frozenset(entry.why for entry in self.entries if (entry.column, entry.mark) in marks)
 
     def current(self, now: datetime) -> Withheld:
         """Return the entries that hold at `now`."""

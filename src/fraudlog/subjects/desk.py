@@ -139,22 +139,33 @@ class Desk:
         return self.restrict(values, why="objection", reference=reference)
 
     def lift(self, values: Mapping[str, str], *, why: Why = "restriction", reference: str = "") -> Answer:
-        """Bring back what `restrict` or `object` put aside, as if it had never been away."""
-        name = self._aside(values)
+        """Bring back what `restrict` or `object` put aside, as if it had never been away.
+
+        What was put aside for two reasons comes back when neither stands any more.
+
+        Raises
+        ------
+        ConfigError
+            If nothing of the person was put aside for this reason.
+        """
+        name, withheld = self._aside(values), Withheld.load(self.ledger / "withheld.json")
+        keys = tuple(self.ring.keys.values())
+        left = withheld
+        for column, value in values.items():
+            left = left.lifting(value, column, keys, why)
+        if len(left) == len(withheld):
+            raise ConfigError(f"nothing of this person was put aside for that: no {why} stands", parameter="person")
+        answer = Answer("lift")
         with self._changing("lift") as (store, change):
             aside = store.document(name)
-            if aside is None:
-                raise ConfigError("nothing of this person was put aside", parameter="person")
-            rows = _read(aside)
-            first_us = pc.min(rows["timestamp"].cast(pa.int64())).as_py()
-            change.remove(name)
-            done = replay(self.config, store, change, self.ring, lambda table: table, first_us=first_us, more=rows)
-            _recount(store, change, -len(rows))
-            answer = Answer("lift", len(rows), 0, done.rescored)
-        withheld = Withheld.load(self.ledger / "withheld.json")
-        for column, value in values.items():
-            withheld = withheld.lifting(value, column, self.ring.keys.values(), why)
-        withheld.save(self.ledger / "withheld.json")
+            if aside is not None and not left.reasons(values, keys):
+                rows = _read(aside)
+                first_us = pc.min(rows["timestamp"].cast(pa.int64())).as_py()
+                change.remove(name)
+                done = replay(self.config, store, change, self.ring, lambda table: table, first_us=first_us, more=rows)
+                _recount(store, change, -len(rows))
+                answer = Answer("lift", len(rows), 0, done.rescored)
+        left.save(self.ledger / "withheld.json")
         self._record(answer, reference)
         return answer
 
