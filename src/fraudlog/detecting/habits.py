@@ -55,7 +55,7 @@ class Habits:
     >>> row = next(place for place, row in enumerate(EVIDENCE) if row.may_be_habit)
     >>> hits[:, row] = True
     >>> habits = Habits(bytes(16)).fit(sessions, hits, np.zeros(3, bool))
-    >>> habits.of(sessions, hits).sum(), habits.of(sessions.assign(user_agent="Other/1"), hits).sum()
+    >>> int(habits.of(sessions, hits).sum()), int(habits.of(sessions.assign(user_agent="Other/1"), hits).sum())
     (3, 0)
     """
 
