@@ -10,7 +10,7 @@ import fraudlog as fl
 from conftest import make_events
 from fraudlog.errors import ConfigError, SchemaError
 from fraudlog.schema import SESSIONS
-from fraudlog.sessions import DEFAULT, Feature
+from fraudlog.sessions import DEFAULT, Definition, Feature
 from fraudlog.sessions.live import LiveFeatures
 from fraudlog.testing import in_order, random_events, same_bits
 
@@ -143,3 +143,10 @@ def test_open_sessions_come_the_one_silent_for_longest_first():
         live.observe(event(second, ip))
     assert [session.n_events for session in live] == [1, 2]
     assert len(live) == 2
+
+
+def test_what_cannot_be_told_live_is_refused():
+    """A wide number that is missing: a batch can tell a column that the log lacks, one event can't."""
+    with pytest.raises(ConfigError, match=r"missing\(bytes_sent\) can't be told event by event: ask not known"):
+        LiveFeatures(Definition((Feature("missing", "share(missing(bytes_sent))"),)))
+    LiveFeatures(Definition((Feature("missing", "share(not known(bytes_sent))"),)))

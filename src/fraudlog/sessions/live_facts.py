@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
+from fraudlog.errors import ConfigError
 from fraudlog.sessions import codes
 from fraudlog.sessions.columns import NULL
 from fraudlog.sessions.facts import ACTOR, kept_fields
@@ -187,7 +188,18 @@ class Layout:
             for atom, bit in self.atoms.items()
             if atom.reference.is_step or atom.reference.field.name not in looked_up
         ]
+        self._refuse_what_is_not_told()
         return self
+
+    def _refuse_what_is_not_told(self) -> None:
+        """Refuse to guess: whether the log has a column is known of looked-up ones alone, not of wide numbers."""
+        for atom, _ in self.row_atoms:
+            if isinstance(atom, Missing):
+                name = atom.reference.field.name
+                raise ConfigError(
+                    f"missing({name}) can't be told event by event: ask not known({name}), or use it in batches alone",
+                    parameter="definition",
+                )
 
     def _asked(self) -> list[Atom]:
         """Return the atoms of the conditions that a live event is asked, each once."""
