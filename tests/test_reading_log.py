@@ -9,12 +9,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fraudlog.errors import ConfigError, FormatError, InputError
 from fraudlog.reading import REASONS, Field, Format, all_formats, iter_log, read_log
 from fraudlog.reading import formats as formats_module
+from fraudlog.reading.decompress import compression_of
 from fraudlog.schema import EVENTS, REJECTED, arrow_schema, column_names
 from reading_support import corpus_rows, formats_with_corpus
 
@@ -228,6 +229,7 @@ def test_any_bytes_are_accounted_for(parts, name):
     if all_formats()[name].family == "frame":
         name = "json"
     data = b"\n".join(parts)
+    assume(not compression_of(data))  # a packed stream that is cut or damaged is an error, tested beside the caps
     for log in (read_log(io.BytesIO(data), name), *iter_log(io.BytesIO(data), name, batch_bytes=64)):
         summary = log.summary
         assert summary.lines == summary.events + summary.rejected + summary.blank
