@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fraudlog.sessions.definition import Definition
-    from fraudlog.sessions.live_facts import Layout
+    from fraudlog.sessions.live_layout import Layout
     from fraudlog.sessions.live_slots import Slots
     from fraudlog.sessions.windows import Window
 

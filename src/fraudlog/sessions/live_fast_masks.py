@@ -1,6 +1,6 @@
 """The mask of an event in the compiled live twin: what is so of it, and in which lanes events of that mask count.
 
-A mask not met before is worked out in Python, by `fraudlog.sessions.live_facts`, and learned.
+A mask not met before is worked out in Python, by `fraudlog.sessions.live_masks`, and learned.
 """
 
 # Plain loops over arrays, as in live_fast_blocks.
