@@ -20,7 +20,9 @@ from fraudlog.sessions import scans
 from fraudlog.sessions.catalogue import DEFAULT
 from fraudlog.sessions.codes import Codes, derived
 from fraudlog.sessions.live_engine import engine_of, is_compilable, watchable
-from fraudlog.sessions.live_facts import Layout, Reader, independent, lookup
+from fraudlog.sessions.live_facts import Reader
+from fraudlog.sessions.live_layout import Layout
+from fraudlog.sessions.live_masks import independent, lookup
 from fraudlog.sessions.live_sample import sample_of
 from fraudlog.sessions.live_session import LiveSession, Reason
 from fraudlog.sessions.live_size import size_of

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from fraudlog.sessions import live_fast
+from fraudlog.sessions.live_fast import take
+from fraudlog.sessions.live_fast_blocks import LINEAR, compacted, free_place, room_for
+from fraudlog.sessions.live_fast_masks import learn
+from fraudlog.sessions.live_fast_read import read
 from fraudlog.sessions.live_program import WORD_BITS, Program
 from fraudlog.sessions.live_slots import HEAD
 from fraudlog.sessions.live_words import BLOCK, COUNTS, EVENT, FIRST_HEAP, FIRST_SLOT, HEAP, NONE, Part, Reply, Value
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fraudlog.sessions.definition import Definition
-    from fraudlog.sessions.live_facts import Layout
+    from fraudlog.sessions.live_layout import Layout
     from fraudlog.sessions.live_slots import Slots
     from fraudlog.sessions.windows import Window
 
@@ -174,7 +177,7 @@ class Engine:
             "NONE": NONE,
             "words": self.words,
             "registers": self.registers,
-            "take": live_fast.take,
+            "take": take,
             "again": self.again,
             "pools": self.pool.words_now,
         }
@@ -192,8 +195,8 @@ class Engine:
                 reply = 0
             else:
                 needed = int(self.event[Value.NEEDED]) + _SPARE_WORDS
-                state[_LANES] = live_fast.compacted(self.words, state[_LANES], needed)
-            reply = live_fast.take(self.words, state[_LANES], self.registers, self.pool.words, reply)
+                state[_LANES] = compacted(self.words, state[_LANES], needed)
+            reply = take(self.words, state[_LANES], self.registers, self.pool.words, reply)
 
     def _learn(self) -> None:
         """Note what a mask counts; with too many, all are forgotten first."""
@@ -207,7 +210,7 @@ class Engine:
         self.words[at : at + n_lane] = np.frombuffer(counted.to_bytes(8 * n_lane, "little"), np.int64)
         self.words[at + n_lane] = where
         self._n_masks += 1
-        live_fast.learn(self.words, at)
+        learn(self.words, at)
 
     def entry(self, group: int, mask: int, values: dict[str, Any]) -> int:
         """Keep what a look-up found; returns where it stands."""
@@ -234,7 +237,7 @@ class Engine:
     # --- both forms of a state ---------------------------------------------------------------------------------------
     def values(self, state: Sequence[Any]) -> NDArray[np.float64]:
         """Return the features of a flat state."""
-        live_fast.read(self.words, state[_LANES], self.registers, state[2])
+        read(self.words, state[_LANES], self.registers, state[2])
         return self.row.copy()
 
     def plain(self, state: list[Any]) -> list[Any]:
@@ -303,13 +306,11 @@ class Engine:
 
     def _block(self, values: Any, *, is_counted: bool) -> list[int]:  # noqa: ANN401 -- a set or counts
         """Lay values out as the compiled loops look for them."""
-        room = live_fast.room_for(len(values))
+        room = room_for(len(values))
         places: list[int] = [NONE] * room
         counts = [0] * room
         for n, value in enumerate(values):
-            put = (
-                n if room <= live_fast.LINEAR else live_fast.free_place(np.array(places), value, self.event[Value.SEED])
-            )
+            put = n if room <= LINEAR else free_place(np.array(places), value, self.event[Value.SEED])
             places[put] = value
             counts[put] = values[value] if is_counted else 0
         return [room, len(values), *places, *(counts if is_counted else ())]

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from fraudlog.errors import ConfigError
-from fraudlog.sessions import codes, live_facts
+from fraudlog.sessions import codes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from fraudlog.sessions.definition import Definition
     from fraudlog.sessions.live_compiled import Engine
+    from fraudlog.sessions.live_layout import Layout
     from fraudlog.sessions.live_slots import Slots
     from fraudlog.sessions.windows import Window
 
@@ -27,7 +28,7 @@ _MOST_CONDITIONS: Final = 62
 _MOST_WINDOWS: Final = 31
 
 
-def is_compilable(layout: live_facts.Layout, *, is_compiled: bool | None) -> bool:
+def is_compilable(layout: Layout, *, is_compiled: bool | None) -> bool:
     """Say whether to compile: as told, or where numba is installed and ``FRAUDLOG_FAST`` is not 0.
 
     A definition whose reducers have more conditions than fit a word is not compiled.
@@ -44,7 +45,7 @@ def is_compilable(layout: live_facts.Layout, *, is_compiled: bool | None) -> boo
     return wanted and len(layout.wheres) <= _MOST_CONDITIONS
 
 
-def watchable(layout: live_facts.Layout) -> tuple[Window, ...]:
+def watchable(layout: Layout) -> tuple[Window, ...]:
     """Return the windows that the compiled update can take an event into: all whose rules one look-up answers."""
     if layout.rules and layout.rule_group is None:
         return ()
@@ -54,7 +55,7 @@ def watchable(layout: live_facts.Layout) -> tuple[Window, ...]:
 
 def engine_of(
     definition: Definition,
-    layout: live_facts.Layout,
+    layout: Layout,
     slots: Slots,
     weights: NDArray[np.int64],
     lanes_of: Callable[[int], tuple[int, int]],

@@ -24,7 +24,7 @@ from fraudlog.sessions.plan import (
 if TYPE_CHECKING:
     from fraudlog.sessions.definition import Definition
     from fraudlog.sessions.language import Condition, Reference
-    from fraudlog.sessions.live_facts import Group, Layout
+    from fraudlog.sessions.live_layout import Group, Layout
     from fraudlog.sessions.live_slots import Slots
     from fraudlog.sessions.plan import Atom, Outcome
     from fraudlog.sessions.windows import Window

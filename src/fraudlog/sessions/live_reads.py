@@ -11,7 +11,7 @@ from fraudlog.sessions.windows import APPROACHES
 if TYPE_CHECKING:
     from fraudlog.sessions.definition import Definition
     from fraudlog.sessions.language import Reference
-    from fraudlog.sessions.live_facts import Group, Layout
+    from fraudlog.sessions.live_layout import Group, Layout
     from fraudlog.sessions.live_program import Program
     from fraudlog.sessions.live_slots import Slots
     from fraudlog.sessions.windows import Window

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from fraudlog.sessions.definition import Definition
     from fraudlog.sessions.language import Condition, Reference
-    from fraudlog.sessions.live_facts import Layout
+    from fraudlog.sessions.live_layout import Layout
     from fraudlog.sessions.live_program import Program
     from fraudlog.sessions.live_slots import Slots
     from fraudlog.sessions.plan import Atom

@@ -148,4 +148,4 @@ LIVE: Final[dict[str, Callable[..., Any]]] = {
     "directory": _directory,
     "file": _file,
 }
-"""The same for one value of a live event; times are worked out by the code of `fraudlog.sessions.live_facts`."""
+"""The same for one value of a live event; times are worked out by the code of `fraudlog.sessions.live_layout`."""

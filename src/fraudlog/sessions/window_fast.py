@@ -6,7 +6,7 @@ event takes constant work, and what nobody touched for longer than the window is
 event.
 """
 
-# Plain loops over arrays, as in live_fast.
+# Plain loops over arrays, as in live_fast_blocks.
 # mypy: disable-error-code="no-any-return"
 
 from __future__ import annotations
