@@ -309,7 +309,7 @@ class Run:
                 if not source.may_fail:
                     raise
                 first_error = first_error or error
-                self.problems[source.name] = str(error)
+                self.problems[source.name] = str(error).removeprefix(f"{source.name}: ")
         if not n_read and first_error is not None:
             raise first_error
 
