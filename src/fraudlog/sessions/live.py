@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from fraudlog.errors import ConfigError, SchemaError
+from fraudlog.schema import MISFIT, misfit
 from fraudlog.sessions.catalogue import DEFAULT
 from fraudlog.sessions.codes import Codes, derived
 from fraudlog.sessions.live_making import Wanted, made_for
@@ -179,9 +180,12 @@ class LiveFeatures:
         Raises
         ------
         SchemaError
-            If the time is missing or naive.
+            If the time is missing or naive, or a column holds another type; no session has changed then.
         """
-        self._last = state = self._observe(event)
+        try:
+            self._last = state = self._observe(event)
+        except MISFIT as error:
+            raise misfit(event, error) from None
         values = self.values(state) if state[_LANES].__class__ is int else self._row()
         if self.max_bytes is not None and (not state[2] & state[2] - 1 or not state[2] & _WEIGHED_EVERY):
             self._weigh(state)
