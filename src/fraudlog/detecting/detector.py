@@ -13,7 +13,7 @@ from fraudlog.detecting.entities import entity_token, secret
 from fraudlog.detecting.fitting import Fitted, Told, fit_voices
 from fraudlog.detecting.labels import LabelBook
 from fraudlog.detecting.learnt import is_theirs, kept
-from fraudlog.detecting.model_file import read_model, write_model
+from fraudlog.detecting.model_file import name_of, read_model, write_model
 from fraudlog.detecting.oddness import Oddness
 from fraudlog.detecting.panel import PANEL
 from fraudlog.detecting.saving import (
@@ -30,7 +30,6 @@ from fraudlog.errors import ConfigError, NotFittedError
 from fraudlog.schema import SCORES, require_columns
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Sequence
 
     import pandas as pd
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from fraudlog.detecting.drift import Drift
     from fraudlog.detecting.hearing import Hearing, RowScore
     from fraudlog.detecting.labels import Label
-    from fraudlog.detecting.model_file import SigningKey, VerifyingKey
+    from fraudlog.detecting.model_file import ModelFile, SigningKey, VerifyingKey
     from fraudlog.sessions import Population
 
     Floats = NDArray[np.float64]
@@ -347,7 +346,7 @@ class Detector:
 
     def save(
         self,
-        path: str | os.PathLike[str],
+        path: ModelFile,
         *,
         key: SigningKey | None = None,
         policy_version: str | None = None,
@@ -357,7 +356,7 @@ class Detector:
 
         Parameters
         ----------
-        path : path-like
+        path : path-like or binary file
         key : bytes, Ed25519PrivateKey or None
             Seals the file; `load` then needs it, or the public key of it.
         policy_version : str, optional
@@ -379,14 +378,12 @@ class Detector:
         write_model(path, arrays, manifest | {"policy_version": policy_version}, key=key)
 
     @classmethod
-    def load(
-        cls, path: str | os.PathLike[str], *, key: VerifyingKey | None = None, secret: bytes | None = None
-    ) -> Self:
+    def load(cls, path: ModelFile, *, key: VerifyingKey | None = None, secret: bytes | None = None) -> Self:
         """Read a detector that `save` wrote; with a key, only one that was sealed with it.
 
         Parameters
         ----------
-        path : path-like
+        path : path-like or binary file
         key : bytes, Ed25519PublicKey or None
             What it was sealed with.
         secret : bytes, optional
@@ -398,11 +395,12 @@ class Detector:
             If the file is missing, damaged or hostile, or learnt from other definitions of features or evidence.
         """
         arrays, manifest = read_model(path, key=key)
+        name = name_of(path)
         try:
-            detector = cls(**parameters_in(manifest, path), key=secret)
+            detector = cls(**parameters_in(manifest, name), key=secret)
         except (TypeError, ValueError):
-            raise incomplete(path) from None
-        detector._take(fitted_from(arrays, manifest, detector._parameters, path))
+            raise incomplete(name) from None
+        detector._take(fitted_from(arrays, manifest, detector._parameters, name))
         detector._told = told_from(arrays, detector._fitted)
         return detector
 
