@@ -2,176 +2,36 @@
 
 from __future__ import annotations
 
-import re
 import secrets
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 
-from fraudlog.reading import kernel, kernel_bytes, kernel_strings, variables
+from fraudlog.reading import kernel, kernel_bytes, kernel_strings
 from fraudlog.reading.columns import Chunk, Interners, Reject, join_clients
 from fraudlog.reading.dropped import MORE, Dropped
+from fraudlog.reading.fast_program import Program, Slot
 from fraudlog.reading.framing import LINE_LIMIT
-from fraudlog.reading.layout import FILLS
 from fraudlog.reading.lines_text import TextReader
 from fraudlog.reading.reasons import BadValueError
-from fraudlog.reading.values import FORWARDED, METHOD, PROTOCOL, TRUNCATED
+from fraudlog.reading.values import FORWARDED, TRUNCATED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from fraudlog.reading.formats import Format
     from fraudlog.reading.framing import Block
-    from fraudlog.reading.layout import Layout, Part
     from fraudlog.reading.lines import Options
     from fraudlog.reading.values import Row
 
-__all__ = ["Assembly", "FastTextReader", "Texts", "can_accelerate"]
+__all__ = ["Assembly", "FastTextReader", "Texts"]
 
-_INTERNED: Final = frozenset({"text", "address", "address_port", "address_before_port", "protocol", "forwarded"})
-_ACTION_OF: Final = {
-    "status": "status",
-    "count": "count",
-    "clf_time": "clf_time",
-    "request": "request",
-    "request_url": "request_url",
-    "uri": "uri",
-    "path": "path",
-    "query": "query",
-    "duration_sum": "duration_sum",
-}
-_PATTERNS: Final = {"": "drop", variables.DIGITS: "digits", variables.WORDY: "token"}
-_DROPPING: Final = ("drop", "digits", "token")
-_DIVISORS: Final = {"s": 1, "auto": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _CAREFUL: Final = -2
 _TABLE: Final = 1 << 16
 _ARENA: Final = 4 << 20
 _MOST_TEXTS: Final = 1 << 20
 _MOST_BYTES: Final = 96 << 20
-
-
-def _action(part: Part) -> str | None:
-    """Return what the kernel does with a value; None if it can't."""
-    variable = part.variable
-    if variable.reader in _INTERNED:
-        return "intern"
-    if variable.reader == "duration":
-        return "duration"
-    if variable.reader == "time":
-        return {"time_iso8601": "iso_time", "iso_time": "iso_time", "msec": "millis"}.get(part.name)
-    if not variable.reader:
-        return _PATTERNS.get(variable.pattern if part.enclosure == "bare" else "")
-    return _ACTION_OF.get(variable.reader)
-
-
-def can_accelerate(layout: Layout) -> bool:
-    """Tell whether the kernel knows every value of a layout, and every line fits in one way."""
-    actions = [_action(part) for part in layout.parts]
-    columns = [
-        part.variable.column
-        for part, action in zip(layout.parts, actions, strict=True)
-        if part.variable.column and action != "duration_sum"
-    ]
-    if "duration_sum" in actions:
-        columns.append("duration_s")
-    targets = [action for action in actions if action in ("request", "request_url", "uri", "path")]
-    filled = set(columns) & set(FILLS.get(targets[0], ())) if targets else set()
-    return (
-        None not in actions
-        and not layout.has_loose_bare
-        and len(columns) == len(set(columns))
-        and len(targets) == 1
-        and not filled
-        and sum(action in _DROPPING for action in actions) <= kernel.MORE_BIT
-    )
-
-
-@dataclass(slots=True)
-class _Slot:
-    """A column whose strings are numbered."""
-
-    column: str
-    read: Callable[[bytes, Row], None]
-    pattern: re.Pattern[bytes] | None = None
-
-
-class _Program:
-    """A layout as the kernel reads it."""
-
-    def __init__(self, reader: FastTextReader, layout: Layout) -> None:
-        rows: list[list[int]] = []
-        literals = b""
-        self.slots: list[_Slot] = []
-        self.numbers: dict[str, int] = {}
-        self.floats: dict[str, int] = {}
-        self.dropped: list[str] = []
-        matcher = reader.matchers[0]
-        for index, part in enumerate(layout.parts):
-            action = str(_action(part))
-            column = part.variable.column
-            slot = 0
-            if action == "intern":
-                slot = self._add_slot(column or FORWARDED, matcher.parts[index].read, part.variable.pattern)  # type: ignore[union-attr]
-            elif action in ("duration", "duration_sum"):
-                slot = self.floats.setdefault(column, len(self.floats))
-            elif action in ("status", "count", "clf_time", "iso_time", "millis"):
-                slot = self.numbers.setdefault(column, len(self.numbers))
-            elif action in _DROPPING:
-                slot = len(self.dropped)
-                self.dropped.append(part.name)
-            stop = layout.following(index)
-            mode = {"quoted": "quoted", "bracketed": "bracketed"}.get(part.enclosure, "bare" if stop else "last")
-            if mode == "quoted" and layout.escapes == "none":  # up to the next quote, whatever stands before it
-                mode = "bare"
-            if mode == "bare" and part.variable.is_free and not part.close:
-                mode = "free"
-            rows.append(
-                [len(literals), len(part.literal), kernel_bytes.MODES[mode], stop[0] if stop else 10,
-                 kernel.ACTIONS[action], slot, _DIVISORS.get(part.variable.unit, 1), part.close[0] if part.close else 0]
-            )  # fmt: skip
-            literals += part.literal
-        rows.append([len(literals), len(layout.tail), 0, 0, 0, 0, 0, 0])
-        literals += layout.tail
-        self.options = np.array(
-            [
-                layout.is_open,
-                self._add_slot("method", _checked("method", METHOD)) if reader.has_requests else 0,
-                self._add_slot("protocol", _checked("protocol", PROTOCOL)) if reader.has_requests else 0,
-                self._add_slot("host", _host) if reader.has_urls else 0,
-                ord("#") if layout.escapes == "hash" else 0,
-                layout.escapes == "none",
-            ],
-            np.int64,
-        )
-        self.rows = np.array(rows, np.int64)
-        self.literals = np.frombuffer(literals + b"\0", np.uint8).copy()
-
-    def _add_slot(self, column: str, read: Callable[[bytes, Row], None], pattern: str = "") -> int:
-        self.slots.append(_Slot(column, read, re.compile(pattern.encode()) if pattern else None))
-        return len(self.slots) - 1
-
-
-def _checked(column: str, pattern: re.Pattern[str]) -> Callable[[bytes, Row], None]:
-    """Return a reader of one part of a request line; what does not fit goes to the careful path."""
-
-    def read(raw: bytes, row: Row) -> None:
-        text = raw.decode("ascii")
-        if pattern.fullmatch(text) is None:
-            raise BadValueError("no_match")
-        row[column] = text
-
-    return read
-
-
-def _host(raw: bytes, row: Row) -> None:
-    text = raw.decode("ascii")
-    if text == "-":
-        raise BadValueError("no_match")
-    row["host"] = text
 
 
 class Texts:
@@ -206,7 +66,7 @@ class Texts:
         """Whether it is time to begin anew."""
         return int(self.used[0]) > _MOST_TEXTS or int(self.used[1]) > _MOST_BYTES
 
-    def decode(self, slots: list[_Slot], interners: Interners) -> None:
+    def decode(self, slots: list[Slot], interners: Interners) -> None:
         """Read the strings entered since the last call with the careful readers."""
         first, last = self.n_decoded, int(self.used[0])
         if first == last:
@@ -220,7 +80,7 @@ class Texts:
         self.n_decoded = last
 
 
-def _code(raw: bytes, slot: _Slot, interners: Interners) -> int:
+def _code(raw: bytes, slot: Slot, interners: Interners) -> int:
     """Return the number of a raw string's value in its column, -1 for null, -2 for the careful path."""
     if slot.pattern is not None and slot.pattern.fullmatch(raw) is None:
         return _CAREFUL
@@ -244,7 +104,7 @@ class FastTextReader(TextReader):
         readers = {part.variable.reader for part in self.layout.parts}
         self.has_urls = "request_url" in readers
         self.has_requests = self.has_urls or "request" in readers
-        self.program = _Program(self, self.layout)
+        self.program = Program(self, self.layout)
         self.texts = Texts(len(self.program.slots))
         self.careful = TextReader(format_, options)
         self.buffer = np.zeros(kernel_bytes.PAD, np.uint8)

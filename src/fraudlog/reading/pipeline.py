@@ -50,7 +50,8 @@ def fast_reader(format_: Format, options: Options) -> LineReader | None:
 
         made = fast_json.FastJsonReader(format_, options)
         return made if fast_json.can_accelerate(made) else None
-    from fraudlog.reading.fast import FastTextReader, can_accelerate  # noqa: PLC0415 -- Numba takes half a second
+    from fraudlog.reading.fast import FastTextReader  # noqa: PLC0415 -- Numba takes half a second
+    from fraudlog.reading.fast_program import can_accelerate  # noqa: PLC0415 -- as above
 
     return FastTextReader(format_, options) if can_accelerate(format_.layouts[0]) else None
 
