@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from fraudlog.reading import kernel_json
+from fraudlog.reading import kernel_json, kernel_trie
 from fraudlog.reading.dropped import OTHER, Dropped, unknown_names
 from fraudlog.reading.fast_values import FastValues, Found
 from fraudlog.reading.fieldmaps import look_up
@@ -39,9 +39,9 @@ class FastJsonReader(FastValues, JsonReader):
     def __init__(self, format_: Format, options: Options) -> None:
         super().__init__(format_, options)
         self.careful = JsonReader(format_, options)
-        self.trie: kernel_json.Trie | None = None
+        self.trie: kernel_trie.Trie | None = None
 
-    def _prepare(self, block: Block) -> kernel_json.Trie:
+    def _prepare(self, block: Block) -> kernel_trie.Trie:
         """Look which names the first lines hold; a line that holds another one is read carefully."""
         sources = [(at, name) for at, (names, _, _, _) in enumerate(self.record.steps) for name in names]
         held: set[str] = set()
@@ -54,9 +54,9 @@ class FastJsonReader(FastValues, JsonReader):
                 held.update(name for _, name in sources if name not in held and look_up(record, name) is not None)
         self.active = [source for source in sources if source[1] in held]
         numbers = {source: number for number, source in enumerate(self.active)}
-        leaves = [numbers.get(source, kernel_json.CAREFUL) for source in sources]
+        leaves = [numbers.get(source, kernel_trie.CAREFUL) for source in sources]
         self.renew()
-        return kernel_json.make_trie([name for _, name in sources], leaves)
+        return kernel_trie.make_trie([name for _, name in sources], leaves)
 
     def read_block(self, block: Block) -> Chunk:
         """Read the lines of a block."""
