@@ -160,8 +160,14 @@ def months(n_days: int, days: dict[int, str]) -> list[bytes]:
 
 @pytest.mark.parametrize(
     "days",
-    [{3: "own", 40: "own"}, {3: "d1", 40: "d2"}, {40: "own", 59: "d1"}, {57: "d3", 58: "own"}],
-    ids=["two days", "with devices of others", "until the last day but one", "in what windows remember"],
+    [
+        {3: "own", 40: "own"},
+        {3: "d1", 40: "d2"},
+        {40: "own", 59: "d1"},
+        {57: "d3", 58: "own"},
+        {day: f"d{day % 4}" for day in range(2, 58, 3)},
+    ],
+    ids=["two days", "with devices of others", "until the last day but one", "in what windows remember", "always"],
 )
 def test_only_what_stands_near_is_written(model, tmp_path, monkeypatch, days):
     """Days between and after are not touched, and the state at the end comes out as it should."""
