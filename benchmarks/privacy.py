@@ -1,6 +1,8 @@
 """What privacy costs: pseudonyms beside a peer, reading behind the shield, a person taken out, a purge.
 
-``python benchmarks/privacy.py [pseudonyms|shield|subjects ROWS DAYS]``. Times are CPU seconds of one process.
+``python benchmarks/privacy.py [pseudonyms|shield|subjects ROWS DAYS|learnt ROWS DAYS]``. Times are CPU seconds of one
+process. ``subjects`` has a log of one profile that nobody is presumed human in; ``learnt`` one of people, from whose
+sessions the job learns models of its own.
 """
 
 from __future__ import annotations
@@ -123,6 +125,44 @@ def lines_of(n_rows, n_days):
         )
 
 
+PROGRAMS = (
+    *(f"(Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{v}.0.0.0 Safari/537.36"
+      for v in range(135, 145)),
+    *(f"(X11; Linux x86_64; rv:{v}.0) Gecko/20100101 Firefox/{v}.0" for v in range(138, 146)),
+    *(f"(Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/{v} Safari/605.1.15"
+      for v in ("18.5", "18.6", "26.0")),
+)  # fmt: skip
+PAGE = np.array([-1, 0, 1, 2, -1, 2, -1, -1, 2, -1])
+"""The ten requests of a visit: a page, or one of `ASSETS`."""
+ASSETS = ("/static/site.css", "/static/app.js", "/static/logo.png")
+
+
+def lives_of(n_rows, n_days, seed=1):
+    """Return a log as people make it: pages with what belongs to them, read for as long as people read."""
+    rng = np.random.default_rng(seed)
+    n_visits = n_rows // 10
+    begins, clients = np.sort(rng.integers(0, n_days * 86_400, n_visits)), rng.integers(0, 20_000, n_visits)
+    clients[np.searchsorted(begins, np.array([0.11, 0.44, 0.45]) * n_days * 86_400)] = SOMEBODY
+    wait = np.where(PAGE < 0, rng.lognormal(3.2, 1.0, (n_visits, 10)), rng.random((n_visits, 10)) * 1.5)
+    wait[:, 0] = 0
+    at = (begins[:, None] + np.minimum(np.cumsum(wait, axis=1), 1500)).astype(np.int64).ravel()
+    page = rng.zipf(1.4, (n_visits, 10)) % 500
+    for step in np.flatnonzero(PAGE >= 0):
+        page[:, step] = page[:, step - 1]
+    before = np.concatenate([np.full((n_visits, 1), -1), page[:, :-1]], axis=1).ravel()
+    page, sizes = page.ravel(), rng.integers(200, 60_000, n_rows)
+    for row in np.argsort(at, kind="stable").tolist():
+        who, asset = int(clients[row // 10]), int(PAGE[row % 10])
+        moment = START + timedelta(seconds=int(at[row]))
+        path = f"/p/{page[row]}" if asset < 0 else ASSETS[asset]
+        referrer = "-" if before[row] < 0 else f"https://shop.example/p/{before[row]}"
+        yield (
+            f"198.{who % 100}.{who // 256 % 256}.{who % 256} - {f'user{who}' if who % 3 else '-'} "
+            f'[{moment:%d/%b/%Y:%H:%M:%S} +0000] "GET {path} HTTP/1.1" 200 {sizes[row]} "{referrer}" '
+            f'"Mozilla/5.0 {PROGRAMS[who % len(PROGRAMS)]}"\n'
+        )
+
+
 def shield():
     """Read a log with and without the shield; enrichment is done either way."""
     data = "".join(lines_of(300_000, 3)).encode()
@@ -140,14 +180,20 @@ def shield():
         print(f"| {name} | {seconds:.2f} | {seconds / 0.3:.2f} |")
 
 
-def subjects(n_rows=1_000_000, n_days=90):
+def learnt(n_rows=1_000_000, n_days=90):
+    """Do what `subjects` does with a job that learns its own models, every 28 days of the 28 before."""
+    first = io.BytesIO("".join(lives_of(100_000, 20, 7)).encode())
+    subjects(n_rows, n_days, lives_of, fl.read_log(first, "combined", privacy=Shield(KEY)), {"retrain.every_days": 28})
+
+
+def subjects(n_rows=1_000_000, n_days=90, made=lines_of, known=None, values=None):
     """Fill a store with some rows in as many partitions as days; take people out of it; purge it."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "logs").mkdir()
         with (folder / "logs" / "access.log").open("w") as out:
-            out.writelines(lines_of(n_rows, n_days))
-        log = fl.read_log(SAMPLE, privacy=Shield(KEY))
+            out.writelines(made(n_rows, n_days))
+        log = known or fl.read_log(SAMPLE, privacy=Shield(KEY))
         fl.Detector().fit(fl.build_sessions(log.table)).save(folder / "model.fraudlog")
         (folder / "key").write_text(KEY.hex())
         (folder / "key").chmod(0o600)
@@ -159,6 +205,7 @@ def subjects(n_rows=1_000_000, n_days=90):
                     "model.path": str(folder / "model.fraudlog"),
                     "privacy.key_file": str(folder / "key"),
                     "run.take_mb": 256,
+                    **(values or {}),
                 }
             )
         )
@@ -188,4 +235,4 @@ def subjects(n_rows=1_000_000, n_days=90):
 
 if __name__ == "__main__":
     what, *numbers = sys.argv[1:] or ["pseudonyms"]
-    {"pseudonyms": pseudonyms, "shield": shield, "subjects": subjects}[what](*map(int, numbers))
+    {"pseudonyms": pseudonyms, "shield": shield, "subjects": subjects, "learnt": learnt}[what](*map(int, numbers))
