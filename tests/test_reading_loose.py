@@ -18,7 +18,9 @@ TIME = b"[10/Oct/2000:13:55:36 +0000]"
 
 def in_all_ways(layout: Layout, line: bytes) -> tuple[bytes | None, ...] | str | None:
     """Match as one regular expression does that tries every way: with the shortest values, and with the longest."""
-    line = line.rstrip(b" \t\n\r\f\v")
+    stripped = line.rstrip(b" \t\n\r\f\v")
+    if stripped != line and (seen := in_all_ways(layout, stripped)) is not None:
+        return seen
     pattern = layout.regex().pattern
     longest = pattern.replace(rb"|\\.)*?)", rb"|\\.)*)").replace(b"(.*?)", b"(.*)")
     one, other = (re.compile(form, re.DOTALL).fullmatch(line) for form in (pattern, longest))
@@ -77,6 +79,14 @@ def test_values_that_may_be_missing_are_never_read_in_two_ways(behind):
     seen, wanted = found(layout, line), in_all_ways(layout, line)
     assert seen in (wanted, "ambiguous")
     assert (seen is None) == (wanted is None)
+
+
+def test_blanks_at_the_end_are_no_value():
+    """But for one that stands before an empty value."""
+    layout = compile_nginx("[$time_local] $http_a")
+    assert found(layout, TIME + b" a  \t") == (TIME[1:-1], b"a")
+    assert found(layout, TIME + b" ") == (TIME[1:-1], b"")
+    assert found(layout, TIME) is None
 
 
 @pytest.mark.parametrize(

@@ -141,9 +141,12 @@ class _Loose:
     def match(self, line: bytes) -> Fit | str | None:
         end = len(line.rstrip(_BLANKS)) if self.strips else len(line)
         try:
-            return self._search(line, end, is_sure=True)
+            fit = self._search(line, end, is_sure=True)
+            if fit is None and end < len(line):  # the last value may be empty, and the blank before it all there is
+                fit = self._search(line, len(line), is_sure=True)
         except _TooManyError:
             return "ambiguous"
+        return fit
 
     def first(self, line: bytes) -> Fit | None:
         try:
