@@ -195,7 +195,7 @@ def settled(sessions: pd.DataFrame, parameters: Parameters, doubted: Bools) -> t
     """
     sighted = Reference.of(sessions)
     first = sighted.without(sessions, doubted)
-    first.check()
+    first.check(parameters.min_reference)
     suspected = suspects(sessions)
     if suspected.sum() < _FEW * (suspected | first.human).sum():
         return first, False
@@ -207,5 +207,5 @@ def settled(sessions: pd.DataFrame, parameters: Parameters, doubted: Bools) -> t
         return first, False
     every = np.ones(len(sessions), bool)
     second = first.without(sessions, trimmed(first, suspected, likeness.held_out(sessions, every)))
-    second.check()
+    second.check(parameters.min_reference)
     return second, True
