@@ -129,6 +129,18 @@ CASES = {
         [row for i in range(12) for row in ({"path": f"/{i}", "at": i * 30}, {**ASSET, "at": i * 30 + 1})],
         [row for i in range(12) for row in ({"path": f"/{i}", "at": i * i * 9}, {**ASSET, "at": i * i * 9 + 1})],
     ),
+    "PAGES_LIKE_CLOCKWORK": (
+        [row for i in range(10) for row in ({"path": f"/{i}", "at": i * 30}, {**ASSET, "at": i * 30 + 1})],
+        [row for i in range(10) for row in ({"path": f"/{i}", "at": i * 30 + i % 3 * 8}, {**ASSET, "at": i * 30 + 24})],
+    ),
+    "PAGES_STEADILY": (
+        [{"path": f"/{i}", "at": i * 30 + i % 3 * 5} for i in range(20)],
+        [{"path": f"/{i}", "at": i * i * 2} for i in range(20)],
+    ),
+    "SCRIPT_READS_PAGES": (
+        [{"path": f"/{i}", "user_agent": SCRIPT} for i in range(10)],
+        [{"path": f"/api/{i}", "user_agent": SCRIPT} for i in range(10)],
+    ),
     "TIMER": (
         [{"path": f"/{i}", "at": i * 30} for i in range(6)],
         [{"path": "/health", "at": i * 30} for i in range(6)],
@@ -263,11 +275,15 @@ CASES = {
         series({"path": "/adclick"}, 3),
         [ASSET, *series({"path": "/adclick"}, 3)],
     ),
-    "AD_CLICK_SERIES": (series({"path": "/adclick"}, 20), series({"path": "/adclick"}, 19)),
+    "AD_CLICK_SERIES": (series({"path": "/adclick"}, 12), series({"path": "/adclick"}, 11)),
     "VOTES_REPEATED": (series({"path": "/post/1/vote"}, 4), series({"path": "/post/{i}/vote"}, 4)),
     "VOTES_ALONE": (series({"path": "/post/{i}/vote"}, 4), [ASSET, *series({"path": "/post/{i}/vote"}, 4)]),
     "BLIND_POST": ([BLIND] * 2, [*PAGES, BLIND, BLIND]),
     "FORMS_ALONE": ([COMMENT] * 3, [*[COMMENT] * 3, ASSET]),
+    "FORM_SERIES": (
+        series(COMMENT | {"path": "/comments/{i}"}, 10),
+        series(COMMENT | {"path": "/comments/{i}"}, 10) + series({"path": "/{i}"}, 20),
+    ),
     "POST_SERIES": (series(COMMENT, 8), series(COMMENT, 8) + series({"path": "/thread"}, 20)),
     "POST_SERIES_LONG": (series(COMMENT, 25), series(COMMENT | {"path": "/comments/{i}"}, 25)),
     "COMMENT_SERIES": (series(COMMENT, 6), series(COMMENT, 5)),
