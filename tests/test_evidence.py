@@ -113,6 +113,7 @@ CASES = {
         [{"path": f"/{i}", "at": i * 20} for i in range(10)],
         [{"path": f"/{i}", "at": i * 20 + (i > 4) * 60} for i in range(10)],
     ),
+    "BARE_PAGES": (series({"path": "/{i}"}, 20, every=90), series({"path": "/"}, 20, every=90)),
     "PAGE_BURST": (
         [{"path": f"/{i}"} for i in range(6)],
         [{"path": f"/book/{i}", "status": (200, 200, 304)[i % 3]} for i in range(6)],
@@ -268,8 +269,8 @@ CASES = {
     "CART_HOARDING": (series(CART, 12), [*series(CART, 12), PAYMENT]),
     "CART_WITHOUT_SHOP": (series(CART, 4), [{}, *series(CART, 4)]),
     "AD_CLICKS": (
-        [{}, ASSET, *series({"path": "/adclick"}, 8)],
-        [{}, ASSET, *series({"path": "/adclick"}, 7)],
+        [{}, ASSET, *series({"path": "/adclick"}, 5)],
+        [{}, ASSET, *series({"path": "/adclick"}, 4)],
     ),
     "AD_CLICKS_ALONE": (
         series({"path": "/adclick"}, 3),
@@ -279,7 +280,7 @@ CASES = {
     "VOTES_REPEATED": (series({"path": "/post/1/vote"}, 4), series({"path": "/post/{i}/vote"}, 4)),
     "VOTES_ALONE": (series({"path": "/post/{i}/vote"}, 4), [ASSET, *series({"path": "/post/{i}/vote"}, 4)]),
     "BLIND_POST": ([BLIND] * 2, [*PAGES, BLIND, BLIND]),
-    "FORMS_ALONE": ([COMMENT] * 3, [*[COMMENT] * 3, ASSET]),
+    "FORMS_ALONE": ([COMMENT] * 3, [*[COMMENT] * 3, *PAGES[:3]]),
     "FORM_SERIES": (
         series(COMMENT | {"path": "/comments/{i}"}, 10),
         series(COMMENT | {"path": "/comments/{i}"}, 10) + series({"path": "/{i}"}, 20),

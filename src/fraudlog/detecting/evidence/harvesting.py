@@ -40,6 +40,15 @@ ROWS: Final = (
         may_be_habit=True,
     ),
     Evidence(
+        "BARE_PAGES",
+        "a browser that read {value} pages in one sitting without any image, style or script",
+        _SCRAPING,
+        0.4,
+        when("pages >= 20", "distinct_paths >= 12", "asset_share <= 0", "browser_requests >= 1", _NO_CRAWLER),
+        _FAMILY,
+        misses="those who block assets and read on",
+    ),
+    Evidence(
         "PAGE_BURST",
         "opened {value} pages within 10 s",
         _SCRAPING,
