@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 from fraudlog.detecting import Detector
@@ -12,6 +11,7 @@ from fraudlog.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from pathlib import Path
 
     from fraudlog.subjects.persons import Person
 
@@ -62,7 +62,6 @@ def forget_in_model(path: Path, person: Person, sessions: Collection[str]) -> Fo
         )
     if not n_rows:
         return Forgotten(0)
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / path.name
-        detector.save(copy, training=True)
-        return Forgotten(n_rows, data=copy.read_bytes())
+    file = BytesIO()
+    detector.save(file, training=True)
+    return Forgotten(n_rows, data=file.getvalue())
