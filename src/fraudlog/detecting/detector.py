@@ -70,6 +70,9 @@ class Detector:
     key : bytes, optional
         Secret of the operator, 16 to 64 bytes: nobody who lacks it can arrange to be learnt from. Without one it comes
         of the seed.
+    min_reference : int, default 50
+        Presumed-human sessions without which it refuses to learn. With fewer it can do little but read evidence: of n
+        people no p-value is below 1 / (n + 1), so nothing is claimed of what is odd.
 
     Attributes
     ----------
@@ -104,17 +107,21 @@ class Detector:
         max_samples: int | str = "auto",
         random_state: int = 0,
         key: bytes | None = None,
+        min_reference: int = 50,
     ) -> None:
         for name, value in (("n_estimators", n_estimators), ("max_samples", max_samples)):
             if isinstance(value, int) and value < 2:
                 raise ConfigError(f"{name} is too small; 200 trees of 64 to 1,024 rows are usual", parameter=name)
         if key is not None and not (isinstance(key, bytes) and 16 <= len(key) <= 64):
             raise ConfigError("key must be 16 to 64 bytes: take them from a secret store", parameter="key")
+        if min_reference < 1:
+            raise ConfigError("min_reference is below 1; 50 is usual", parameter="min_reference")
         self.n_estimators = n_estimators
         self.max_samples = max_samples
         self.random_state = random_state
         self.key = key
         self.policy_version_: str | None = None
+        self.min_reference = min_reference
         self._known: Fitted | None = None
         self._told = Told(LabelBook(secret(self._parameters)), np.zeros(0, np.uint64))
 
@@ -132,7 +139,7 @@ class Detector:
         Raises
         ------
         ConfigError
-            If fewer than 50 sessions are presumed human: no idea of usual can come of so few.
+            If fewer than `min_reference` sessions are presumed human: no idea of usual can come of so few.
         """
         require_columns(sessions, ["session_id", "start", "end"], table="sessions")
         self._known = None
@@ -261,7 +268,7 @@ class Detector:
 
     @property
     def _parameters(self) -> Parameters:
-        return Parameters(self.n_estimators, self.max_samples, self.random_state, self.key)
+        return Parameters(self.n_estimators, self.max_samples, self.random_state, self.key, self.min_reference)
 
     @property
     def population_(self) -> Population:

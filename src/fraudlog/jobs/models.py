@@ -258,6 +258,7 @@ class Models:
             "origin": origin,
             "reference_size": detector.reference_size_,
             "sessions_seen": detector.sessions_seen_,
+            "warning": detector.reference_warning_,
             "window": list(detector.window_),
         }
 
