@@ -50,6 +50,8 @@ class Accounts:
     ----------
     history : AccountHistory
         The counts; a service may go on learning with them.
+    learnt : frozenset of int
+        Tokens of the sessions they are of.
     """
 
     name: ClassVar[str] = "accounts"
@@ -57,7 +59,7 @@ class Accounts:
     def __init__(self, parameters: Parameters | None = None) -> None:
         self.parameters = parameters or Parameters()
         self.history = AccountHistory()
-        self._learnt: frozenset[int] = frozenset()
+        self.learnt: frozenset[int] = frozenset()
         self._key = secret(self.parameters)
         self._token = lru_cache(_REMEMBERED)(self._one_token)
 
@@ -70,7 +72,7 @@ class Accounts:
         users = entity_tokens(sessions[wanted], "user", self._key)
         self.history = AccountHistory(self.history.enough)
         self.history.learn(users.tolist(), self._values(sessions[wanted]))
-        self._learnt = frozenset(entity_tokens(sessions[wanted], "session_id", self._key).tolist())
+        self.learnt = frozenset(entity_tokens(sessions[wanted], "session_id", self._key).tolist())
         return self
 
     def held_out(self, sessions: pd.DataFrame, human: Bools) -> Floats:
@@ -89,7 +91,7 @@ class Accounts:
         asked = zip(rows.tolist(), users[rows].tolist(), self._values(chosen).tolist(), ids, strict=True)
         found: dict[int, LoginRisk] = {}
         for row, user, values, session in asked:
-            risk = self.history.risk(user, values, is_learnt=session in self._learnt)
+            risk = self.history.risk(user, values, is_learnt=session in self.learnt)
             if risk is not None:
                 found[row] = risk
                 strength[row] = log10(risk.ratio)
@@ -109,8 +111,8 @@ class Accounts:
         if not user:
             return Opinion(float("nan"), list)
         values = [self._token(place, known.get(column)) for place, column in enumerate(COLUMNS)]
-        session = entity_token(known.get("session_id"), self._key) if self._learnt else 0
-        risk = self.history.risk(user, values, is_learnt=session in self._learnt)
+        session = entity_token(known.get("session_id"), self._key) if self.learnt else 0
+        risk = self.history.risk(user, values, is_learnt=session in self.learnt)
         if risk is None:
             return Opinion(float("nan"), list)
         return Opinion(log10(risk.ratio), lambda: _causes(risk))
@@ -127,7 +129,7 @@ class Accounts:
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the counts, under keyed tokens, and which sessions they are of."""
         return self.history.to_arrays() | {
-            "learnt": np.array(sorted(self._learnt), np.uint64),
+            "learnt": np.array(sorted(self.learnt), np.uint64),
             "key": np.array([entity_token(_PROBE, self._key)], np.uint64),
         }
 
@@ -144,7 +146,7 @@ class Accounts:
         if learnt is None or probe is None or learnt.dtype.str[1:] != "u8" or probe.dtype.str[1:] != "u8":
             raise ModelError("the model's histories of accounts lack an array: save it again")
         voice.history = AccountHistory.from_arrays(arrays)
-        voice._learnt = frozenset(learnt.tolist())
+        voice.learnt = frozenset(learnt.tolist())
         if len(voice.history) and probe.tolist() != [entity_token(_PROBE, voice._key)]:
             raise ModelError("the model knows accounts under a key: load it with the secret it learnt with")
         return voice
