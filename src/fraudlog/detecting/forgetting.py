@@ -69,6 +69,8 @@ def without(
     """
     gone = whom.rows(learnt)
     if instead is not None:
+        if told.examples is not None:
+            told.examples = _corrected(told.examples, whom.rows(told.examples), instead, whom.key)
         return _corrected(learnt, gone, instead, whom.key), int(gone.sum())
     theirs = {*whom.sessions, *entity_tokens(learnt[gone], "session_id", whom.key).tolist()}
     n_labels = len(told.book.entries)

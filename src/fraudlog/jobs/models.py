@@ -22,7 +22,7 @@ from fraudlog.errors import ConfigError, ModelError
 from fraudlog.schema import to_pandas
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Entry", "Models", "entries_of", "flag_rate_gate", "told", "too_far"]
 
 _INDEX: Final = "models/index.json"
+_CONFIGURED: Final = "the configuration's"
 _DAY_US: Final = 86_400_000_000
 _FIRST: Final = -(1 << 62)
 _FLAGGED: Final = 0.5
@@ -282,11 +283,18 @@ class Models:
         )
         self.news.append(told(drift))
 
+    def all(self) -> Iterator[tuple[str, Detector]]:
+        """Yield the configuration's model and all that the store keeps, each with its name."""
+        yield _CONFIGURED, self._given
+        for entry in self.entries:
+            if entry.name is not None and entry.sha256 != self._given_digest:
+                yield entry.name, self._detector(entry.name)
+
     def description(self) -> dict[str, Any]:
         """Return what a report says of the model that speaks now."""
         detector = self._current() if self.entries else self._given
         last = self.entries[-1] if self.entries else None
-        origin = "the configuration's" if last is None or last.why == "given" else f"of the store: {last.why}"
+        origin = _CONFIGURED if last is None or last.why == "given" else f"of the store: {last.why}"
         return {
             "origin": origin,
             "reference_size": detector.reference_size_,

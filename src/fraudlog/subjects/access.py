@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from fraudlog.detecting import describe_reasons
 from fraudlog.jobs.carried import Carried
 from fraudlog.jobs.line import settings_of
+from fraudlog.jobs.models import Models
 from fraudlog.privacy import PURPOSES, REQUESTS, RETENTION, Chain, Holds, Keyring, Pseudonyms, Withheld
 from fraudlog.store import open_store
 from fraudlog.subjects.aside import aside_rows
@@ -45,7 +46,7 @@ class Access:
         Who asked, in their own words.
     tables : dict of str to list of dict
         Rows by table; null values are left out. Beside the store's own: ``open``, what is carried on to the next run;
-        ``aside``, what is kept and not worked with; ``models``, what those that were given know; ``withheld``, why
+        ``aside``, what is kept and not worked with; ``models``, what each of them knows; ``withheld``, why
         nothing further is taken in; ``holds``, what is kept as evidence.
     """
 
@@ -137,7 +138,8 @@ def access(
     for name in _BY_SESSION:
         tables[name] = _of(ids, _parts(store, name))
     tables["sessions"] += _of(ids, [carried.held_sessions])
-    tables["models"] = models_know(config["model.path"], store, person, ids)
+    models = Models(config, store, list(ring.derived("models").values()))
+    tables["models"] = models_know(models.all(), person, ids)
     tables |= _lists(config["store.path"] / "ledger", ring, values, ids, now)
     Chain(config["store.path"] / "ledger" / "audit.jsonl").append(
         {

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -226,7 +227,7 @@ class Desk:
     ) -> Replayed:
         """Leave events out by what stands near them; where that is not enough, by a replay."""
         whole = (self.config, store, change, self.ring, gone)
-        relearner = Relearner(self.config, store, list(self.ring.derived("models").values()), models.replaced)
+        relearner = self._models(store, models.replaced)
         if not models.exact:
             relearner.put_replaced(change)
             done = leave_out(*whole, models=relearner, pieces=pieces, found=found) if len(found) else Replayed()
@@ -243,18 +244,18 @@ class Desk:
 
     def _models_put_right(self, store: Store, edit: Edit) -> Forgotten:
         """Let given models learn what is corrected; what they can't put right they forget."""
-        if not any(models_know(self.config["model.path"], store, edit.person)):
+        if not models_know(self._models(store).all(), edit.person):
             return Forgotten()
+        sessions = Gone(edit.person, frozenset()).note_sessions(self._pieces(store))
         draft = store.transaction("rectify")
         try:
             first_us, _ = _first(store, self.config, self.ring, edit.mask)
             replay(self.config, store, draft, self.ring, edit, first_us=first_us)
-            rows = draft.read("sessions")
-            sessions = rows.filter(pa.array(edit.person.mask(rows)))
+            right = _sessions_of(draft, edit.person)
         finally:
             draft.drop()
-        ids = sessions["session_id"].to_pylist()
-        return forget_in_models(self.config["model.path"], store, edit.person, ids, to_pandas(sessions))
+        sessions |= set(right["session_id"].to_pylist())
+        return forget_in_models(self.config["model.path"], store, edit.person, sessions, to_pandas(right))
 
     def _note_models(self, store: Store, change: Transaction, models: Forgotten) -> None:
         """Lay the configuration's model beside the one that it is to replace, if it is another now."""
@@ -265,6 +266,9 @@ class Desk:
 
     def _pieces(self, store: Store) -> Pieces:
         return Pieces(store, Carried.load(store, settings_of(self.config, Pseudonyms(self.ring.key)).definition))
+
+    def _models(self, store: Store, replaced: Mapping[str, bytes] = MappingProxyType({})) -> Relearner:
+        return Relearner(self.config, store, list(self.ring.derived("models").values()), replaced)
 
     @contextmanager
     def _changing(self, what: str) -> Iterator[tuple[Store, Transaction]]:
@@ -344,6 +348,18 @@ def _lines_of(store: Store, sessions: frozenset[str] | set[str]) -> frozenset[tu
         chosen = rows.filter(pc.is_in(rows["session_id"], value_set=wanted))
         found |= set(zip(chosen["source"].to_pylist(), chosen["line_number"].to_pylist(), strict=True))
     return frozenset(found)
+
+
+def _sessions_of(change: Transaction, person: Person) -> pa.Table:
+    """Return a person's sessions, as a change leaves them so far."""
+    found = [change.read("sessions", days=())]
+    for day in change.after.days("events"):
+        events = change.read("events", days=[day])
+        ids = events.filter(pa.array(person.mask(events)))["session_id"].combine_chunks().unique()
+        if len(ids):
+            sessions = change.read("sessions", days=[day])
+            found.append(sessions.filter(pc.is_in(sessions["session_id"], value_set=ids)))
+    return pa.concat_tables(found, promote_options="default")
 
 
 def _stored_events(store: Store, config: JobConfig, ring: Keyring) -> Iterator[pa.Table]:

@@ -16,7 +16,7 @@ from fraudlog.errors import ConfigError
 from fraudlog.jobs.models import entries_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     import pandas as pd
 
@@ -103,14 +103,13 @@ def forget_in_models(
     return Forgotten(n_rows, tuple(notes), exact, lessened)
 
 
-def models_know(path: Path, store: Store, person: Person, sessions: Collection[str] = ()) -> list[dict[str, Any]]:
-    """Return what each given model knows of a person, with its name; those that know nothing are left out."""
-    found = []
-    for name, data in _given(path, store):
-        known = _loaded(data, name).known_of(*_owners(person), session_ids=sorted(sessions))
-        if any(known.values()):
-            found.append({"model": name} | known)
-    return found
+def models_know(
+    models: Iterable[tuple[str, Detector]], person: Person, sessions: Collection[str] = ()
+) -> list[dict[str, Any]]:
+    """Return what each model knows of a person, with its name; those that know nothing are left out."""
+    ids = sorted(sessions)
+    known = [{"model": name} | one.known_of(*_owners(person), session_ids=ids) for name, one in models]
+    return [one for one in known if any(one[name] for name in ("sessions_learnt", "logins_counted", "labels"))]
 
 
 def _owners(person: Person) -> list[str]:
