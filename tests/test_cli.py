@@ -43,6 +43,42 @@ def scored(tmp_path_factory, key_file):
     return out, json.loads(done.stdout), done.stderr
 
 
+def test_a_short_log_is_scored_by_its_evidence_and_says_so(tmp_path, key_file):
+    """A log of an hour has too few people to learn from; a scanner in it is found all the same."""
+    log = tmp_path / "short.log"
+    agent = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
+    rows = [("198.51.100.7", "/", 200, agent), *(("203.0.113.9", path, 404, "-") for path in ("/.env", "/.git/config"))]
+    log.write_text(
+        "".join(
+            f'{ip} - - [17/May/2026:10:00:0{i} +0000] "GET {path} HTTP/1.1" {status} 12 "-" "{agent}"\n'
+            for i, (ip, path, status, agent) in enumerate(rows)
+        )
+    )
+    done = run("score", log, "--out", tmp_path / "out", "--json", "--key-file", key_file)
+    assert done.returncode == 0, done.stderr
+    assert "only 1 of 2 sessions are presumed human" in done.stderr
+    found = json.loads(done.stdout)
+    assert [row["verdict"] for row in found["top"]] == ["challenge"]
+    assert found["model"]["warning"] in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("verb", ["score", "fit", "evaluate", "suggest-endpoints"])
+def test_a_log_without_an_event_is_said_to_be_one(verb, tmp_path):
+    """Whatever is asked of it."""
+    (tmp_path / "empty.log").touch()
+    done = run(verb, tmp_path / "empty.log")
+    assert (done.returncode, done.stderr) == (3, f"fraudlog: {tmp_path}/empty.log: holds no event of a session\n")
+
+
+def test_a_file_among_logs_that_is_none_is_named_once(tmp_path, key_file):
+    """The others are read, and the message does not stammer."""
+    (tmp_path / "a.log").write_text('198.51.100.7 - - [17/May/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 12\n')
+    (tmp_path / "b.log").write_bytes(bytes(range(256)) * 8)
+    done = run("score", tmp_path, "--out", tmp_path / "out", "--key-file", key_file)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith(f"fraudlog: {tmp_path}/b.log: is no access log of a known format")
+
+
 def test_score_writes_tables_and_a_report(scored):
     """Parquet that pandas reads, the declared columns, every line accounted for."""
     out, found, _ = scored
@@ -157,7 +193,7 @@ def test_explain_prints_reasons_and_lines(scored, key_file):
         (["score", "good.log", "--model", "missing.fraudlog"], 5, "no such model"),
         (["score", "good.log", "--model", "some.png"], 5, "is no fraudlog model"),
         (["score", "good.log", "--fail-on", "panic"], 2, "--fail-on knows allow, observe, challenge, deny"),
-        (["score", "good.log"], 2, "presumed human"),
+        (["fit", "good.log"], 2, "presumed human"),
         (["explain", "abc"], 2, "name the log, then the session"),
         (["report", "folder"], 3, "lacks sessions.parquet"),
     ],

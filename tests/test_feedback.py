@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 import fraudlog as fl
 from conftest import make_events
 from fraudlog.detecting import Label
+from fraudlog.detecting.labels import LabelBook
 from fraudlog.errors import ConfigError
 from fraudlog.evaluation import Campaign, benign_events, inject
 from fraudlog.sessions import feature_names
@@ -161,3 +162,11 @@ def test_labels_need_what_was_learnt(tmp_path, site):
         fl.Detector.load(tmp_path / "m").learn([Label("user", "u1", is_abusive=True)])
     with pytest.raises(ConfigError, match="kind"):
         Label("address", "a", is_abusive=True)
+
+
+def test_what_is_no_label_is_refused():
+    """By its type, and none of those beside it is taken in."""
+    book = LabelBook(b"k" * 16)
+    with pytest.raises(ConfigError, match="labels holds a str, not a Label"):
+        book.add([Label("session", "3f", is_abusive=True, origin="desk"), "3f"])
+    assert not book.entries

@@ -89,6 +89,26 @@ def test_scarce_people_are_a_warning():
     assert fl.Detector(n_estimators=5).fit(fl.build_sessions(make_events(*people(60)))).reference_warning_ is None
 
 
+def test_fewer_people_will_do_where_asked_and_nothing_is_claimed_of_what_is_odd():
+    """Of nine people no p-value is below a tenth: what is only rare stays far below a challenge, evidence is heard."""
+    scanners = [{"client_ip": f"203.0.{i}.9", "path": "/.env", "status": 404} for i in range(20)]
+    sessions = fl.build_sessions(make_events(*people(9), *scanners))
+    detector = fl.Detector(n_estimators=5, min_reference=1).fit(sessions)
+    assert "only 9 of 29 sessions are presumed human" in detector.reference_warning_
+    risk = detector.score(sessions).risk
+    probed = sessions.ip_prefix.str.startswith("203.")
+    assert risk[probed].min() > 0.2 > risk[~probed].max()
+
+
+def test_nobody_to_learn_from_is_an_error_however_few_are_asked_for():
+    """Without a single person there is nothing to be calibrated on."""
+    scanners = [{"client_ip": f"203.0.{i}.9", "path": "/.env", "status": 404} for i in range(20)]
+    with pytest.raises(ConfigError, match="0 of 20 sessions are presumed human"):
+        fl.Detector(n_estimators=5, min_reference=1).fit(fl.build_sessions(make_events(*scanners)))
+    with pytest.raises(ConfigError, match="min_reference is below 1"):
+        fl.Detector(min_reference=0)
+
+
 def test_a_source_counts_a_few_times_only():
     """However often it comes; which of its sessions count depends on the key, not on the others."""
     rows = [{"client_ip": "203.0.113.9", "at": i * 4000} for i in range(20)] + people(10)

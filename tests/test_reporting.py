@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -127,6 +129,21 @@ def test_staged_files_replace_the_old_ones(tmp_path):
         assert (tmp_path / "a.bin").read_bytes() == b"old"
     assert (tmp_path / "a.bin").read_bytes() == b"new"
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_a_draft_that_a_killed_process_left_is_removed(tmp_path):
+    """What is in it is about people; a draft that another process works on stays."""
+    (tmp_path / ".draft-1").mkdir()
+    (tmp_path / ".draft-1" / "geo.conf").write_text("192.0.2.7")
+    with staged(tmp_path) as draft:
+        assert [one.name for one in tmp_path.iterdir()] == [draft.name]
+        (draft / "a.bin").write_bytes(b"new")
+        other = (
+            "import sys, pathlib; from fraudlog.reporting import staged\nwith staged(pathlib.Path(sys.argv[1])): pass"
+        )
+        subprocess.run([sys.executable, "-c", other, str(tmp_path)], check=True)
+        assert draft.is_dir()
+    assert [one.name for one in tmp_path.iterdir()] == ["a.bin"]
 
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from datetime import UTC, datetime
 
@@ -264,3 +265,31 @@ def test_many_threads_lose_no_request(sample_detector):
         thread.join()
     assert not broken
     assert sum(session.n_events for session in live.state.live) == 400
+
+
+WRONG = (
+    ("client_ip", 123, "client_ip is a int, not a string"),
+    ("path", 5, "path is a int, not a string"),
+    ("query", 4, "query is a int, not a string"),
+    ("user_agent", b"x", "user_agent is a bytes, not a string"),
+    ("user", 7, "user is a int, not a string"),
+    ("session_token", {}, "session_token is a dict, not a string"),
+    ("bytes_sent", "many", "bytes_sent is a str, not an integer"),
+    ("duration_s", "x", "duration_s is a str, not a number"),
+    ("status", math.nan, "status is a float, not an integer"),
+    ("language", ["de"], "language is a list, not a string"),
+)
+
+
+@pytest.mark.parametrize("is_compiled", ["1", "0"])
+def test_an_event_with_a_value_of_another_type_is_refused_by_the_columns_name(is_compiled, monkeypatch):
+    """And the session it would have belonged to is as it was."""
+    monkeypatch.setenv("FRAUDLOG_FAST", is_compiled)
+    live = fl.LiveSessions(None, fl.Policy())
+    event = {"timestamp": 10**15, "client_ip": "203.0.113.9", "path": "/", "status": 200}
+    live.observe(event)
+    for column, value, said in WRONG:
+        with pytest.raises(SchemaError, match=f"{said}; what is unknown is None"):
+            live.observe({**event, column: value})
+    (session,) = live.state.live
+    assert session.n_events == 1

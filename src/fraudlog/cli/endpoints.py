@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import fraudlog as fl
 from fraudlog.cli.options import Format, Json, Logs
+from fraudlog.cli.scoring import read_logs
 from fraudlog.cli.terminal import open_console, progress
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def suggest_endpoints(
 
     with progress() as step:
         step("reading")
-        events = fl.read_log(logs, log_format, privacy=Shield(secrets.token_bytes(32))).table
+        events = read_logs(logs, log_format, Shield(secrets.token_bytes(32))).table
         step("looking at the traffic")
         proposals = suggest_endpoints(events, fewest_requests=fewest_requests)
     if out is not None:

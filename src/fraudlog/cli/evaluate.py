@@ -10,6 +10,7 @@ import typer
 
 import fraudlog as fl
 from fraudlog.cli.options import Format, Json, Logs
+from fraudlog.cli.scoring import read_logs
 from fraudlog.cli.terminal import open_console, progress
 from fraudlog.errors import ConfigError
 
@@ -86,7 +87,7 @@ def _stress(
     pick_kinds(kinds)  # a name that is not known is said before a long log is read
     step("reading")
     # Addresses stay in memory: attackers are seated near the visitors. What is written holds figures alone.
-    events = fl.read_log(logs, log_format).events
+    events = read_logs(logs, log_format, None).events
     return stress_findings(stress_test(events, kinds, campaign, design, endpoints=endpoints, step=step))
 
 
@@ -102,7 +103,7 @@ def _against_labels(
 
     said = read_labels(labels, columns)
     step("reading")
-    sessions = fl.build_sessions(fl.read_log(logs, log_format).table)
+    sessions = fl.build_sessions(read_logs(logs, log_format, None).table)
     return labelled_findings(sessions, label_sessions(sessions, said), design, step=step)
 
 

@@ -9,7 +9,7 @@ import typer
 
 import fraudlog as fl
 from fraudlog.cli.options import Format, Gap, IpMode, KeyFile, Logs, RejectShare
-from fraudlog.cli.scoring import pseudonyms, read_logs
+from fraudlog.cli.scoring import pseudonyms, read_logs, warn
 from fraudlog.cli.terminal import progress
 
 __all__ = ["fit"]
@@ -31,14 +31,17 @@ def fit(
 
     Example: fraudlog fit may.log.gz --model may.fraudlog && fraudlog score june.log.gz --model may.fraudlog --out june
     """
+    from fraudlog.enriching import Shield
+
     names = pseudonyms(key_file, None, ip_mode)
     with progress() as step:
         step("reading")
-        log = read_logs(logs, log_format, max_reject_share, names)
+        log = read_logs(logs, log_format, Shield(names), max_reject_share)
         step("building sessions")
         sessions = fl.build_sessions(log.table, session_gap=session_gap, asof=True, key=names.session_key)
         step("learning")
         detector = fl.Detector().fit(sessions)
+        warn(detector)
         step("writing")
         detector.save(model)
     typer.echo(

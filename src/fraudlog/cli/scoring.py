@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from fraudlog.enriching import Shield
     from fraudlog.privacy import IpMode, Pseudonyms
 
-__all__ = ["Scored", "budget_of", "budget_text", "pseudonyms", "read_logs", "score_logs"]
+__all__ = ["Scored", "budget_of", "budget_text", "pseudonyms", "read_logs", "score_logs", "warn"]
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,10 @@ def score_logs(
     max_reject_share: float | None = None,
 ) -> Scored:
     """Read, build sessions, learn or load, and score; `step` is told what is being done."""
+    from fraudlog.enriching import Shield
+
     step("reading")
-    log = read_logs(logs, log_format, max_reject_share, names)
-    if not log.summary.events:
-        raise InputError(f"{logs[0]}: holds no event that can be scored", source=logs[0])
+    log = read_logs(logs, log_format, Shield(names), max_reject_share)
     given = None if model is None else fl.Detector.load(model)
     step("building sessions")
     rows = fl.build_sessions(
@@ -57,7 +58,8 @@ def score_logs(
     )
     events = fl.sessionize(log.events, session_gap=gap, key=names.session_key)
     step("learning" if given is None else "loading")
-    detector = given or fl.Detector().fit(rows)
+    detector = given or fl.Detector(min_reference=1).fit(rows)
+    warn(detector)
     sessions = rows if given is not None else _finished(rows)
     step("scoring")
     summary = {
@@ -68,6 +70,7 @@ def score_logs(
             "origin": "fitted on this very log" if model is None else f"detector {model.name}",
             "reference_size": detector.reference_size_,
             "sessions_seen": detector.sessions_seen_,
+            "warning": detector.reference_warning_,
             "window": list(detector.window_),
         },
     }
@@ -79,13 +82,21 @@ def _finished(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["is_last"]].drop(columns=["checkpoint", "is_last"]).reset_index(drop=True)
 
 
-def read_logs(logs: list[Path], log_format: str, max_reject_share: float | None, names: Pseudonyms) -> fl.ParsedLog:
-    """Read the logs, identifiers taken out; what was wrong with a whole file goes to stderr."""
-    from fraudlog.enriching import Shield
+def read_logs(
+    logs: list[Path], log_format: str, shield: Shield | None, max_reject_share: float | None = None
+) -> fl.ParsedLog:
+    """Read the logs, identifiers taken out if there is a shield; what was wrong with a whole file goes to stderr.
 
-    log = fl.read_log(logs, log_format, max_reject_share=max_reject_share, privacy=Shield(names))
+    Raises
+    ------
+    InputError
+        If they can't be read, or hold no event.
+    """
+    log = fl.read_log(logs, log_format, max_reject_share=max_reject_share, privacy=shield)
     for problem in log.summary.problems.items():
         sys.stderr.write("fraudlog: {}: {}\n".format(*problem))
+    if not log.summary.events:
+        raise InputError(f"{logs[0]}: holds no event of a session", source=logs[0])
     return log
 
 
@@ -94,6 +105,12 @@ def pseudonyms(key_file: Path | None, out: Path | None, ip_mode: str = "pfx") ->
     from fraudlog.privacy import load_keyring
 
     return load_keyring(key_file, outside=out).current(cast("IpMode", ip_mode))
+
+
+def warn(detector: fl.Detector) -> None:
+    """Say on stderr what a person should know of whom the detector learnt from."""
+    if detector.reference_warning_ is not None:
+        sys.stderr.write(f"fraudlog: {detector.reference_warning_}\n")
 
 
 def budget_of(detector: fl.Detector, human_share: float | None) -> dict[str, Any] | None:

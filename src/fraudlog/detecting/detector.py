@@ -14,7 +14,7 @@ from fraudlog.detecting.fitting import Fitted, Told, fit_voices
 from fraudlog.detecting.forgetting import Whom, disowned, known_of, without
 from fraudlog.detecting.labels import LabelBook
 from fraudlog.detecting.learnt import kept
-from fraudlog.detecting.model_file import read_model, write_model
+from fraudlog.detecting.model_file import name_of, read_model, write_model
 from fraudlog.detecting.oddness import Oddness
 from fraudlog.detecting.panel import PANEL
 from fraudlog.detecting.saving import (
@@ -31,7 +31,6 @@ from fraudlog.errors import ConfigError, NotFittedError
 from fraudlog.schema import SCORES, require_columns
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Sequence
 
     import pandas as pd
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from fraudlog.detecting.drift import Drift
     from fraudlog.detecting.hearing import Hearing, RowScore
     from fraudlog.detecting.labels import Label
-    from fraudlog.detecting.model_file import SigningKey, VerifyingKey
+    from fraudlog.detecting.model_file import ModelFile, SigningKey, VerifyingKey
     from fraudlog.sessions import Population
 
     Floats = NDArray[np.float64]
@@ -70,6 +69,9 @@ class Detector:
     key : bytes, optional
         Secret of the operator, 16 to 64 bytes: nobody who lacks it can arrange to be learnt from. Without one it comes
         of the seed.
+    min_reference : int, default 50
+        Presumed-human sessions without which it refuses to learn. With fewer it can do little but read evidence: of n
+        people no p-value is below 1 / (n + 1), so nothing is claimed of what is odd.
 
     Attributes
     ----------
@@ -102,16 +104,20 @@ class Detector:
         max_samples: int | str = "auto",
         random_state: int = 0,
         key: bytes | None = None,
+        min_reference: int = 50,
     ) -> None:
         for name, value in (("n_estimators", n_estimators), ("max_samples", max_samples)):
             if isinstance(value, int) and value < 2:
                 raise ConfigError(f"{name} is too small; 200 trees of 64 to 1,024 rows are usual", parameter=name)
         if key is not None and not (isinstance(key, bytes) and 16 <= len(key) <= 64):
             raise ConfigError("key must be 16 to 64 bytes: take them from a secret store", parameter="key")
+        if min_reference < 1:
+            raise ConfigError("min_reference is below 1; 50 is usual", parameter="min_reference")
         self.n_estimators = n_estimators
         self.max_samples = max_samples
         self.random_state = random_state
         self.key = key
+        self.min_reference = min_reference
         self._known: Fitted | None = None
         self._told = Told(LabelBook(secret(self._parameters)), np.zeros(0, np.uint64))
 
@@ -129,7 +135,7 @@ class Detector:
         Raises
         ------
         ConfigError
-            If fewer than 50 sessions are presumed human: no idea of usual can come of so few.
+            If fewer than `min_reference` sessions are presumed human: no idea of usual can come of so few.
         """
         require_columns(sessions, ["session_id", "start", "end"], table="sessions")
         self._known = None
@@ -260,7 +266,7 @@ class Detector:
 
     @property
     def _parameters(self) -> Parameters:
-        return Parameters(self.n_estimators, self.max_samples, self.random_state, self.key)
+        return Parameters(self.n_estimators, self.max_samples, self.random_state, self.key, self.min_reference)
 
     @property
     def population_(self) -> Population:
@@ -368,7 +374,7 @@ class Detector:
 
     def save(
         self,
-        path: str | os.PathLike[str],
+        path: ModelFile,
         *,
         key: SigningKey | None = None,
         policy_version: str | None = None,
@@ -378,7 +384,7 @@ class Detector:
 
         Parameters
         ----------
-        path : path-like
+        path : path-like or binary file
         key : bytes, Ed25519PrivateKey or None
             Seals the file; `load` then needs it, or the public key of it.
         policy_version : str, optional
@@ -400,14 +406,12 @@ class Detector:
         write_model(path, arrays, manifest | {"policy_version": policy_version}, key=key)
 
     @classmethod
-    def load(
-        cls, path: str | os.PathLike[str], *, key: VerifyingKey | None = None, secret: bytes | None = None
-    ) -> Self:
+    def load(cls, path: ModelFile, *, key: VerifyingKey | None = None, secret: bytes | None = None) -> Self:
         """Read a detector that `save` wrote; with a key, only one that was sealed with it.
 
         Parameters
         ----------
-        path : path-like
+        path : path-like or binary file
         key : bytes, Ed25519PublicKey or None
             What it was sealed with.
         secret : bytes, optional
@@ -419,11 +423,12 @@ class Detector:
             If the file is missing, damaged or hostile, or learnt from other definitions of features or evidence.
         """
         arrays, manifest = read_model(path, key=key)
+        name = name_of(path)
         try:
-            detector = cls(**parameters_in(manifest, path), key=secret)
+            detector = cls(**parameters_in(manifest, name), key=secret)
         except (TypeError, ValueError):
-            raise incomplete(path) from None
-        detector._take(fitted_from(arrays, manifest, detector._parameters, path))
+            raise incomplete(name) from None
+        detector._take(fitted_from(arrays, manifest, detector._parameters, name))
         detector._told = told_from(arrays, detector._fitted)
         return detector
 

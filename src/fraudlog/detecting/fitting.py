@@ -99,7 +99,7 @@ def fit_voices(sessions: pd.DataFrame, voices: dict[str, Voice], parameters: Par
     Raises
     ------
     ConfigError
-        If fewer than 50 sessions are presumed human.
+        If fewer than `Parameters.min_reference` sessions are presumed human.
     """
     key = secret(parameters)
     doubted = told.book.verdicts(sessions) > 0

@@ -90,7 +90,16 @@ class LabelBook:
     entries: dict[tuple[int, int], _Entry] = field(default_factory=dict)
 
     def add(self, labels: Iterable[Label]) -> None:
-        """Take labels in."""
+        """Take labels in.
+
+        Raises
+        ------
+        ConfigError
+            If one of them is no label; then none is taken in.
+        """
+        labels = list(labels)
+        if strange := [type(label).__name__ for label in labels if not isinstance(label, Label)]:
+            raise ConfigError(f"labels holds a {strange[0]}, not a Label", parameter="labels")
         for label in labels:
             expires = _NEVER if label.expires is None else int((label.expires - _EPOCH).total_seconds() * 1e6)
             place = self._place(label)

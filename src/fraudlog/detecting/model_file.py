@@ -27,7 +27,7 @@ from hashlib import blake2b, sha256
 from io import BytesIO
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import numpy as np
 
@@ -41,8 +41,9 @@ if TYPE_CHECKING:
 
     SigningKey = bytes | Ed25519PrivateKey
     VerifyingKey = bytes | Ed25519PublicKey | Ed25519PrivateKey
+    ModelFile = str | os.PathLike[str] | BinaryIO
 
-__all__ = ["FORMAT_VERSION", "read_model", "write_model"]
+__all__ = ["FORMAT_VERSION", "name_of", "read_model", "write_model"]
 
 FORMAT_VERSION: Final = 1
 
@@ -58,7 +59,7 @@ _END: Final = 22
 
 
 def write_model(
-    path: str | os.PathLike[str],
+    path: ModelFile,
     arrays: Mapping[str, NDArray[Any]],
     manifest: Mapping[str, Any],
     *,
@@ -68,7 +69,8 @@ def write_model(
 
     Parameters
     ----------
-    path : path-like
+    path : path-like or binary file
+        A file that is open already, as `io.BytesIO`, is written as it stands.
     arrays : mapping of str to array
         Names are lower case, digits and underscores, with dots between; types are bool, integers and floats.
     manifest : mapping
@@ -96,21 +98,23 @@ def write_model(
     entries = {name: _entry(array, files[f"arrays/{name}.bin"]) for name, array in sorted(arrays.items())}
     text = _manifest_text(manifest, entries)
     body = _zipped({"manifest.json": text} | files, seal_size=len(_seal(b"", key)))
+    data = body + _seal(body, key)
+    if not isinstance(path, (str, os.PathLike)):
+        path.write(data)
+        return
     try:
-        _write_whole(Path(path), body + _seal(body, key))
+        _write_whole(Path(path), data)
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else "input/output error"
         raise OutputError(f"{path}: can't be written ({why}); what stood there before still does", path=path) from None
 
 
-def read_model(
-    path: str | os.PathLike[str], *, key: VerifyingKey | None = None
-) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+def read_model(path: ModelFile, *, key: VerifyingKey | None = None) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Read a model file that may come from anywhere.
 
     Parameters
     ----------
-    path : path-like
+    path : path-like or binary file
     key : bytes, Ed25519PublicKey or None
         If given, only a file sealed with it is read.
 
@@ -125,11 +129,16 @@ def read_model(
         If the file is missing, damaged, not sealed as asked, or holds anything else than `write_model` writes.
     """
     try:
-        data = _bytes_of(Path(path))
+        data = _bytes_of(path)
         _check_seal(data, key)
         return _content(data)
     except ModelError as error:
-        raise ModelError(f"{os.fspath(path)}: {error}", path=os.fspath(path)) from None
+        raise ModelError(f"{name_of(path)}: {error}", path=name_of(path)) from None
+
+
+def name_of(path: ModelFile) -> str:
+    """Return what messages call a model file."""
+    return os.fspath(path) if isinstance(path, (str, os.PathLike)) else str(getattr(path, "name", "the model"))
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
@@ -254,17 +263,21 @@ def _signature_fits(body: bytes, value: bytes, key: Ed25519PublicKey | Ed25519Pr
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _bytes_of(path: Path) -> bytes:
+def _bytes_of(path: ModelFile) -> bytes:
+    data = _read_from(Path(path)) if isinstance(path, (str, os.PathLike)) else path.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise ModelError(f"is larger than {_MAX_BYTES >> 20} MB, which no model is")
+    return data
+
+
+def _read_from(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)
+            return file.read(_MAX_BYTES + 1)
     except FileNotFoundError:
         raise ModelError("no such model; make one with `fraudlog fit`") from None
     except OSError as error:
         raise ModelError(f"can't be opened: {error.strerror}") from None
-    if len(data) > _MAX_BYTES:
-        raise ModelError(f"is larger than {_MAX_BYTES >> 20} MB, which no model is")
-    return data
 
 
 def _content(data: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

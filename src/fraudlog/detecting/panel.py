@@ -191,7 +191,7 @@ def settled(sessions: pd.DataFrame, parameters: Parameters, doubted: Bools) -> t
     """
     sighted = Reference.of(sessions)
     first = sighted.without(sessions, doubted)
-    first.check()
+    first.check(parameters.min_reference)
     people, likeness = Oddness(parameters), Likeness(parameters)
     people.fit(sessions, first.human)
     likeness.after({people.name: people})
@@ -202,5 +202,5 @@ def settled(sessions: pd.DataFrame, parameters: Parameters, doubted: Bools) -> t
         return first, False
     every = np.ones(len(sessions), bool)
     second = first.without(sessions, trimmed(first, suspected, likeness.held_out(sessions, every)))
-    second.check()
+    second.check(parameters.min_reference)
     return second, True

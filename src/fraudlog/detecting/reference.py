@@ -22,12 +22,11 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Bools = NDArray[np.bool_]
 
-__all__ = ["FEWEST", "Reference", "capped", "is_finished", "suspects", "trimmed"]
-
-FEWEST: Final = 50
-"""Presumed-human sessions without which there is no idea of usual."""
+__all__ = ["Reference", "capped", "is_finished", "suspects", "trimmed"]
 
 _CAP: Final = 2
+_FEW: Final = 50
+"""Presumed-human sessions below which there is hardly an idea of usual."""
 _SCARCE: Final = 0.25
 """Share of presumed humans below which the reference is said to be scarce."""
 
@@ -66,23 +65,28 @@ class Reference(NamedTuple):
         """Sessions in all."""
         return int(self.finished.sum())
 
-    def check(self) -> None:
-        """Refuse to learn from too few.
+    def check(self, fewest: int) -> None:
+        """Refuse to learn from fewer than `fewest`.
 
         Raises
         ------
         ConfigError
         """
-        if self.size < FEWEST:
+        if self.size < fewest:
             raise ConfigError(
                 f"{self.size} of {self.seen} sessions are presumed human; fit on a longer period, with at least "
-                f"{FEWEST}, or on one with less automated traffic",
+                f"{fewest}, or on one with less automated traffic",
                 parameter="sessions",
             )
 
     @property
     def warning(self) -> str | None:
         """Return what a person should know of it, if anything."""
+        if self.size < _FEW:
+            return (
+                f"only {self.size:,} of {self.seen:,} sessions are presumed human: too few to say what is usual, so "
+                "hardly anything but evidence is heard"
+            )
         if self.size >= _SCARCE * self.seen:
             return None
         return (

@@ -69,6 +69,7 @@ def manifest_of(fitted: Fitted, features: list[str], parameters: Parameters) -> 
             "n_estimators": parameters.n_estimators,
             "max_samples": parameters.max_samples,
             "random_state": parameters.random_state,
+            "min_reference": parameters.min_reference,
         },
         "reference_size": fitted.reference_size,
         "reference_warning": fitted.reference_warning,

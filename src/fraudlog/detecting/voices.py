@@ -109,12 +109,15 @@ class Parameters(NamedTuple):
     random_state : int
     key : bytes or None
         Secret of the operator, at most 64 bytes: under it owners become tokens and rows are drawn.
+    min_reference : int
+        Presumed-human sessions without which nothing is learnt.
     """
 
     n_estimators: int = 200
     max_samples: int | str = "auto"
     random_state: int = 0
     key: bytes | None = None
+    min_reference: int = 50
 
 
 class Voice(Protocol):

@@ -45,6 +45,8 @@ _CATEGORY_OF_TAG: Final = {
 }
 _DESKTOP_DEVICES: Final = frozenset({"Mac", "Other", "Spider"})
 _NO_BROWSER_COMPATIBLE: Final = re.compile(r"Mozilla/\d\.\d+ \(compatible; (?!MSIE|Konqueror|Google Desktop)")
+_APPLE_APP: Final = "CFNetwork/"
+"""The library by which apps on Apple's devices reach the network; some leave the system out."""
 _WRAPPED: Final = re.compile(r"(?!Mozilla|Opera).+Mozilla/[45]\.0 \(")
 _PRODUCT: Final = re.compile(r"[^\s/;,()]+")
 _SEPARATOR: Final = "\x1f"
@@ -147,7 +149,7 @@ def _by_shape(agent: str, *, device: str | None, os: str | None) -> Program | No
 
     It names no system, claims to be merely compatible with a browser, or wraps a browser's agent.
     """
-    nameless = (os is None and device != "Mac") or device == "Spider"
+    nameless = (os is None and device != "Mac" and _APPLE_APP not in agent) or device == "Spider"
     if not (nameless or _NO_BROWSER_COMPATIBLE.match(agent) or _WRAPPED.match(agent)):
         return None
     words = _PRODUCT.findall(agent.replace("Mozilla", " ").replace("compatible", " "))

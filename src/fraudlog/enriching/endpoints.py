@@ -54,6 +54,8 @@ ENDPOINTS: Final[dict[str, str]] = {
 _PATH_LIMIT: Final = 512
 _MISSING: Final = (404, 410)
 _OPEN_TO_QUERY: Final = ("page", "api", "search")
+_ATTACK: Final = "probe"
+"""What a query says of any path but an asset's: an attack is one at a login, too."""
 _ABBREVIATIONS: Final = (("{seg}", "(?:^|/)"), ("{end}", r"(?:$|/|\.\w{2,5}$|;)"))
 
 
@@ -161,9 +163,9 @@ class EndpointMap:
         endpoint, if_missing = self._table.one(path)
         if status in _MISSING and if_missing is not None:
             return str(if_missing)
-        if query and endpoint in _OPEN_TO_QUERY:
+        if query and endpoint is not None and endpoint != "asset":
             for name, pattern in _query_rules():
-                if pattern.search(query[:_PATH_LIMIT]):
+                if (name == _ATTACK or endpoint in _OPEN_TO_QUERY) and pattern.search(query[:_PATH_LIMIT]):
                     return name
         return endpoint
 
@@ -201,15 +203,19 @@ def _query_rules() -> tuple[tuple[str, re.Pattern[str]], ...]:
 
 
 def _with_queries(endpoints: pa.DictionaryArray, queries: pa.ChunkedArray) -> pa.Array:
-    """Ask the rules for queries where the path left the matter open; each distinct query once."""
-    open_rows = pc.and_kleene(pc.is_valid(queries), pc.is_in(endpoints.cast(pa.string()), pa.array(_OPEN_TO_QUERY)))
-    encoded = pc.if_else(open_rows, queries.cast(pa.string()), None).combine_chunks().dictionary_encode()
+    """Ask the rules for queries where the path left the matter open, and for attacks; each distinct query once."""
+    of_path = endpoints.cast(pa.string())
+    asked = pc.and_kleene(pc.is_valid(queries), pc.not_equal(of_path, "asset"))
+    encoded = pc.if_else(asked, queries.cast(pa.string()), None).combine_chunks().dictionary_encode()
     texts = pc.utf8_slice_codeunits(encoded.dictionary, 0, _PATH_LIMIT)
-    found = pa.nulls(len(texts), pa.string())
+    found = attacks = pa.nulls(len(texts), pa.string())
     for name, pattern in _query_rules():
-        hits = pc.match_substring_regex(texts, pattern.pattern, ignore_case=True)
-        found = pc.coalesce(found, pc.if_else(hits, name, None))
-    return pc.coalesce(found.take(encoded.indices), endpoints.cast(pa.string())).cast(CATEGORY)
+        hits = pc.if_else(pc.match_substring_regex(texts, pattern.pattern, ignore_case=True), name, None)
+        found = pc.coalesce(found, hits)
+        attacks = pc.coalesce(attacks, hits) if name == _ATTACK else attacks
+    is_open = pc.is_in(of_path, pa.array(_OPEN_TO_QUERY))
+    of_query = pc.if_else(is_open, found.take(encoded.indices), attacks.take(encoded.indices))
+    return pc.coalesce(of_query, of_path).cast(CATEGORY)
 
 
 _DEFAULT: Final = EndpointMap()

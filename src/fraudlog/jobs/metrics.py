@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from fraudlog.errors import ConfigError
+from fraudlog.reporting import staged
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,8 +60,8 @@ def write_metrics(file: Path, report: RunReport, store: Store) -> None:
     verdicts = prometheus.Gauge("fraudlog_job_verdicts", "sessions of the days touched", ["verdict"], registry=registry)
     for verdict, count in report.tally.verdicts.items():
         verdicts.labels(verdict).set(count)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    prometheus.write_to_textfile(str(file), registry)
+    with staged(file.parent) as draft:
+        prometheus.write_to_textfile(str(draft / file.name), registry)
 
 
 def _seconds(moment: str) -> float:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
@@ -299,6 +299,7 @@ class Models:
             "origin": origin,
             "reference_size": detector.reference_size_,
             "sessions_seen": detector.sessions_seen_,
+            "warning": detector.reference_warning_,
             "window": list(detector.window_),
         }
 
@@ -366,19 +367,23 @@ def _bytes_of(path: Path) -> bytes:
 def _loaded(data: bytes, path: Path, seals: Sequence[bytes | None] = (None,)) -> Detector:
     """Read a detector from bytes, sealed with one of some keys; the error names the file that they came from."""
     problem = ""
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / path.name
-        copy.write_bytes(data)
-        for seal in seals:
-            try:
-                return Detector.load(copy, key=seal)
-            except ModelError as error:
-                problem = problem or str(error).replace(str(copy), str(path))
+    for seal in seals:
+        try:
+            return Detector.load(_Copy(data, path), key=seal)
+        except ModelError as error:
+            problem = problem or str(error)
     raise ModelError(problem, path=path)
 
 
+class _Copy(BytesIO):
+    """A model in memory, called as the file that it was read from: on a disk it would outlive a crash."""
+
+    def __init__(self, data: bytes, path: Path) -> None:
+        super().__init__(data)
+        self.name = str(path)
+
+
 def _saved(detector: Detector, seal: bytes) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.fraudlog"
-        detector.save(path, key=seal)
-        return path.read_bytes()
+    file = BytesIO()
+    detector.save(file, key=seal)
+    return file.getvalue()

@@ -22,7 +22,7 @@ from fraudlog.jobs.publish import publish, write_exports
 from fraudlog.jobs.sinks import write_sql
 from fraudlog.privacy import Pseudonyms, load_keyring
 from fraudlog.store import open_store
-from fraudlog.store.files import write_whole
+from fraudlog.store.files import as_output_error, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -114,7 +114,8 @@ def run_job(
     began = time.monotonic()
     report = RunReport(datetime.now(UTC).isoformat(timespec="seconds"), dry_run=dry_run)
     ring = load_keyring(config["privacy.key_file"], outside=config["store.path"])
-    with _opened(config, dry_run=dry_run) as store:
+    path = config["store.path"]
+    with as_output_error(path, "read or written"), _opened(config, dry_run=dry_run) as store:
         _take_in(config, store, ring, report, (_us(since, "since"), _us(until, "until")), step)
         report.seconds = round(time.monotonic() - began, 3)
         if not dry_run:

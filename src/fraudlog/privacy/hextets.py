@@ -3,6 +3,8 @@
 Read here: eight groups of one to four hex digits, or fewer around one ``::`` between two of them. Written here: what
 has no two zero groups side by side, so nothing to shorten. All else (``::1``, ``fe80::``, ``::ffff:192.0.2.1``, zones,
 what is no address) goes to `inet_pton` and `inet_ntop`, one by one, and both ways agree with these on every text.
+Where numba is installed (extra ``fast``) compiled loops read and write, and all spellings but those that end in an IPv4
+address.
 
 References
 ----------
@@ -18,6 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from fraudlog.privacy.worth import is_worth_compiling
 
 __all__ = ["format_hextets", "parse_hextets"]
 
@@ -60,17 +64,27 @@ def parse_hextets(texts: pa.Array) -> tuple[npt.NDArray[np.bool_], U64, U64]:
     """
     n = len(texts)
     found, high, low = np.zeros(n, bool), np.zeros(n, np.uint64), np.zeros(n, np.uint64)
-    for begin in range(0, n, _CHUNK):
-        rows = slice(begin, begin + _CHUNK)
-        chunk = texts.slice(begin, _CHUNK)
-        found[rows], words = _read(chunk)
-        high[rows], low[rows] = words[:, 0], words[:, 1]
-        rest = np.flatnonzero(~found[rows])
-        for row, text in zip((begin + rest).tolist(), chunk.take(pa.array(rest)).to_pylist(), strict=True):
-            packed = _try_inet6(text)
-            if packed is not None:
-                found[row], high[row], low[row] = True, *np.frombuffer(packed, ">u8")
+    if is_worth_compiling(n):
+        _read_compiled(texts.cast(pa.large_string()), found, high, low)
+    else:
+        for begin in range(0, n, _CHUNK):
+            rows = slice(begin, begin + _CHUNK)
+            found[rows], words = _read(texts.slice(begin, _CHUNK))
+            high[rows], low[rows] = words[:, 0], words[:, 1]
+    rest = np.flatnonzero(~found)
+    for row, text in zip(rest.tolist(), texts.take(pa.array(rest)).to_pylist(), strict=True):
+        packed = _try_inet6(text)
+        if packed is not None:
+            found[row], high[row], low[row] = True, *np.frombuffer(packed, ">u8")
     return found, high, low
+
+
+def _read_compiled(texts: pa.Array, found: npt.NDArray[np.bool_], high: U64, low: U64) -> None:
+    from fraudlog.privacy import compiled  # noqa: PLC0415 -- Numba takes half a second
+
+    _, offsets, data = texts.buffers()
+    of_rows = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    compiled.read_hextets(np.frombuffer(data or b"", np.uint8), of_rows, found, high, low)
 
 
 def _read(texts: pa.Array) -> tuple[npt.NDArray[np.bool_], U64]:
@@ -144,17 +158,31 @@ def format_hextets(high: U64, low: U64) -> pa.Array:
     >>> format_hextets(*halves).to_pylist()
     ['2001:db8:0:1:0:1:0:1', '2001:db8::1']
     """
+    texts, is_left = _write_compiled(high, low) if is_worth_compiling(len(high)) else _write_numpy(high, low)
+    if not is_left.any():
+        return texts
+    few = np.column_stack([high[is_left], low[is_left]]).astype(">u8").tobytes()
+    others = [socket.inet_ntop(socket.AF_INET6, few[at : at + 16]) for at in range(0, len(few), 16)]
+    return pc.replace_with_mask(texts, pa.array(is_left), pa.array(others, pa.string()))
+
+
+def _write_compiled(high: U64, low: U64) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
+    from fraudlog.privacy import compiled  # noqa: PLC0415 -- as above
+
+    n = len(high)
+    data, offsets = np.empty(n * compiled.LONGEST, np.uint8), np.zeros(n + 1, np.int32)
+    is_left = np.empty(n, bool)
+    size = compiled.write_hextets(high, low, data, offsets, is_left)
+    return pa.StringArray.from_buffers(n, pa.py_buffer(offsets), pa.py_buffer(data[:size].copy())), is_left
+
+
+def _write_numpy(high: U64, low: U64) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
     packed = np.column_stack([high, low]).astype(">u8")
     groups = packed.view(">u2").astype(np.uint16)
     is_zero = groups == 0
-    is_short = (is_zero[:, 1:] & is_zero[:, :-1]).any(axis=1)
     parts = [_write(packed[at : at + _CHUNK], groups[at : at + _CHUNK]) for at in range(0, len(high), _CHUNK)]
     texts = pa.concat_arrays(parts) if parts else pa.array([], pa.string())
-    if not is_short.any():
-        return texts
-    few = packed[is_short].tobytes()
-    others = [socket.inet_ntop(socket.AF_INET6, few[at : at + 16]) for at in range(0, len(few), 16)]
-    return pc.replace_with_mask(texts, pa.array(is_short), pa.array(others, pa.string()))
+    return texts, (is_zero[:, 1:] & is_zero[:, :-1]).any(axis=1)
 
 
 def _write(packed: npt.NDArray[np.uint64], groups: npt.NDArray[np.uint16]) -> pa.Array:

@@ -150,18 +150,30 @@ class Follower:
             yield from self._drain_held()
             self.close()
         if self._held is None:
-            with suppress(FileNotFoundError, PermissionError):
-                self._held = self.path.open("rb")
+            self._held = self._opened()
         del self.streams[:-_MOST_STREAMS]
+
+    def _opened(self) -> IO[bytes] | None:
+        """Open the log, to have it even if it is renamed away; None where it is not there, or not for us."""
+        try:
+            return self.path.open("rb")
+        except (FileNotFoundError, PermissionError):
+            return None
+        except OSError as error:
+            raise _unreadable(self.path, error) from None
 
     def _drain_held(self) -> Iterator[Gain]:
         """Read on in the file held open, unless it was truncated and is another stream by now."""
-        if self._held is not None:
+        if self._held is None:
+            return
+        try:
             self._held.seek(0)
             head = self._held.read(_HEAD)
             stream = self._stream_of(head)
             if stream is not None:
                 yield from self._drain(self._held, stream, head, is_final=False)
+        except OSError as error:
+            raise _unreadable(self.path, error) from None
 
     def _files(self) -> list[tuple[Path, str]]:
         """Return the rotated files that changed since they were read, oldest change first, and the log itself last.
@@ -202,7 +214,7 @@ class Follower:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise InputError(f"{file}: {error.strerror or 'it cannot be read'}", source=file) from None
+            raise _unreadable(file, error) from None
 
     def _stream_of(self, head: bytes) -> Stream | None:
         """Return the stream that begins so, the longest match first; a new one if none does."""
@@ -267,6 +279,10 @@ class Follower:
             return os.path.samestat(os.fstat(raw.fileno()), self.path.stat())
         except FileNotFoundError:
             return False
+
+
+def _unreadable(file: Path, error: OSError) -> InputError:
+    return InputError(f"{file}: {error.strerror or 'it cannot be read'}", source=file)
 
 
 def _hash(data: bytes, key: bytes) -> str:

@@ -200,6 +200,8 @@ def read_log(  # noqa: PLR0913 -- each is a thing a log may need said
     """
     if max_reject_share is not None and not 0 <= max_reject_share <= 1:
         raise ConfigError("max_reject_share must lie between 0 and 1", parameter="max_reject_share")
+    if path is None:
+        raise ConfigError("path is None: name a file, a pattern, a file object or a frame", parameter="path")
     run = Run(path, format, fields, trusted_proxies, timezone, keep_half=keep_half, caps=caps, threads=threads)
     run.privacy = privacy
     log = run.collect(list(run.chunks()))
@@ -309,7 +311,7 @@ class Run:
                 if not source.may_fail:
                     raise
                 first_error = first_error or error
-                self.problems[source.name] = str(error)
+                self.problems[source.name] = str(error).removeprefix(f"{source.name}: ")
         if not n_read and first_error is not None:
             raise first_error
 

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fraudlog.errors import InputError, OutputError
+from fraudlog.errors import InputError
 from fraudlog.privacy import Pseudonyms, closed, marked, marks, shield
 from fraudlog.schema import DECISIONS, EVENTS, REJECTED, SCORES, SESSIONS, Column, to_arrow, to_pandas
 from fraudlog.sessions import FEATURES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     import pandas as pd
 
-__all__ = ["TABLES", "read_tables", "staged", "write_tables"]
+__all__ = ["TABLES", "read_tables", "write_tables"]
 
 _FEATURE_COLUMNS = tuple(Column(row.name, "float64", row.meaning, row.unit) for row in FEATURES)
 _SESSION_ID = Column(
@@ -37,45 +34,6 @@ TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
     "decisions": DECISIONS,
 }
 """The tables of a scored log, and their columns on disk."""
-
-
-@contextmanager
-def staged(folder: Path) -> Iterator[Path]:
-    """Give a draft folder inside `folder`; when all went well, move its files to `folder`, each in one step.
-
-    If anything fails before that, a full disk or a bug, `folder` stands as it was and the draft is removed.
-
-    Raises
-    ------
-    OutputError
-        If something can't be written; the message names the file and the operating system's reason.
-    """
-    draft = folder / f".draft-{os.getpid()}"
-    try:
-        draft.mkdir(parents=True)
-        try:
-            yield draft
-            for path in sorted(draft.iterdir()):
-                with path.open("rb") as file:
-                    os.fsync(file.fileno())
-            for path in sorted(draft.iterdir()):
-                path.replace(folder / path.name)
-            _sync_folder(folder)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-    except OSError as error:
-        why = os.strerror(error.errno) if error.errno else "input/output error"
-        raise OutputError(
-            f"{folder}: can't be written ({why}); what stood there before still does", path=folder
-        ) from None
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def write_tables(

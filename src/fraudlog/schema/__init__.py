@@ -11,6 +11,7 @@ in no table that is given out.
 
 from fraudlog.schema.arrow import arrow_schema, is_shielded, require_columns, to_arrow, to_pandas
 from fraudlog.schema.columns import MARKUP, Column, column_names, tagged
+from fraudlog.schema.events import MISFIT, misfit
 from fraudlog.schema.tables import DECISIONS, DERIVED, EVENTS, REJECTED, SCORES, SESSIONS
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "DERIVED",
     "EVENTS",
     "MARKUP",
+    "MISFIT",
     "REJECTED",
     "SCORES",
     "SESSIONS",
@@ -25,6 +27,7 @@ __all__ = [
     "arrow_schema",
     "column_names",
     "is_shielded",
+    "misfit",
     "require_columns",
     "tagged",
     "to_arrow",

@@ -121,6 +121,8 @@ def _cast(values: Any, kind: pa.DataType) -> pa.ChunkedArray:  # noqa: ANN401 --
 def _names(frame: pd.DataFrame | pa.Table) -> list[str]:
     import pyarrow as pa  # noqa: PLC0415 -- as above
 
+    if not hasattr(frame, "columns"):
+        raise SchemaError(f"what was given is a {type(frame).__name__}, not a frame")
     return list(frame.column_names) if isinstance(frame, pa.Table) else [str(name) for name in frame.columns]
 
 
@@ -135,7 +137,7 @@ def require_columns(frame: pd.DataFrame | pa.Table, needed: Iterable[str], *, ta
     Raises
     ------
     SchemaError
-        If one is missing; the message lists those that are there.
+        If it is no frame, or one is missing; the message lists those that are there.
     """
     found = _names(frame)
     missing = [name for name in needed if name not in set(found)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fraudlog.deciding import VERDICTS, Decision, Policy
 from fraudlog.enriching import Enricher
 from fraudlog.errors import ConfigError, ModelError, NotFittedError
+from fraudlog.schema import MISFIT, misfit
 from fraudlog.serving.scoring import is_presumed_human, is_verified_crawler, sharing
 from fraudlog.serving.sizes import Size
 from fraudlog.serving.snapshot import read_snapshot, write_snapshot
@@ -124,12 +125,18 @@ class LiveSessions:
         Raises
         ------
         SchemaError
-            If the time is naive.
+            If the time is naive, or a column holds another type; the message names it, and no session has changed.
         """
-        full = {**event, **self.enricher.event(event)}
+        full = self._enriched(event)
         if full.get("timestamp") is None:
             full["timestamp"] = int(self._clock() * 1_000_000)
         return self._decide(self.state.begin(full), full)
+
+    def _enriched(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return {**event, **self.enricher.event(event)}
+        except MISFIT as error:
+            raise misfit(event, error) from None
 
     def _decide(self, seen: Seen, event: Mapping[str, Any]) -> Decision:
         policy, entities = self.policy, seen.entities
@@ -220,7 +227,7 @@ class LiveSessions:
         Decision or None
             None if there is no such session open.
         """
-        event: Mapping[str, Any] = {} if isinstance(key, str) else {**key, **self.enricher.event(key)}
+        event = {} if isinstance(key, str) else self._enriched(key)
         seen = self.state.peek(key if isinstance(key, str) else event)
         return None if seen is None else self._decide(seen, event)
 

@@ -6,29 +6,20 @@ of that last moment, and counted: a service can't reorder what it has answered a
 
 from __future__ import annotations
 
-import struct
-import sys
 from collections import OrderedDict, deque
-from datetime import UTC, datetime
-from math import nan, sqrt
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from fraudlog.errors import ConfigError, SchemaError
-from fraudlog.sessions import scans
+from fraudlog.schema import MISFIT, misfit
 from fraudlog.sessions.catalogue import DEFAULT
 from fraudlog.sessions.codes import Codes, derived
-from fraudlog.sessions.live_engine import engine_of, is_compilable, watchable
-from fraudlog.sessions.live_facts import Reader
-from fraudlog.sessions.live_layout import Layout
-from fraudlog.sessions.live_masks import independent, lookup
+from fraudlog.sessions.live_making import Wanted, made_for
 from fraudlog.sessions.live_sample import sample_of
 from fraudlog.sessions.live_session import LiveSession, Reason
 from fraudlog.sessions.live_size import size_of
-from fraudlog.sessions.live_slots import HEAD, Slots
-from fraudlog.sessions.live_source import observe_source
-from fraudlog.sessions.live_values import live_lanes, values_source
+from fraudlog.sessions.live_slots import HEAD
 from fraudlog.sessions.segments import actor_text, session_id
 from fraudlog.sessions.window_live import window_for
 
@@ -38,39 +29,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fraudlog.sessions.definition import Definition
-    from fraudlog.sessions.live_compiled import Engine
-    from fraudlog.sessions.live_program import Program
     from fraudlog.sessions.population import Population
 
 __all__ = ["LiveFeatures", "LiveSession"]
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_SIZE_MAX: Final = (1 << 38) - 1
-_DURATION_MAX: Final = (1 << 30) - 1
 _CHECKED_AT_ONCE: Final = 2
 _WEIGHED_EVERY: Final = 63
 _LANES: Final = HEAD.index("LANES")
 _MOST_SHAPES: Final = 256
 _WEIGHT: Final = HEAD.index("WEIGHT")
 _ESTIMATED: Final = HEAD.index("ESTIMATED")
-
-
-def _moment(value: Any) -> int:  # noqa: ANN401 -- what a log or a service calls a time
-    """Return a time in microseconds; an integer is one already."""
-    if type(value) is int:
-        return value
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        span = value - _EPOCH
-        return (span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds
-    raise SchemaError("timestamp must be an aware datetime or microseconds since 1970", missing=["timestamp"])
-
-
-def _size(value: int | None) -> int | None:
-    return None if value is None or value < 0 else min(value, _SIZE_MAX)
-
-
-def _milliseconds(seconds: float | None) -> int | None:
-    return int(min(seconds * 1000.0, _DURATION_MAX)) if seconds is not None and seconds >= 0 else None
 
 
 class LiveFeatures:
@@ -156,78 +124,27 @@ class LiveFeatures:
         self._open: OrderedDict[tuple[Any, ...], list[Any]] = OrderedDict()
         self._last: list[Any] | None = None
         self._expires_us = -1 << 62
-        self._engine: Engine | None = None
         self._shapes: dict[tuple[str, ...], tuple[Any, ...]] = {}
-        self._prepare(population, make_window, is_compiled=is_compiled)
+        wanted = Wanted(self.definition, self.code, population, max_sessions, exact_values, make_window, is_compiled)
+        made = made_for(wanted, self._called_back())
+        self._observe, self._values, self._engine = made.observe, made.values, made.engine
+        self.slots, self.windows, self.weights = made.slots, made.windows, made.weights
+        self._readers, self._looked_up = made.readers, made.looked_up
+        self.kinds = {window.name: window.kind for window in self.definition.plan.windows}
+        self._row = np.zeros(0).copy if self._engine is None else self._engine.row.copy
+        self._initial = self.slots.initial if self._engine is None else self.slots.initial[: len(HEAD)]
 
-    def _prepare(
-        self, population: Population | None, make_window: Callable[..., Any], *, is_compiled: bool | None
-    ) -> None:
-        """Write and compile the two functions of this definition."""
-        layout, slots = Layout.of(self.definition, live_lanes(self.definition)), Slots()
-        masks: dict[int, tuple[int, int]] = {}
-        rules: dict[int, int] = {}
-        parts = independent(layout)
-        plan = self.definition.plan
-        most, most_values = (self.max_sessions, self.exact_values) if self.exact_values else (None, None)
-        self.windows = {window.name: make_window(window, most, most_values) for window in plan.windows}
-        self.kinds = {window.name: window.kind for window in plan.windows}
-        weights = scans.weights(self.definition.max_events)
-        self.weights: list[int] = weights.tolist()
-        looks = lookup(layout, masks, rules, parts)
-        readers = [Reader(group, layout, population, self.code, looks["rule_miss"]) for group in layout.groups]
-        env: dict[str, Any] = {
-            "moment": _moment,
-            "intern": sys.intern,
-            "size_of": _size,
-            "milliseconds": _milliseconds,
-            "code": self.code,
-            "code_get": self.code.known.get,
+    def _called_back(self) -> dict[str, Any]:
+        """Return what the function that takes events in asks of this twin, by the name it has there."""
+        return {
             "find": self._open.get,
+            "moved": self._open.move_to_end,
             "opened": self._opened,
             "ended": self._ended,
-            "moved": self._open.move_to_end,
             "clamped": self._clamped,
-            "weights": self.weights,
             "sampled": self._sampled,
-            "lane_get": masks.get,
-            "rule_get": rules.get,
-            **looks,
             "shape_get": self._shapes.get,
             "shape_miss": self._shape,
-            **{f"see_{name}": window.see for name, window in self.windows.items()},
-        }
-        self.slots, self._readers, self._engine = slots, readers, None
-
-        def program_of() -> Program:
-            engine = engine_of(
-                self.definition, layout, slots, weights, looks["lane_miss"], self.exact_values, watched, most
-            )
-            for reader in readers:
-                reader.engine = engine
-            self._engine = engine
-            self.windows |= engine.windows()
-            env.update(engine.names() | {f"see_{name}": window.see for name, window in self.windows.items()})
-            return engine.program
-
-        is_wanted = is_compilable(layout, is_compiled=is_compiled)
-        watched = watchable(layout) if is_wanted and make_window is window_for else ()
-        wanted = program_of if is_wanted else None
-        source = observe_source(self.definition, layout, slots, self.exact_values, wanted, watched)
-        namespace: dict[str, Any] = {}
-        names = "\n".join(f"    {name} = env[{name!r}]" for name in env)
-        exec(compile(f"def make(env):\n{names}\n{source}", "<live>", "exec"), namespace)  # noqa: S102 -- text of our own making, see live_source
-        self._observe: Callable[[Mapping[str, Any]], list[Any]] = namespace["make"](env)
-        unpack = struct.Struct(f"<{len(layout.lanes)}H").unpack
-        scope: dict[str, Any] = {"unpack": unpack, "nan": nan, "sqrt": sqrt, "weights": self.weights}
-        exec(compile(values_source(self.definition, slots), "<values>", "exec"), scope)  # noqa: S102 -- as above
-        self._values: Callable[[list[Any]], list[float]] = scope["values"]
-        self._row = np.zeros(0).copy if self._engine is None else self._engine.row.copy
-        self._initial = slots.initial if self._engine is None else slots.initial[: len(HEAD)]
-        self._looked_up: dict[str, list[dict[int, Any]]] = {
-            "lanes": [masks],
-            "rules": [rules],
-            "parts": [part.known for part in parts],
         }
 
     def _shape(self, event: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -263,9 +180,12 @@ class LiveFeatures:
         Raises
         ------
         SchemaError
-            If the time is missing or naive.
+            If the time is missing or naive, or a column holds another type; no session has changed then.
         """
-        self._last = state = self._observe(event)
+        try:
+            self._last = state = self._observe(event)
+        except MISFIT as error:
+            raise misfit(event, error) from None
         values = self.values(state) if state[_LANES].__class__ is int else self._row()
         if self.max_bytes is not None and (not state[2] & state[2] - 1 or not state[2] & _WEIGHED_EVERY):
             self._weigh(state)

@@ -10,6 +10,7 @@ from fraudlog.sessions.rows_sources import DENIAL, ILIOU, SCRAPING, TAN
 __all__ = ["TEMPO", "VOLUME"]
 
 _PAGE: Final = "endpoint == 'page'"
+_PAGE_DEVIATION: Final = "sqrt(sumsq(page_gap_ms) / count(known(page_gap_ms)) - mean(page_gap_ms) * mean(page_gap_ms))"
 
 VOLUME: Final = (
     Feature("requests", "count()", "requests", "volume", "requests in the session", "slow actors", SCRAPING, ILIOU),
@@ -213,13 +214,25 @@ TEMPO: Final = (
     ),
     Feature(
         "page_gap_deviation_s",
-        "sqrt(sumsq(page_gap_ms) / count(known(page_gap_ms)) - mean(page_gap_ms) * mean(page_gap_ms)) / 1000",
+        f"{_PAGE_DEVIATION} / 1000",
         "s",
         "tempo",
         "standard deviation of the time between pages",
         "timers with jitter",
         SCRAPING,
         TAN,
+        resolution_s=1,
+    ),
+    Feature(
+        "page_gap_variation",
+        f"{_PAGE_DEVIATION} / mean(page_gap_ms)",
+        "ratio",
+        "tempo",
+        "deviation of the time between pages by its mean; near 0 for a timer, whatever its pages load",
+        "timers with wide jitter",
+        SCRAPING,
+        suspicious="low",
+        in_forest=False,
         resolution_s=1,
     ),
     Feature(

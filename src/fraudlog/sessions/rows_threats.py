@@ -40,6 +40,12 @@ _VERSION_FILES: Final = (
     "composer.lock",
     "release_notes.txt",
 )
+_FORM: Final = f"{_POST} and endpoint not in ('api', 'asset', 'health')"
+_LOOKED_UP: Final = ("jndi:", ":-", "lower:", "upper:", "${${")
+"""What stands in braces where a logger is to look something up, plain or hidden; a forgotten template names a value."""
+_LOOKUP: Final = "user_agent.contains('${') or (referrer.contains('${') and (" + (
+    " or ".join(f"referrer.contains('{part}')" for part in _LOOKED_UP) + "))"
+)
 _KNOWN_CALLER: Final = "(known(user) or known(session_token))"
 
 _SIDES: Final[dict[str, Direction]] = {
@@ -157,6 +163,19 @@ _MONEY: Final = (
         "OAT-017",
     ),
     _row(
+        "posts_per_path",
+        f"count({_FORM}) / distinct(path, {_FORM})",
+        "requests a path",
+        "how often the same form was sent",
+        "forms whose path differs each time; single-page apps, which post to an API",
+        "OAT-007",
+        "OAT-010",
+        "OAT-002",
+    ),
+    _count(
+        "form_posts", f"{_FORM} and endpoint != 'login'", "forms sent, logins left out", "forms in an API", "OAT-017"
+    ),
+    _row(
         "form_burst_60s",
         f"burst(60, {_POST} and endpoint not in ('api', 'asset', 'login'))",
         "requests",
@@ -182,6 +201,21 @@ _SCANNING: Final = (
         "requests for files that tell a program's version",
         "sites that offer such files",
         "OAT-004",
+    ),
+    _count(
+        "not_found_pages",
+        "status == 404 and endpoint != 'asset'",
+        "paths that are not there, other than files that pages need",
+        "broken links",
+        "OAT-018",
+        "OAT-014",
+    ),
+    _count(
+        "header_lookups",
+        _LOOKUP,
+        "requests whose agent or referrer asks the logger to look something up",
+        "lookups in headers that the log does not keep",
+        "OAT-014",
     ),
     _count(
         "markup_in_queries",

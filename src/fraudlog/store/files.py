@@ -72,13 +72,13 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def as_output_error(folder: Path) -> Iterator[None]:
+def as_output_error(folder: Path, done: str = "written") -> Iterator[None]:
     """Turn the operating system's errors into `OutputError`: a full or broken disk, a folder that is read-only."""
     try:
         yield
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else "input/output error"
         raise OutputError(
-            f"{folder}: can't be written ({why}); what stood there before still does; run again once it can",
+            f"{folder}: can't be {done} ({why}); what stood there before still does; run again once it can",
             path=folder,
         ) from None

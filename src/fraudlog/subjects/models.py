@@ -5,10 +5,9 @@ Models that the job made itself are learnt anew by `replay`.
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, field
 from hashlib import sha256
-from pathlib import Path
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from fraudlog.detecting import Detector
@@ -17,6 +16,7 @@ from fraudlog.jobs.models import entries_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
+    from pathlib import Path
 
     import pandas as pd
 
@@ -87,7 +87,7 @@ def forget_in_models(
     exact: dict[str, bytes] = {}
     lessened: dict[str, bytes] = {}
     for name, data in _given(path, store):
-        detector = _loaded(data, name)
+        detector = Detector.load(BytesIO(data))
         is_own, keeps_rows = name == path.name, True
         try:
             count = detector.forget(*owners, session_ids=ids, instead=instead)
@@ -117,15 +117,7 @@ def _owners(person: Person) -> list[str]:
     return [name for column in _OWNERS for name in sorted(person.pseudonyms.get(column, ()))]
 
 
-def _loaded(data: bytes, name: str) -> Detector:
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / Path(name).name
-        copy.write_bytes(data)
-        return Detector.load(copy)
-
-
 def _saved(detector: Detector, *, training: bool) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "model.fraudlog"
-        detector.save(copy, training=training)
-        return copy.read_bytes()
+    file = BytesIO()
+    detector.save(file, training=training)
+    return file.getvalue()
