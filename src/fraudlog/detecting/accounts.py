@@ -53,8 +53,8 @@ class Accounts:
     ----------
     history : AccountHistory
         The counts; a service may go on learning with them.
-    learnt : frozenset of int
-        Tokens of the sessions they are of.
+    learnt : dict of int to int
+        Week of each session they are of, by its token.
     """
 
     name: ClassVar[str] = "accounts"
