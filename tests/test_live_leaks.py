@@ -23,7 +23,6 @@ from fraudlog.deciding.exports import EXPORTS
 from fraudlog.detecting.model_file import read_model
 from fraudlog.errors import FraudlogError
 from fraudlog.schema import EVENTS
-from fraudlog.serving import EventReader
 from fraudlog.serving.snapshot import _seal_key
 from fraudlog.serving.state import LocalState
 from job_support import small_model
@@ -190,36 +189,31 @@ _MISFIT = [
 ]
 
 
-@pytest.mark.parametrize("misfit", _MISFIT, ids=[f"{n % 4} {next(iter(one))}" for n, one in enumerate(_MISFIT)])
-def test_no_error_of_a_live_event_names_anybody(misfit):
+def test_no_error_of_a_live_event_names_anybody():
     """Whatever a service puts into an event by mistake: the text of the error, its causes and its traceback."""
     live = fl.LiveSessions(None)
     whole = {"client_ip": PEOPLE[3]["address"], "user": PEOPLE[3]["account"], "timestamp": 1_760_000_000_000_000}
-    try:
-        live.observe(whole | misfit)
-    except (FraudlogError, TypeError, ValueError) as error:
-        text = "".join(traceback.format_exception(error))
-        assert hits(PLANTED, text.encode()) == []
-
-
-def test_no_error_of_a_reader_names_anybody():
-    """A naive time, an address as a network of proxies, a column that is none."""
-    for made in (
-        lambda: fl.LiveSessions(None).observe({"timestamp": datetime(2026, 1, 1), "user": PLANTED[1]}),  # noqa: DTZ001
-        lambda: EventReader([f"{PEOPLE[1]['address']}/99"]),
-        lambda: EventReader(session_cookie="sessionid").read("GET", b"/", b"", "1.1", PLANTED[1], [(b"cookie", b"=")]),
-    ):
+    texts = []
+    for misfit in _MISFIT:
         try:
-            made()
-        except FraudlogError as error:
-            text = "".join(traceback.format_exception(error))
-            assert hits([value for value in PLANTED if value != PEOPLE[1]["address"]], text.encode()) == []
+            live.observe(whole | misfit)
+        except (FraudlogError, TypeError, ValueError) as error:
+            texts.append("".join(traceback.format_exception(error)))
+    assert len(texts) > len(_MISFIT) // 2
+    assert hits(PLANTED, "".join(texts).encode()) == []
+
+
+def test_a_naive_time_is_told_without_whose_it_is():
+    """The error says what to do, and no more."""
+    with pytest.raises(FraudlogError) as caught:
+        fl.LiveSessions(None).observe({"timestamp": datetime(2026, 1, 1), "user": PLANTED[1], "path": PLANTED[2]})  # noqa: DTZ001
+    assert hits(PLANTED, "".join(traceback.format_exception(caught.value)).encode()) == []
 
 
 def test_webhooks_carry_no_account_and_no_address(tmp_path, monkeypatch):
     """Of a job's store, to a real receiver: networks that the verdicts are of, and no more."""
     model = fit(sessions_of(FIRST), tmp_path / "model.fraudlog", [OTHER])
-    site = Planted(tmp_path / "site", (model, model), FIRST, SECOND)
+    site = Planted(tmp_path / "site", (model, model), FIRST, SECOND, **{"retrain.every_days": 0})
     monkeypatch.setenv("FRAUDLOG_WEBHOOK_SECRET", SECRET)
     with receiving((204, {})) as (url, got):
         command = [sys.executable, "-m", "fraudlog", "export", str(site.file), "--as", "webhook", "--url", url]

@@ -287,6 +287,7 @@ def test_the_tree_is_that_of_a_right_log(asked, folder, learnt):
     assert differing(asked["rectify"].after, site) == []
 
 
+@pytest.mark.slow
 def test_what_is_lifted_is_as_if_it_had_never_been_away(asked, folder, without_her):
     """But for the given models: they learn her only when they are fitted anew."""
     site = Planted.copied(asked["restrict"].after, folder / "lifted")
@@ -295,7 +296,13 @@ def test_what_is_lifted_is_as_if_it_had_never_been_away(asked, folder, without_h
     assert differing(site, always) == []
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(
+    "verb",
+    [
+        pytest.param(one, marks=[pytest.mark.slow] if TABLE["next run"][n] == LEFT else [])
+        for n, one in enumerate(VERBS)
+    ],
+)
 def test_the_next_run(asked, folder, verb):
     """Who restricted or objected is not taken in, under her name or the token that she alone used; a model is due."""
     site = Planted.copied(asked[verb].after, folder / f"next {verb}")
