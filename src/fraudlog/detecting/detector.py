@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
+from fraudlog.detecting.ageing import without_before
 from fraudlog.detecting.drift import COMPARED, drift_of
 from fraudlog.detecting.entities import entity_token, secret
 from fraudlog.detecting.fitting import Fitted, Told, fit_voices
@@ -32,6 +33,7 @@ from fraudlog.schema import SCORES, require_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import date
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -87,6 +89,8 @@ class Detector:
         What a person should know where few of the sessions are presumed human.
     window_ : tuple of str
         Start of the first and end of the last of those, in ISO 8601.
+    policy_version_ : str or None
+        The policy that the file it was loaded from names.
 
     Examples
     --------
@@ -117,6 +121,7 @@ class Detector:
         self.max_samples = max_samples
         self.random_state = random_state
         self.key = key
+        self.policy_version_: str | None = None
         self.min_reference = min_reference
         self._known: Fitted | None = None
         self._told = Told(LabelBook(secret(self._parameters)), np.zeros(0, np.uint64))
@@ -216,6 +221,31 @@ class Detector:
         """
         whom = Whom.of(owners, session_ids, secret(self._parameters))
         return known_of(self._fitted.sessions, self._hearing.voices, self._told, whom)
+
+    def forget_before(self, day: date) -> int:
+        """Take out what it remembers of single accounts and sessions from before a day.
+
+        How accounts logged in is kept by week: a week goes once its first day is before `day`. Of what `forget` needs
+        those sessions go that ended before. Forest, quantiles and how far each voice is heard stay: they are numbers,
+        and nobody's.
+
+        Parameters
+        ----------
+        day : date
+
+        Returns
+        -------
+        int
+            How many logins and sessions went.
+        """
+        left, n_gone = without_before(day, self._fitted, self._told, secret(self._parameters))
+        self._take(left)
+        return n_gone
+
+    @property
+    def can_forget(self) -> bool:
+        """Whether the sessions it learnt from are there, so that it can forget people, and be saved with them."""
+        return self._fitted.sessions is not None
 
     def learn(
         self, labels: Iterable[Label], sessions: pd.DataFrame | None = None, *, now: datetime | None = None
@@ -388,7 +418,7 @@ class Detector:
         key : bytes, Ed25519PrivateKey or None
             Seals the file; `load` then needs it, or the public key of it.
         policy_version : str, optional
-            The policy in force, noted in the manifest.
+            The policy in force, noted in the manifest; by default the one it was loaded with.
         training : bool, default False
             Whether to keep what `forget` needs: the features of the sessions it learnt from, and keyed tokens of
             whose they are. Personal data, under the sessions' own retention. The key itself is never saved.
@@ -403,7 +433,8 @@ class Detector:
             self._training("training")
             arrays |= training_to_arrays(self._fitted, self._told, self._parameters)
         manifest = manifest_of(self._fitted, self.features_, self._parameters)
-        write_model(path, arrays, manifest | {"policy_version": policy_version}, key=key)
+        version = self.policy_version_ if policy_version is None else policy_version
+        write_model(path, arrays, manifest | {"policy_version": version}, key=key)
 
     @classmethod
     def load(cls, path: ModelFile, *, key: VerifyingKey | None = None, secret: bytes | None = None) -> Self:
@@ -430,6 +461,7 @@ class Detector:
             raise incomplete(name) from None
         detector._take(fitted_from(arrays, manifest, detector._parameters, name))
         detector._told = told_from(arrays, detector._fitted)
+        detector.policy_version_ = manifest.get("policy_version")
         return detector
 
     @property

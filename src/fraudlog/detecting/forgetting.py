@@ -113,7 +113,7 @@ def disowned(voices: Mapping[str, Voice], told: Told, whom: Whom, *, labels: boo
     if labels:
         told.book.drop([*whom.owners, *whom.sessions])
     n_accounts = sum(accounts.history.forget(owner) for owner in whom.owners)
-    accounts.learnt = accounts.learnt - set(whom.sessions)
+    accounts.learnt = {session: week for session, week in accounts.learnt.items() if session not in whom.sessions}
     return n_accounts + n_labels - len(told.book.entries)
 
 

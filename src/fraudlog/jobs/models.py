@@ -237,12 +237,15 @@ class Models:
 
     def _detector(self, name: str) -> Detector:
         if name not in self._detectors:
-            data = self._data.get(name) or self.store.document(name)
-            if data is None:
-                raise ModelError(f"{name}: is gone from the store; restore it from a copy", path=name)
             seals = (None,) if name.startswith("models/given") else self.seals
-            self._detectors[name] = _loaded(data, Path(name), seals)
+            self._detectors[name] = _loaded(self._bytes(name), Path(name), seals)
         return self._detectors[name]
+
+    def _bytes(self, name: str) -> bytes:
+        data = self._data.get(name) or self.store.document(name)
+        if data is None:
+            raise ModelError(f"{name}: is gone from the store; restore it from a copy", path=name)
+        return data
 
     def _adopt_given(self, since_us: int, change: Transaction) -> None:
         """Take the configuration's model in if it is another than those taken in before."""
@@ -331,8 +334,47 @@ class Models:
             self._drop(gone, change)
         return gone
 
+    def forget_before(
+        self, first_day: date, change: Transaction, *, with_given: bool = True
+    ) -> tuple[int, bytes | None]:
+        """Take out of the models that are kept what they remember of accounts and sessions from before a day.
+
+        Scores that stand stay as they were given.
+
+        Parameters
+        ----------
+        first_day : date
+        change : Transaction
+        with_given : bool, default True
+            Of the configuration's model too, whose file the caller then replaces.
+
+        Returns
+        -------
+        n_gone : int
+            Logins and sessions that went.
+        given : bytes or None
+            What the configuration's model is to become, if it remembered any of them.
+        """
+        n_of_given, given = _aged(self._given, self._fresh, first_day, None)
+        digests = {}
+        if n_of_given and with_given:
+            digests[self._given_digest] = sha256(given).hexdigest()
+        n_gone = n_of_given if digests else 0
+        for entry in [one for one in self.entries if one.name is not None]:
+            name, is_given = entry.name or "", entry.sha256 == self._given_digest
+            seal = None if entry.why == "given" else self.seals[0]
+            n_of_it, data = _aged(self._detector(name), self._bytes(name), first_day, seal)
+            if n_of_it and (with_given or not is_given):
+                n_gone += 0 if is_given else n_of_it
+                digests[entry.sha256] = sha256(data).hexdigest()
+                change.put(name, data)
+        if digests:
+            self.entries = [replace(one, sha256=digests.get(one.sha256, one.sha256)) for one in self.entries]
+            change.put(_INDEX, _dumped(self.entries))
+        return n_gone, given if n_of_given else None
+
     def notes_before(self, first_day: date) -> list[str]:
-        """Say whether the model that speaks knows, of accounts too, only what happened before a day."""
+        """Say whether the model that speaks learnt only from what happened before a day."""
         detector = self._current() if self.entries else self._given
         last = pd.Timestamp(detector.window_[1]) if detector.window_[1] else None
         if last is None or last.date() >= first_day:
@@ -383,7 +425,15 @@ class _Copy(BytesIO):
         self.name = str(path)
 
 
-def _saved(detector: Detector, seal: bytes) -> bytes:
+def _saved(detector: Detector, seal: bytes | None, *, training: bool = False) -> bytes:
     file = BytesIO()
-    detector.save(file, key=seal)
+    detector.save(file, key=seal, training=training)
     return file.getvalue()
+
+
+def _aged(detector: Detector, data: bytes, first_day: date, seal: bytes | None) -> tuple[int, bytes]:
+    """Take out of a model what it remembers of single people from before a day; its bytes stay if there is nothing."""
+    n_gone = detector.forget_before(first_day)
+    if not n_gone:
+        return 0, data
+    return n_gone, _saved(detector, seal, training=detector.can_forget)
