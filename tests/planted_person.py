@@ -160,11 +160,13 @@ def fit(sessions: pd.DataFrame, path: Path, labels: list[Label], *, training: bo
 class Planted(Site):
     """A site that ran twice, by two given models, and learnt one of its own in between."""
 
-    def __init__(self, folder: Path, models: tuple[Path, Path], first: list[bytes], second: list[bytes]) -> None:
+    def __init__(
+        self, folder: Path, models: tuple[Path, Path], first: list[bytes], second: list[bytes], **values: Any
+    ) -> None:
         folder.mkdir(parents=True)
         self.model = folder / "model.fraudlog"
         shutil.copy(models[0], self.model)
-        super().__init__(folder, self.model, **self._values(folder))
+        super().__init__(folder, self.model, **(self._values(folder) | values))
         self.append(b"".join(first))
         self.run()
         shutil.copy(models[1], self.model)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import io
-import ipaddress
 import json
 import os
 import random
@@ -13,14 +12,12 @@ import signal
 import subprocess
 import sys
 import urllib.parse
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,6 +30,7 @@ from fraudlog.jobs import job_status
 from fraudlog.privacy import IP_MODES, Pseudonyms, Withheld
 from fraudlog.sessions import FEATURES
 from job_support import Site, sample_lines, small_model
+from leak_support import contents, hits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -276,57 +274,6 @@ def plant(rng: np.random.Generator, n_identifiers: int, n_lines: int) -> tuple[l
             f'"GET {where} HTTP/1.1" 200 {at % 9000} "{referrer}" "{agent}"' + ("" if at % 97 else f" torn {value}")
         )
     return [value for _, value in planted], lines
-
-
-def spellings(value: str) -> set[bytes]:
-    """Return the ways an identifier may hide: raw, quoted, hex, base64 at each of three offsets, IPv6 as numbers."""
-    raw = value.encode()
-    found = {raw, urllib.parse.quote(value, safe="").encode(), raw.hex().encode(), raw.hex().upper().encode()}
-    for lead in range(3):
-        encoded = base64.b64encode(b"\0" * lead + raw)
-        found.add(encoded[4 if lead else 0 : -4])
-    with suppress(ValueError):
-        half = ipaddress.IPv6Address(value).packed[:8]
-        found |= {half, half[::-1]}
-    return {spelling for spelling in found if len(spelling) >= 8}
-
-
-def contents(path) -> bytes:
-    """Return the bytes of a file, and if it is Parquet or Arrow also every decoded value and statistic."""
-    data = path.read_bytes()
-    if path.suffix == ".arrow":
-        with suppress(pa.ArrowInvalid), pa.ipc.open_stream(data) as reader:  # a draft may be half a file
-            data += repr(reader.read_all().to_pylist()).encode()
-        return data
-    if path.suffix != ".parquet":
-        return data
-    try:
-        file = pq.ParquetFile(path)
-    except pa.ArrowInvalid:  # as above
-        return data
-    table = file.read()
-    values: list[Any] = []
-    for column in table.columns:
-        values += (column if pa.types.is_list(column.type) else column.unique()).to_pylist()
-    return data + repr(values).encode() + repr(file.metadata.to_dict()).encode()
-
-
-def hits(identifiers: list[str], blob: bytes) -> list[str]:
-    """Return the identifiers that stand in `blob` in some spelling; the first eight bytes are looked for first."""
-    beginnings: dict[int, list[tuple[str, bytes]]] = {}
-    for value in identifiers:
-        for spelling in spellings(value):
-            beginnings.setdefault(int.from_bytes(spelling[:8], "little"), []).append((value, spelling))
-    wanted = np.array(sorted(beginnings), np.uint64)
-    is_begin = np.zeros(1 << 16, bool)
-    is_begin[wanted & np.uint64(0xFFFF)] = True
-    found = set()
-    for shift in range(8):
-        words = np.frombuffer(blob, np.uint64, max(len(blob) - shift, 0) // 8, shift)
-        words = np.unique(words[is_begin[words & np.uint64(0xFFFF)]])
-        for word in np.intersect1d(words, wanted).tolist():
-            found |= {value for value, spelling in beginnings[word] if value not in found and spelling in blob}
-    return sorted(found)
 
 
 def test_the_search_would_find_what_is_planted():
