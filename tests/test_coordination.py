@@ -70,6 +70,41 @@ def test_five_hundred_addresses_with_two_tries_each_are_found(agent, renders):
     assert recall(voice.judge(sessions).strength, attacks, 0.001) >= 0.9
 
 
+def refused(n_networks, *, let_in=0.0, agent="Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"):
+    """A session of each count: refused once at a login to which so many networks came straight within a day."""
+    values = dict.fromkeys(PLACES, 0.0) | {
+        "requests": 9.0,
+        "login_requests": 2.0,
+        "login_failures": 1.0,
+        "login_successes": let_in,
+        "browser_requests": 9.0 if agent.startswith("Mozilla") else 0.0,
+        "straight_logins_of_1d": 1.0,
+        "straight_logins_1d": 1.0,
+    }
+    rows = [values | {"straight_logins_of_1d": float(count)} for count in np.atleast_1d(n_networks)]
+    return pd.DataFrame(rows).assign(user_agent=agent, is_last=True)
+
+
+def test_more_refusals_than_ever_are_a_crowd():
+    """Heard of those never let in, at more than twice the busiest day; not on a busy one, nor of who was let in."""
+    voice = Coordination().fit(refused(np.arange(1, 31)), np.ones(30, bool))
+    assert voice.crowd_[0] == pytest.approx(28.55)
+    judgement = voice.judge(refused([200, 50]))
+    assert judgement.strength.tolist() == [pytest.approx(3.0, abs=0.1), 0.0]
+    assert judgement.causes([0])[0][0].code == "CROWD_OF_FAILURES"
+    assert voice.judge(refused(200, let_in=1.0)).strength.item() == 0.0
+    few = Coordination().fit(refused(np.arange(1, 4)), np.ones(3, bool))
+    assert few.judge(refused(200)).strength.item() == 0.0
+
+
+def test_an_app_comes_straight_by_nature():
+    """Where many come straight to the login, a browser among them is heard, an app is not."""
+    voice = Coordination().fit(refused(np.full(60, 20)).assign(straight_logins_1d=0.0), np.ones(60, bool))
+    many = {"straight_logins_1d": 30.0, "straight_logins_of_1d": 30.0}
+    assert voice.judge(refused(30).assign(**many)).strength.item() > 3
+    assert voice.judge(refused(30, agent="Shop/4.1").assign(**many)).strength.item() == 0.0
+
+
 def test_people_alone_are_no_campaign(calm):
     """Another day without one: who stands out at all is one in a hundred at most."""
     sessions, _ = built(site(8, 2_000, days=1))

@@ -12,6 +12,10 @@ in q. An app has no page to come from: that it comes straight says nothing, and 
 People of a busy manner stand at doors too. So what a session did besides counts: few of those who fail to log in
 come for nothing else and never get in. How few is learnt from people at the same door, and the digits are added.
 
+What has nothing in common, neither browser nor way nor pause, is still many: so many networks whose login is refused in
+a day as the site never had. By that alone nobody is told from a person who mistyped, so it is heard of those that were
+refused and never got in, and less than the rest.
+
 The inverse stands beside it: many agents or accounts behind one prefix are an office, a carrier, a school, unless they
 fail together. There one session says less about another, which lowers the confidence and narrows what a verdict
 should hold for.
@@ -50,6 +54,8 @@ _OWN: Final = slice(2 + 2 * _N, 2 + 3 * _N)
 _THROUGH_IT: Final = slice(2 + 3 * _N, 2 + 4 * _N)
 _CALLER: Final = slice(2 + 4 * _N, 5 + 4 * _N)
 _ARE_STRAIGHT: Final = np.array([door.kind == "straight" for door in DOORS])
+_REFUSED: Final = 5 + 4 * _N
+_ARE_CROWDS: Final = np.array([door.kind == "crowd" for door in DOORS])
 _NAT: Final = ("prefix_users_1d", "prefix_agents_1d", "prefix_failures_1h")
 _FEATURES: Final = (
     "manner_prefixes_1d",
@@ -61,6 +67,7 @@ _FEATURES: Final = (
     "browser_requests",
     "automation_share",
     "agent_missing_share",
+    "login_failures",
 )
 _PLACES: Final = np.array([PLACES[name] for name in _FEATURES])
 _NAT_PLACES: Final = np.array([PLACES[name] for name in _NAT])
@@ -71,7 +78,11 @@ _FEWEST: Final = 20
 _HEARD_FROM: Final = 1.0
 """Digits of surprise below which the others of a manner are as many as they should be."""
 
-_MOST_DIGITS: Final = 6.0
+_MOST_DIGITS: Final = np.where(_ARE_CROWDS, 3.0, 6.0)
+_FEWEST_REFUSED: Final = 5
+"""Who was refused and never let in is rare among people, and each of them tells the number of a whole day."""
+_USUALLY_AT_MOST: Final = 0.95
+"""The quantile of the number of networks refused within a day, over people refused, that is held to be a busy day."""
 _THROUGH: Final = 1e6
 """Who got through comes after all who did not, however many requests these made."""
 
@@ -84,6 +95,8 @@ class Coordination:
     shares_ : float64 array of shape (len(DOORS),)
         Usual share of people's networks at each door: of a manner those that stand there on a day, of those who stand
         there those that came straight, or in one rhythm.
+    crowd_ : float64 array of shape (1,)
+        How many networks are refused at a login on a busy day; infinite where too few people were.
     company_ : list of float64 arrays
         Of people who came to each door, whether or not they got through: what else they did, rising.
     """
@@ -93,6 +106,7 @@ class Coordination:
     def __init__(self, parameters: Parameters | None = None) -> None:
         self.parameters = parameters or Parameters()
         self.shares_: Floats = np.full(_N, 0.5)
+        self.crowd_: Floats = np.full(1, np.inf)
         self.company_: list[Floats] = [np.zeros(0)] * _N
 
     def after(self, earlier: Mapping[str, Any]) -> None:
@@ -103,6 +117,10 @@ class Coordination:
         people = sessions[human & _is_whole(sessions)]
         values = _matrix(people, _FEATURES)
         self.shares_ = _usual_shares(_stood(values), _manners(people))
+        refused = values[_never_in(values)][:, _HERE][:, _ARE_CROWDS]
+        self.crowd_ = np.full(1, np.inf)
+        if len(refused) >= _FEWEST_REFUSED:
+            self.crowd_ = np.maximum(np.quantile(refused, _USUALLY_AT_MOST, axis=0), 1.0)
         calm = self._surprise(values) < _HEARD_FROM
         company, came = _company(values), values[:, _OWN] >= 1
         self.company_ = [np.sort(company[calm[:, door] & came[:, door], door]) for door in range(_N)]
@@ -163,11 +181,22 @@ class Coordination:
             less = np.where(share < 1, (1.0 - share) * np.log((1.0 - share) / (1.0 - usual)), 0.0)
         digits = others * (more + less) / np.log(10.0)
         found: Floats = np.where((here >= 2) & (share > usual) & ~(_apps(values) & _ARE_STRAIGHT), digits, 0.0)
+        found[:, _ARE_CROWDS] = self._crowding(values)
         return found
+
+    def _crowding(self, values: Floats) -> Floats:
+        """Return the digits of the Chernoff bound of a Poisson number, of those refused who never got in."""
+        many, usual = np.nan_to_num(values[:, _HERE][:, _ARE_CROWDS], nan=0.0), self.crowd_ * _SLACK[_ARE_CROWDS]
+        is_heard = (many > usual) & _never_in(values)[:, np.newaxis]
+        ratio = np.where(is_heard, many / usual, 1.0)
+        digits: Floats = np.where(is_heard, many * np.log(ratio) - (many - usual), 0.0) / np.log(10.0)
+        return digits
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return what people do at each door."""
-        return {"shares": self.shares_} | {f"company.{door}": people for door, people in enumerate(self.company_)}
+        return {"shares": self.shares_, "crowd": self.crowd_} | {
+            f"company.{door}": people for door, people in enumerate(self.company_)
+        }
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], parameters: Parameters) -> Self:
@@ -184,10 +213,13 @@ class Coordination:
             raise ModelError("the model's shares of doors are missing or misshapen: save it again")
         if not ((shares > 0) & (shares < 1)).all():
             raise ModelError("the model's shares of doors are out of range: save it again")
+        crowd = arrays.get("crowd")
+        if crowd is None or crowd.dtype != np.float64 or crowd.shape != (1,) or not crowd[0] >= 1:
+            raise ModelError("the model's number of networks refused is missing or out of range: save it again")
         for people in company:
             if people is None or people.dtype != np.float64 or people.ndim != 1 or not (np.diff(people) >= 0).all():
                 raise ModelError("the model's people at doors are missing or out of order: save it again")
-        voice.shares_ = shares
+        voice.shares_, voice.crowd_ = shares, crowd
         voice.company_ = [people for people in company if people is not None]
         return voice
 
@@ -266,6 +298,7 @@ def _stood(values: Floats) -> Floats:
         "manner": (here >= 1).astype(np.float64),
         "straight": np.where((among >= 1) & ~_apps(values), (here >= 1).astype(np.float64), np.nan),
         "rhythm": alike,
+        "crowd": np.full(here.shape, np.nan),
     }
     return np.stack([stood[door.kind][:, place] for place, door in enumerate(DOORS)], axis=1)
 
@@ -295,6 +328,12 @@ def _usual_share(stood: Floats, manners: NDArray[np.int64]) -> float:
 def _apps(values: Floats) -> Bools:
     """Say which sessions name neither a browser nor a program, but something; shaped as a column."""
     return np.asarray((np.nan_to_num(values[:, _CALLER], nan=1.0) <= 0).all(axis=1, keepdims=True), np.bool_)
+
+
+def _never_in(values: Floats) -> Bools:
+    """Say which sessions were refused at a login and never let in."""
+    let_in = np.nan_to_num(values[:, _THROUGH_IT][:, _ARE_CROWDS], nan=0.0).sum(axis=1)
+    return np.asarray((np.nan_to_num(values[:, _REFUSED], nan=0.0) >= 1) & (let_in <= 0), np.bool_)
 
 
 def _company(values: Floats) -> Floats:

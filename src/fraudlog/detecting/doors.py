@@ -27,7 +27,9 @@ class Door(NamedTuple):
     among : str
         Feature: networks that could have.
     slack : float
-        How many times the usual share is still a busy day.
+        How many times the usual share, or number, is still a busy day.
+    counts : bool
+        Whether there are too many of them altogether, whatever they have in common.
     """
 
     code: str
@@ -38,11 +40,12 @@ class Door(NamedTuple):
     oat: str
     among: str = "manner_prefixes_1d"
     slack: float = 2.0
+    counts: bool = False
 
     @property
     def kind(self) -> str:
-        """What the networks have in common: ``manner``, ``straight`` (their shape) or ``rhythm``."""
-        return self.networks.partition("_")[0]
+        """What the networks share: ``manner``, ``straight`` (their shape), ``rhythm``; or that they are a ``crowd``."""
+        return "crowd" if self.counts else self.networks.partition("_")[0]
 
 
 DOORS: Final = (
@@ -118,6 +121,16 @@ DOORS: Final = (
         "OAT-019",
         "rhythm_signups_of_1d",
         slack=4.0,
+    ),
+    Door(
+        "CROWD_OF_FAILURES",
+        "never let in, one of {value} networks refused at the login within a day, over twice as many as on a busy one",
+        "straight_logins_of_1d",
+        "login_requests",
+        "login_successes",
+        "OAT-008",
+        "straight_logins_of_1d",
+        counts=True,
     ),
 )
 """All doors, and what those who stand there may have in common."""

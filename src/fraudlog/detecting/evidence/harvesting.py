@@ -43,7 +43,7 @@ ROWS: Final = (
         "BARE_PAGES",
         "a browser that read {value} pages in one sitting without any image, style or script",
         _SCRAPING,
-        0.4,
+        0.3,
         when("pages >= 20", "distinct_paths >= 12", "asset_share <= 0", "browser_requests >= 1", _NO_CRAWLER),
         _FAMILY,
         misses="those who block assets and read on",
