@@ -132,12 +132,12 @@ def test_who_is_like_the_suspects_is_trimmed():
 
 
 @pytest.mark.parametrize(("n", "leads"), [(3, False), (300, True)])
-def test_likeness_leads_where_suspects_are_many(n, leads):
+def test_are_a_sort_where_suspects_are_many(n, leads):
     """A few who trip over a row are no sort of their own; where they are many, being rare says nothing."""
     scanners = [{"client_ip": f"203.{i // 200}.{i % 200}.9", "path": "/.env", "status": 404} for i in range(n)]
     sessions = fl.build_sessions(make_events(*people(150), *scanners))
-    _, likeness_leads = settled(sessions, Parameters(n_estimators=5), np.zeros(len(sessions), bool))
-    assert likeness_leads == leads
+    _, are_a_sort = settled(sessions, Parameters(n_estimators=5), np.zeros(len(sessions), bool))
+    assert are_a_sort == leads
     scales = fl.Detector(n_estimators=5).fit(sessions)._hearing.scales.of
     assert scales["likeness"].leads == leads
 
