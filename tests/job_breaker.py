@@ -1,9 +1,9 @@
 """Runs the job in children of one process that has run it already, and kills them or breaks their disk.
 
 A program: ``python job_breaker.py kill|fault|at_once SITE REFERENCE COUNT SEED FAULTS PART`` prints figures as JSON.
-SITE is a folder with ``job.toml`` and a log; REFERENCE a store that an undisturbed run over it left. FAULTS are names
-with commas between, and PART, as 1/4, says which of their calls. A child is a fork: what a fresh interpreter would
-spend a second or two on, it has from its parent.
+SITE is a folder with ``job.toml``, a log and stores; REFERENCE a store that an undisturbed run over it left. FAULTS are
+names with commas between, and PART, as 1/4, says which of their calls. A child is a fork: what a fresh interpreter
+would spend a second or two on, it has from its parent.
 """
 
 from __future__ import annotations
@@ -181,13 +181,16 @@ class Breaker:
         return dict(figures)
 
     def fault(self, count: int) -> dict[str, object]:
-        """Let every call in turn fail (or `count` of them, drawn), each way a disk can; then run again."""
+        """Let every call in turn fail (or `count` of them, drawn), each way a disk can; then run again.
+
+        Of a run that makes a store, of one that goes on with it, and of one that has only to publish.
+        """
         takes._TAKE_UNIT = 1 << 20  # one take: every call of a run counts once
         figures: Counter[str] = Counter()
-        published = self.config
+        published, half, taken = self.config, self.site / "half", self.site / "taken"
+        starts = {None: self.unpublished, half: self.unpublished, taken: published}
         for name, fault in ((name, FAULTS[name]) for name in self.names):
-            for start in (self.site / "half",) if count else (None, self.site / "half"):
-                self.config = published if start else self.unpublished
+            for start, self.config in {half: published}.items() if count else starts.items():
                 self.start_from(start)
                 said = finish(*run_in_child(self.run, lambda f=fault: self.arm(-1, f)))
                 assert said.code == 0, said
@@ -228,7 +231,7 @@ class Breaker:
         assert again.code == 0, (where, again)
         assert digests(self.store) == self.expected, where
         assert not [*self.scratch.iterdir()], where
-        if start is not None:
+        if self.config is not self.unpublished:
             self.check_published(where)
         figures["equal"] += 1
 

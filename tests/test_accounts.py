@@ -96,11 +96,15 @@ def test_counts_merge_and_subtract_exactly(seed, n, cut):
     logins = some_logins(seed, n)
     voice = Accounts(Parameters(key=KEY))
 
+    weeks = {id(one): n % 3 for n, one in enumerate(logins)}
+
     def history(part):
         made = AccountHistory()
         if part:
             table = frame(part)
-            made.learn([int(one["user"][1:]) + 1 for one in part], voice._values(table))
+            made.learn(
+                [int(one["user"][1:]) + 1 for one in part], voice._values(table), [weeks[id(one)] for one in part]
+            )
         return made
 
     whole, first, second = history(logins), history(logins[:cut]), history(logins[cut:])
@@ -111,6 +115,19 @@ def test_counts_merge_and_subtract_exactly(seed, n, cut):
     assert whole.forget(1) == any(one["user"] == "u0" for one in logins)
     assert whole == history([one for one in logins if one["user"] != "u0"])
     assert AccountHistory.from_arrays(whole.to_arrays()) == whole
+    left = [one for one in logins if one["user"] != "u0" and weeks[id(one)] > 0]
+    assert whole.forget_before(1) == len(logins) - len(left) - sum(one["user"] == "u0" for one in logins)
+    assert (whole, whole.own) == (history(left), history(left).own)
+
+
+@pytest.mark.parametrize("name", ["weeks", "learnt_weeks"])
+def test_histories_without_their_weeks_are_refused(name):
+    """What can't be purged by its age is not read."""
+    arrays = fitted([usual("ann")] * 3).to_arrays()
+    lacking = {one: array for one, array in arrays.items() if one != name}
+    for bad in ({}, {name: arrays[name][:-1]}, {name: arrays[name].astype(np.float64)}):
+        with pytest.raises(ModelError, match="histories of accounts"):
+            Accounts.from_arrays(lacking | bad, Parameters(key=KEY))
 
 
 def test_more_than_was_learnt_cannot_be_taken_out():

@@ -14,7 +14,7 @@ import pytest
 from job_support import Site, sample_lines, small_model
 
 HERE = Path(__file__).parent
-LINES = sample_lines(200)
+LINES = sample_lines(480)[::8]  # six hours, so that sessions end
 NAMES = ("ENOSPC", "EIO", "EROFS", "EMFILE")
 
 
@@ -36,7 +36,10 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def site(model, tmp_path):
-    """A site whose store an undisturbed run made, and then took away; `half` is one that saw half of the log."""
+    """A site whose store an undisturbed run made, and then took away.
+
+    `half` is one that saw half of the log, `taken` one that saw it all and has still to be published.
+    """
     site = Site(tmp_path / "site", model)
     (site.folder / "unpublished.toml").write_text(site.file.read_text())
     public = site.folder / "public"
@@ -45,12 +48,14 @@ def site(model, tmp_path):
         | {"publish.folder": str(public), "publish.exports": {"nginx-geo": "geo.conf"}}
         | {"metrics.file": str(public / "metrics.prom")}
     )
-    site.append(b"".join(LINES[:100]))
+    site.append(b"".join(LINES[:30]))
     site.run()
     shutil.copytree(site.store, site.folder / "half")
-    site.append(b"".join(LINES[100:]))
+    site.append(b"".join(LINES[30:]))
     site.run()
     site.store.rename(tmp_path / "reference")
+    shutil.copytree(tmp_path / "reference", site.folder / "taken")
+    (site.folder / "taken" / "ledger" / "published").unlink()
     return site
 
 

@@ -324,6 +324,7 @@ def test_retention_is_the_promised_one_or_shorter():
     """180 days, 365, and three years of confirmed fraud; never longer than the notice says."""
     assert {name: row.days for name, row in RETENTION.items()} == {
         "events": 180,
+        "models": 180,
         "quarantine": 180,
         "scores": 365,
         "fraud": 1095,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -11,19 +12,28 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+import fraudlog as fl
+from fraudlog.detecting import Detector
+from fraudlog.detecting.histories import COLUMNS, AccountHistory
+from fraudlog.enriching import Shield
 from fraudlog.errors import InputError
 from fraudlog.jobs.carried import Carried
 from fraudlog.jobs.line import settings_of
+from fraudlog.jobs.models import Models
 from fraudlog.privacy import REQUESTS, Chain, Holds, Pseudonyms, Withheld, load_keyring, with_days
-from fraudlog.store import open_store
+from fraudlog.schema import to_pandas
+from fraudlog.store import Transaction, open_store
 from fraudlog.subjects import Desk, purge, verify_receipt
-from job_support import Site, sample_lines, small_model
+from job_support import KEY, Site, sample_lines, small_model
 
-LINES = sample_lines(1500)  # 17 and 18 May 2015
+LONG = sample_lines(1700)
+LINES = LONG[:1500]  # 17 and 18 May 2015
 FIRST = datetime(2015, 5, 17, tzinfo=UTC)
 
 
@@ -190,6 +200,143 @@ def test_killed_at_random_moments(site):
 def test_killed_two_hundred_times(site):
     """The same 200 times."""
     kill_loop(site, 200, 2)
+
+
+def logged_in(line: bytes) -> bytes:
+    """Return a line with an account: one for each address."""
+    client = line.split(b" ", 1)[0]
+    return line.replace(b" - - [", b" - u" + client.replace(b".", b"") + b" [", 1)
+
+
+@cache
+def two_weeks() -> pd.DataFrame:
+    """Sessions of accounts, and the same a week later."""
+    names = Pseudonyms(bytes.fromhex(KEY))
+    log = fl.read_log(io.BytesIO(b"".join(map(logged_in, LONG))), privacy=Shield(names))
+    sessions = fl.build_sessions(log.table, key=names.session_key)
+    week = timedelta(days=7)
+    later = sessions.assign(
+        start=sessions["start"] + week, end=sessions["end"] + week, session_id=sessions["session_id"].astype(str) + "b"
+    )
+    return pd.concat([sessions, later], ignore_index=True)
+
+
+def with_accounts(folder, *, training: bool = False, **values) -> Site:
+    """A site whose log names accounts, and whose model learnt from them for two weeks."""
+    path = folder / "model.fraudlog"
+    fl.Detector(n_estimators=20).fit(two_weeks()).save(path, training=training, policy_version="v7")
+    site = Site(folder / "site", path, **values)
+    site.append(b"".join(map(logged_in, LINES)))
+    site.run()
+    return site
+
+
+def remembered(model) -> AccountHistory:
+    return Detector.load(model)._hearing.voices["accounts"].history
+
+
+def test_histories_of_accounts_go_by_week_out_of_the_model_that_speaks_too(tmp_path):
+    """The configuration's file and the store's copy forget the older week, and remember the later as it was."""
+    site = with_accounts(tmp_path)
+    model = site.folder.parent / "model.fraudlog"
+    before, scores = remembered(model), rows(site, "scores")
+    first, second = sorted(before.weeks)
+    begin = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(weeks=first)
+    assert purged(site, begin + timedelta(days=180)).rows == {}
+    assert remembered(model) == before
+    receipt = purged(site, begin + timedelta(days=181))
+    n_first = sum(part[len(COLUMNS)] for part in before.weeks[first].values())
+    assert receipt.rows["models"] == n_first > 0
+    after = remembered(model)
+    assert after.weeks == {second: before.weeks[second]}
+    before.forget_before(second)
+    assert after == before
+    assert open_store(site.store, purpose=REQUESTS).document("models/given-1.fraudlog") == model.read_bytes()
+    assert Detector.load(model).policy_version_ == "v7"
+    assert rows(site, "scores").equals(scores)
+    assert "models" not in purged(site, begin + timedelta(days=187)).rows
+    site.append(LONG[1600])
+    assert site.run().models == []  # not taken for a new one
+    assert purged(site, days_after(205)).rows["models"] > 0
+    assert len(remembered(model)) == 0
+    assert all(token not in model.read_bytes() for token in tokens_in(before))
+
+
+def tokens_in(history: AccountHistory) -> list[bytes]:
+    return [token.to_bytes(8, "little") for token in history.own]
+
+
+def test_sessions_kept_in_a_model_go_with_their_class(tmp_path):
+    """A model saved with what it learnt from keeps no session longer than the store does; the forest stays."""
+    site = with_accounts(tmp_path, training=True)
+    model = site.folder.parent / "model.fraudlog"
+    before = Detector.load(model)
+    sample = to_pandas(rows(site, "sessions"))
+    risk = before.score(sample.assign(user=None))["risk"]
+    receipt = purged(site, days_after(187))
+    after = Detector.load(model)
+    assert after.can_forget
+    assert after._fitted.sessions["end"].min() >= pd.Timestamp(days_after(187) - timedelta(days=180)).floor("D")
+    gone = len(before._fitted.sessions) - len(after._fitted.sessions)
+    assert 0 < gone < receipt.rows["models"]
+    assert after.score(sample.assign(user=None))["risk"].equals(risk)
+    purged(site, days_after(205))
+    assert len(Detector.load(model)._fitted.sessions) == 0
+
+
+def test_models_of_the_job_forget_histories_too(tmp_path):
+    """Sealed with the store's own key as before, and still the one that speaks."""
+    site = with_accounts(tmp_path, **{"retrain.every_days": 1, "retrain.max_flag_ratio": 50, "retrain.max_drift": 1.0})
+    site.append(b"".join(map(logged_in, sample_lines(6000)[1500:])))
+    site.run()
+    made = {name for name in site.tree() if name.startswith("models/2015")}
+    assert made
+    assert purged(site, days_after(190)).rows["models"] > 0
+    seals = list(load_keyring(site.key).derived("models").values())
+    models = Models(site.config, open_store(site.store, purpose=REQUESTS), seals)
+    for entry in models.entries:
+        if entry.name is not None:
+            assert len(models._detector(entry.name)._hearing.voices["accounts"].history) == 0
+    assert not {name for name in site.tree() if name.startswith("models/2015")} & made
+    site.append(sample_lines(6100)[-1])
+    assert site.run().tally.events == 1
+
+
+def test_a_model_that_may_not_be_replaced_is_told_of(tmp_path, monkeypatch):
+    """The store is purged, the model stays whole in both places, and the receipt says what is left to do."""
+    site = with_accounts(tmp_path)
+    model = site.folder.parent / "model.fraudlog"
+    before = model.read_bytes()
+    monkeypatch.setattr("fraudlog.subjects.purging.can_replace", lambda _: False)
+    receipt = purged(site, days_after(187))
+    assert receipt.rows["events"] > 0
+    assert "models" not in receipt.rows
+    assert "fit it anew" in receipt.notes[0]
+    assert model.read_bytes() == before
+    site.append(LONG[1600])
+    assert site.run().models == []
+
+
+def test_a_receipt_comes_after_a_kill_too(site, monkeypatch):
+    """A purge that dies once the store has changed: the next one writes the receipt and its entry, once."""
+    whole = Transaction.commit
+
+    def dying(change):
+        whole(change)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Transaction, "commit", dying)
+    with pytest.raises(KeyboardInterrupt):
+        purged(site, days_after(200))
+    monkeypatch.undo()
+    receipts, trail = site.store / "ledger" / "receipts", Chain(site.store / "ledger" / "audit.jsonl")
+    assert not receipts.exists()
+    site.run()  # keeps what is left to finish
+    for _ in range(2):
+        assert purged(site, days_after(200)).rows == {}
+        (file,) = receipts.iterdir()
+        assert verify_receipt(file.read_bytes()).rows["events"] > 0
+        assert [entry["event"] for entry in trail.entries()].count("purge") == 1
 
 
 def test_what_the_job_carries_goes_too(site):

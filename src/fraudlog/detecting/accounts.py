@@ -6,6 +6,7 @@ account by what others of it were like. An account with fewer than three of them
 
 from __future__ import annotations
 
+from datetime import date
 from functools import lru_cache
 from math import log10
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
@@ -14,7 +15,7 @@ import numpy as np
 
 from fraudlog.detecting.drawing import mix, mix_one
 from fraudlog.detecting.entities import entity_token, entity_tokens, secret
-from fraudlog.detecting.histories import COLUMNS, LADDERS, AccountHistory, LoginRisk
+from fraudlog.detecting.histories import COLUMNS, LADDERS, WEEK_DAYS, AccountHistory, LoginRisk, week_of
 from fraudlog.detecting.voices import Cause, Judgement, Opinion, Parameters, Row
 from fraudlog.errors import ModelError
 
@@ -40,6 +41,8 @@ ACCOUNT_CODES: Final = {
 
 _OAT: Final = "OAT-008"
 _REMEMBERED: Final = 1 << 16
+_EPOCH: Final = date(1970, 1, 1)
+_DAY_US: Final = 86_400_000_000
 _PROBE: Final = "fraudlog accounts"
 
 
@@ -50,6 +53,8 @@ class Accounts:
     ----------
     history : AccountHistory
         The counts; a service may go on learning with them.
+    learnt : dict of int to int
+        Week of each session they are of, by its token.
     """
 
     name: ClassVar[str] = "accounts"
@@ -57,7 +62,7 @@ class Accounts:
     def __init__(self, parameters: Parameters | None = None) -> None:
         self.parameters = parameters or Parameters()
         self.history = AccountHistory()
-        self._learnt: frozenset[int] = frozenset()
+        self.learnt: dict[int, int] = {}
         self._key = secret(self.parameters)
         self._token = lru_cache(_REMEMBERED)(self._one_token)
 
@@ -69,9 +74,17 @@ class Accounts:
         wanted = human & _is_login(sessions)
         users = entity_tokens(sessions[wanted], "user", self._key)
         self.history = AccountHistory(self.history.enough)
-        self.history.learn(users.tolist(), self._values(sessions[wanted]))
-        self._learnt = frozenset(entity_tokens(sessions[wanted], "session_id", self._key).tolist())
+        weeks = _weeks(sessions[wanted])
+        self.history.learn(users.tolist(), self._values(sessions[wanted]), weeks)
+        ids = entity_tokens(sessions[wanted], "session_id", self._key).tolist()
+        self.learnt = dict(zip(ids, weeks, strict=True))
         return self
+
+    def forget_before(self, day: date) -> int:
+        """Take out what was learnt in weeks that began before a day; returns how many logins."""
+        first = week_of((day - _EPOCH).days + WEEK_DAYS - 1)
+        self.learnt = {session: week for session, week in self.learnt.items() if week >= first}
+        return self.history.forget_before(first)
 
     def held_out(self, sessions: pd.DataFrame, human: Bools) -> Floats:
         """Return the strengths of the presumed-human rows, each as if its own session had not been learnt."""
@@ -89,7 +102,7 @@ class Accounts:
         asked = zip(rows.tolist(), users[rows].tolist(), self._values(chosen).tolist(), ids, strict=True)
         found: dict[int, LoginRisk] = {}
         for row, user, values, session in asked:
-            risk = self.history.risk(user, values, is_learnt=session in self._learnt)
+            risk = self.history.risk(user, values, is_learnt=session in self.learnt)
             if risk is not None:
                 found[row] = risk
                 strength[row] = log10(risk.ratio)
@@ -109,8 +122,8 @@ class Accounts:
         if not user:
             return Opinion(float("nan"), list)
         values = [self._token(place, known.get(column)) for place, column in enumerate(COLUMNS)]
-        session = entity_token(known.get("session_id"), self._key) if self._learnt else 0
-        risk = self.history.risk(user, values, is_learnt=session in self._learnt)
+        session = entity_token(known.get("session_id"), self._key) if self.learnt else 0
+        risk = self.history.risk(user, values, is_learnt=session in self.learnt)
         if risk is None:
             return Opinion(float("nan"), list)
         return Opinion(log10(risk.ratio), lambda: _causes(risk))
@@ -127,7 +140,8 @@ class Accounts:
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the counts, under keyed tokens, and which sessions they are of."""
         return self.history.to_arrays() | {
-            "learnt": np.array(sorted(self._learnt), np.uint64),
+            "learnt": np.array(sorted(self.learnt), np.uint64),
+            "learnt_weeks": np.array([self.learnt[session] for session in sorted(self.learnt)], np.int64),
             "key": np.array([entity_token(_PROBE, self._key)], np.uint64),
         }
 
@@ -140,11 +154,14 @@ class Accounts:
         ModelError
             If an array is missing, misshapen or out of range, or the accounts were learnt under another key.
         """
-        voice, learnt, probe = cls(parameters), arrays.get("learnt"), arrays.get("key")
-        if learnt is None or probe is None or learnt.dtype.str[1:] != "u8" or probe.dtype.str[1:] != "u8":
+        voice = cls(parameters)
+        learnt, weeks, probe = (arrays.get(name) for name in ("learnt", "learnt_weeks", "key"))
+        if learnt is None or weeks is None or probe is None or learnt.shape != weeks.shape:
             raise ModelError("the model's histories of accounts lack an array: save it again")
+        if [one.dtype.str[1:] for one in (learnt, weeks, probe)] != ["u8", "i8", "u8"]:
+            raise ModelError("the model's histories of accounts are damaged: save it again")
         voice.history = AccountHistory.from_arrays(arrays)
-        voice._learnt = frozenset(learnt.tolist())
+        voice.learnt = dict(zip(learnt.tolist(), weeks.tolist(), strict=True))
         if len(voice.history) and probe.tolist() != [entity_token(_PROBE, voice._key)]:
             raise ModelError("the model knows accounts under a key: load it with the secret it learnt with")
         return voice
@@ -152,6 +169,14 @@ class Accounts:
 
 def _of_column(tokens: Tokens, place: int) -> Tokens:
     return np.where(tokens == 0, np.uint64(0), mix(tokens, place + 1))
+
+
+def _weeks(sessions: pd.DataFrame) -> list[int]:
+    """Return the week that each session ended in; the first of all where that is not known."""
+    if "end" not in sessions.columns:
+        return [0] * len(sessions)
+    days = sessions["end"].astype("datetime64[us, UTC]").astype("int64").to_numpy() // _DAY_US
+    return [week_of(day) for day in days.tolist()]
 
 
 def _is_login(sessions: pd.DataFrame) -> Bools:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
+from fraudlog.detecting.ageing import without_before
 from fraudlog.detecting.drift import COMPARED, drift_of
 from fraudlog.detecting.entities import entity_token, secret
 from fraudlog.detecting.fitting import Fitted, Told, fit_voices
+from fraudlog.detecting.forgetting import Whom, disowned, known_of, without
 from fraudlog.detecting.labels import LabelBook
-from fraudlog.detecting.learnt import is_theirs, kept
+from fraudlog.detecting.learnt import kept
 from fraudlog.detecting.model_file import name_of, read_model, write_model
 from fraudlog.detecting.oddness import Oddness
 from fraudlog.detecting.panel import PANEL
@@ -31,6 +33,7 @@ from fraudlog.schema import SCORES, require_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import date
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -86,6 +89,8 @@ class Detector:
         What a person should know where few of the sessions are presumed human.
     window_ : tuple of str
         Start of the first and end of the last of those, in ISO 8601.
+    policy_version_ : str or None
+        The policy that the file it was loaded from names.
 
     Examples
     --------
@@ -116,6 +121,7 @@ class Detector:
         self.max_samples = max_samples
         self.random_state = random_state
         self.key = key
+        self.policy_version_: str | None = None
         self.min_reference = min_reference
         self._known: Fitted | None = None
         self._told = Told(LabelBook(secret(self._parameters)), np.zeros(0, np.uint64))
@@ -154,8 +160,8 @@ class Detector:
         self.window_ = known.window
         self.human_risk_ = known.human_risk
 
-    def forget(self, *owners: object, session_ids: Iterable[str] = ()) -> int:
-        """Take people out, as if the detector had never seen them.
+    def forget(self, *owners: object, session_ids: Iterable[str] = (), instead: pd.DataFrame | None = None) -> int:
+        """Take people out, as if the detector had never seen them; or put right what it learnt of them.
 
         All it learnt is learnt anew from the other sessions, bit for bit as `fit` does on them; trees that held none of
         theirs are taken over.
@@ -166,28 +172,80 @@ class Detector:
             Accounts; for sessions without one, addresses. As they stood in the table given to `fit`.
         session_ids : iterable of str, optional
             Single sessions.
+        instead : DataFrame of shape (n_sessions, n_columns), optional
+            Sessions of theirs as they should have been: each is learnt in place of the one with its id. Labels stay.
 
         Returns
         -------
         int
-            How many of its rows were theirs; unknown ones are no error.
+            How many of its rows, and of its labels, were theirs; unknown ones are no error.
 
         Raises
         ------
         ConfigError
             If it was loaded without what it learnt from, or too few people would remain to learn from.
         """
-        learnt = self._training("owners")
-        key = secret(self._parameters)
-        tokens = [entity_token(owner, key) for owner in owners]
-        ids = [entity_token(one, key) for one in session_ids]
-        gone = is_theirs(learnt, tokens, ids, key)
-        self._told.book.drop([*tokens, *ids])
-        if self._told.examples is not None:
-            self._told.examples = self._told.examples[~is_theirs(self._told.examples, tokens, ids, key)]
-        if gone.any():
-            self._learn(learnt[~gone], self._hearing.voices)
-        return int(gone.sum())
+        whom = Whom.of(owners, session_ids, secret(self._parameters))
+        left, count = without(self._training("owners"), self._told, whom, instead)
+        if count:
+            self._learn(left, self._hearing.voices)
+        return count
+
+    def disown(self, *owners: object, session_ids: Iterable[str] = (), labels: bool = True) -> int:
+        """Take out what it holds under somebody's name: how their account logs in, and labels; returns how many.
+
+        For a detector that was loaded without what it learnt from. What it learnt of everybody together stays.
+
+        Parameters
+        ----------
+        *owners, session_ids
+            As of `forget`.
+        labels : bool, default True
+            Take out labels too.
+        """
+        whom = Whom.of(owners, session_ids, secret(self._parameters))
+        return disowned(self._hearing.voices, self._told, whom, labels=labels)
+
+    def known_of(self, *owners: object, session_ids: Iterable[str] = ()) -> dict[str, Any]:
+        """Return what it knows of somebody.
+
+        Parameters
+        ----------
+        *owners, session_ids
+            As of `forget`.
+
+        Returns
+        -------
+        dict
+            ``sessions_learnt``, None if it was loaded without them; ``logins_counted``; ``labels``.
+        """
+        whom = Whom.of(owners, session_ids, secret(self._parameters))
+        return known_of(self._fitted.sessions, self._hearing.voices, self._told, whom)
+
+    def forget_before(self, day: date) -> int:
+        """Take out what it remembers of single accounts and sessions from before a day.
+
+        How accounts logged in is kept by week: a week goes once its first day is before `day`. Of what `forget` needs
+        those sessions go that ended before. Forest, quantiles and how far each voice is heard stay: they are numbers,
+        and nobody's.
+
+        Parameters
+        ----------
+        day : date
+
+        Returns
+        -------
+        int
+            How many logins and sessions went.
+        """
+        left, n_gone = without_before(day, self._fitted, self._told, secret(self._parameters))
+        self._take(left)
+        return n_gone
+
+    @property
+    def can_forget(self) -> bool:
+        """Whether the sessions it learnt from are there, so that it can forget people, and be saved with them."""
+        return self._fitted.sessions is not None
 
     def learn(
         self, labels: Iterable[Label], sessions: pd.DataFrame | None = None, *, now: datetime | None = None
@@ -360,7 +418,7 @@ class Detector:
         key : bytes, Ed25519PrivateKey or None
             Seals the file; `load` then needs it, or the public key of it.
         policy_version : str, optional
-            The policy in force, noted in the manifest.
+            The policy in force, noted in the manifest; by default the one it was loaded with.
         training : bool, default False
             Whether to keep what `forget` needs: the features of the sessions it learnt from, and keyed tokens of
             whose they are. Personal data, under the sessions' own retention. The key itself is never saved.
@@ -375,7 +433,8 @@ class Detector:
             self._training("training")
             arrays |= training_to_arrays(self._fitted, self._told, self._parameters)
         manifest = manifest_of(self._fitted, self.features_, self._parameters)
-        write_model(path, arrays, manifest | {"policy_version": policy_version}, key=key)
+        version = self.policy_version_ if policy_version is None else policy_version
+        write_model(path, arrays, manifest | {"policy_version": version}, key=key)
 
     @classmethod
     def load(cls, path: ModelFile, *, key: VerifyingKey | None = None, secret: bytes | None = None) -> Self:
@@ -402,6 +461,7 @@ class Detector:
             raise incomplete(name) from None
         detector._take(fitted_from(arrays, manifest, detector._parameters, name))
         detector._told = told_from(arrays, detector._fitted)
+        detector.policy_version_ = manifest.get("policy_version")
         return detector
 
     @property

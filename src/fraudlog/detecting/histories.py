@@ -1,5 +1,8 @@
 """How accounts log in: counts that add up and that `forget` subtracts exactly, and the risk of a login by them.
 
+They are kept by week, so that what is over its time can be taken out too: after `forget_before` the counts are those
+that never saw the weeks before.
+
 The risk is the likelihood ratio of Freeman et al. [1]_, as Wiefling et al. [2]_ deploy it: how much likelier this
 network, agent and language are for anybody than for this account,
 
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     Tokens = NDArray[np.uint64]
     Floats = NDArray[np.float64]
 
-__all__ = ["COLUMNS", "LADDERS", "AccountHistory", "Ladder", "LoginRisk"]
+__all__ = ["COLUMNS", "LADDERS", "WEEK_DAYS", "AccountHistory", "Ladder", "LoginRisk", "week_of"]
 
 
 class Ladder(NamedTuple):
@@ -64,6 +67,10 @@ COLUMNS: Final = tuple(column for ladder in LADDERS for column, _ in ladder.rung
 """Columns of the table of sessions that a login is told by, in order."""
 
 _RUNGS: Final = [[(COLUMNS.index(column), weight) for column, weight in ladder.rungs] for ladder in LADDERS]
+WEEK_DAYS: Final = 7
+"""Histories are kept by so many days."""
+_KINDS: Final = {"users": "u8", "weeks": "i8", "ends": "i8", "values": "u8", "counts": "i8", "enough": "i8"}
+"""Arrays of a model file, and their types."""
 _LOGINS: Final = len(COLUMNS)
 """Where the number of logins stands among the counts; below it, how many of them had a value in each column."""
 
@@ -104,6 +111,7 @@ class AccountHistory:
 
     def __init__(self, enough: int = 3) -> None:
         self.enough = enough
+        self.weeks: dict[int, dict[int, dict[int, int]]] = {}
         self.own: dict[int, dict[int, int]] = {}
         self.everyone: dict[int, int] = {}
 
@@ -112,7 +120,7 @@ class AccountHistory:
         return len(self.own)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, AccountHistory) and self.own == other.own and self.everyone == other.everyone
+        return isinstance(other, AccountHistory) and self.weeks == other.weeks and self.everyone == other.everyone
 
     __hash__ = None  # type: ignore[assignment] # it changes
 
@@ -121,7 +129,7 @@ class AccountHistory:
         mine = self.own.get(user)
         return "unknown" if mine is None else "known" if mine[_LOGINS] >= self.enough else "learning"
 
-    def learn(self, users: Iterable[int], values: Tokens) -> None:
+    def learn(self, users: Iterable[int], values: Tokens, weeks: Iterable[int] | None = None) -> None:
         """Count logins.
 
         Parameters
@@ -130,10 +138,16 @@ class AccountHistory:
             Token of each login's account.
         values : uint64 array of shape (n_logins, len(COLUMNS))
             Token of each value; 0 is unknown. A token says which column it is of, too.
+        weeks : iterable of int, optional
+            Week of each login, as `week_of` counts them; the first of all, if not given.
         """
-        for user, row in zip(users, values.tolist(), strict=True):
+        for user, row, week in zip(users, values.tolist(), [0] * len(values) if weeks is None else weeks, strict=True):
+            self._add(self._part(week, int(user)), row)
             self._add(self.own.setdefault(int(user), {}), row)
             self._add(self.everyone, row)
+
+    def _part(self, week: int, user: int) -> dict[int, int]:
+        return self.weeks.setdefault(int(week), {}).setdefault(user, {})
 
     @staticmethod
     def _add(counts: dict[int, int], row: Sequence[int]) -> None:
@@ -145,9 +159,11 @@ class AccountHistory:
 
     def merge(self, other: AccountHistory) -> None:
         """Add the counts of another period, or of another part of the accounts."""
-        for user, counts in other.own.items():
-            _plus(self.own.setdefault(user, {}), counts)
-        _plus(self.everyone, other.everyone)
+        for week, users in other.weeks.items():
+            for user, counts in users.items():
+                _plus(self._part(week, user), counts)
+                _plus(self.own.setdefault(user, {}), counts)
+                _plus(self.everyone, counts)
 
     def subtract(self, other: AccountHistory) -> None:
         """Take counts out that were merged or learnt before: what remains never saw them.
@@ -157,19 +173,46 @@ class AccountHistory:
         ValueError
             If they were not all in.
         """
-        for user, counts in other.own.items():
-            mine = self.own.get(user, {})
-            _minus(mine, counts)
-            if not mine:
-                del self.own[user]
-        _minus(self.everyone, other.everyone)
+        for week, users in other.weeks.items():
+            for user, counts in users.items():
+                _minus(self.weeks.get(week, {}).get(user, {}), counts)
+                self._take_out(user, counts)
+        self._drop_empty()
+
+    def logins(self, user: int) -> int:
+        """Return how many logins of an account were counted."""
+        return self.own.get(user, {}).get(_LOGINS, 0)
 
     def forget(self, user: int) -> bool:
         """Take an account out as if it had never logged in; says whether it was there."""
-        counts = self.own.pop(user, None)
-        if counts is not None:
-            _minus(self.everyone, counts)
-        return counts is not None
+        counts = self.own.get(user)
+        if counts is None:
+            return False
+        self._take_out(user, dict(counts))
+        for users in self.weeks.values():
+            users.pop(user, None)
+        self._drop_empty()
+        return True
+
+    def forget_before(self, week: int) -> int:
+        """Take all weeks before one out as if nobody had logged in in them; returns how many logins went."""
+        n_gone = 0
+        for old in [one for one in self.weeks if one < week]:
+            for user, counts in self.weeks.pop(old).items():
+                n_gone += counts[_LOGINS]
+                self._take_out(user, counts)
+        return n_gone
+
+    def _take_out(self, user: int, counts: Mapping[int, int]) -> None:
+        mine = self.own.get(user, {})
+        _minus(mine, counts)
+        if not mine:
+            del self.own[user]
+        _minus(self.everyone, counts)
+
+    def _drop_empty(self) -> None:
+        parts = {week: {user: part for user, part in users.items() if part} for week, users in self.weeks.items()}
+        self.weeks = {week: users for week, users in parts.items() if users}
 
     def risk(self, user: int, values: Sequence[int], *, is_learnt: bool = False) -> LoginRisk | None:
         """Return the risk of a login, or None while its account is learning or unknown.
@@ -213,11 +256,12 @@ class AccountHistory:
         return weights / likelier if weights else 1.0
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the counts as arrays of numbers, by account."""
-        users = sorted(self.own)
-        pairs = [sorted(self.own[user].items()) for user in users]
+        """Return the counts as arrays of numbers, by account and week."""
+        keys = sorted((user, week) for week, users in self.weeks.items() for user in users)
+        pairs = [sorted(self.weeks[week][user].items()) for user, week in keys]
         return {
-            "users": np.array(users, np.uint64),
+            "users": np.array([user for user, _ in keys], np.uint64),
+            "weeks": np.array([week for _, week in keys], np.int64),
             "ends": np.cumsum([0, *(len(one) for one in pairs)])[1:].astype(np.int64),
             "values": np.array([value for one in pairs for value, _ in one], np.uint64),
             "counts": np.array([count for one in pairs for _, count in one], np.int64),
@@ -233,32 +277,50 @@ class AccountHistory:
         ModelError
             If an array is missing, misshapen or out of range.
         """
-        users, ends, values, counts, enough = (
-            arrays.get(name) for name in ("users", "ends", "values", "counts", "enough")
-        )
-        if users is None or ends is None or values is None or counts is None or enough is None:
+        found = {name: arrays[name] for name in _KINDS if name in arrays}
+        if len(found) < len(_KINDS):
             raise ModelError("the model's histories of accounts lack an array: save it again")
-        kinds = [users.dtype.str[1:], values.dtype.str[1:], ends.dtype.str[1:], counts.dtype.str[1:]]
-        last = int(ends[-1]) if len(ends) else 0
-        is_sound = (
-            kinds == ["u8", "u8", "i8", "i8"]
-            and users.shape == ends.shape == (len(users),)
-            and values.shape == counts.shape == (last,)
-            and enough.dtype.str[1:] == "i8"
-            and enough.shape == (1,)
-            and bool((np.diff(ends, prepend=0) > 0).all() and (counts > 0).all())
-        )
-        if not is_sound:
+        if any(found[name].dtype.str[1:] != kind for name, kind in _KINDS.items()) or not _fits(**found):
             raise ModelError("the model's histories of accounts are damaged: save it again")
-        history = cls(int(enough[0]))
-        bounds = [0, *ends.tolist()]
-        listed = list(zip(values.tolist(), counts.tolist(), strict=True))
-        for user, (first, end) in zip(users.tolist(), pairwise(bounds), strict=True):
-            history.own[user] = dict(listed[first:end])
-            _plus(history.everyone, history.own[user])
-        if any(_LOGINS not in counts for counts in history.own.values()):
+        history = cls(int(found["enough"][0]))
+        bounds = pairwise([0, *found["ends"].tolist()])
+        listed = list(zip(found["values"].tolist(), found["counts"].tolist(), strict=True))
+        for user, week, (first, end) in zip(found["users"].tolist(), found["weeks"].tolist(), bounds, strict=True):
+            counts = dict(listed[first:end])
+            history.weeks.setdefault(week, {})[user] = counts
+            _plus(history.own.setdefault(user, {}), counts)
+            _plus(history.everyone, counts)
+        if any(_LOGINS not in counts for users in history.weeks.values() for counts in users.values()):
             raise ModelError("the model's histories of accounts are damaged: save it again")
         return history
+
+
+def week_of(day: int) -> int:
+    """Return the week of a day, both counted from 1 January 1970: what histories are kept by.
+
+    Examples
+    --------
+    >>> week_of(6), week_of(7)
+    (0, 1)
+    """
+    return day // WEEK_DAYS
+
+
+def _fits(
+    users: NDArray[Any],
+    weeks: NDArray[Any],
+    ends: NDArray[Any],
+    values: NDArray[Any],
+    counts: NDArray[Any],
+    enough: NDArray[Any],
+) -> bool:
+    """Say whether arrays are of the sizes that belong together, with every count above 0 and every part once."""
+    if users.ndim != 1 or not users.shape == weeks.shape == ends.shape or enough.shape != (1,):
+        return False
+    last = int(ends[-1]) if len(ends) else 0
+    is_rising = bool((np.diff(ends, prepend=0) > 0).all() and (counts > 0).all())
+    n_parts = len(set(zip(users.tolist(), weeks.tolist(), strict=True)))
+    return values.shape == counts.shape == (last,) and is_rising and n_parts == len(users)
 
 
 def _plus(counts: dict[int, int], more: Mapping[int, int]) -> None:

@@ -6,6 +6,7 @@ which model was put in place of which. Whoever comes next finishes what it says.
 
 from __future__ import annotations
 
+import os
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from fraudlog.store import Store
 
-__all__ = ["draft_of", "finish_forgetting", "note_forgetting"]
+__all__ = ["can_replace", "draft_of", "finish_forgetting", "note_forgetting"]
 
 _NOTE: Final = "forgetting"
 
@@ -25,6 +26,11 @@ _NOTE: Final = "forgetting"
 def draft_of(path: Path) -> Path:
     """Return where the model that forgot waits until the store has changed."""
     return path.with_name(f".{path.name}.forgetting")
+
+
+def can_replace(path: Path) -> bool:
+    """Say whether a model file may be replaced where it lies."""
+    return os.access(path.parent, os.W_OK)
 
 
 def note_forgetting(path: Path, after: bytes) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from hashlib import sha256
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -21,7 +22,7 @@ from fraudlog.errors import ConfigError, ModelError
 from fraudlog.schema import to_pandas
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
     from fraudlog.jobs.config import JobConfig
     from fraudlog.store import Store, Transaction
 
-__all__ = ["Entry", "Models", "flag_rate_gate", "told", "too_far"]
+__all__ = ["Entry", "Models", "entries_of", "flag_rate_gate", "told", "too_far"]
 
 _INDEX: Final = "models/index.json"
+_CONFIGURED: Final = "the configuration's"
 _DAY_US: Final = 86_400_000_000
 _FIRST: Final = -(1 << 62)
 _FLAGGED: Final = 0.5
@@ -92,6 +94,12 @@ class Entry:
     why: str
 
 
+def entries_of(store: Store) -> list[Entry]:
+    """Return which models spoke in a store, and since when."""
+    index = store.document(_INDEX)
+    return [Entry(**row) for row in json.loads(index)] if index else []
+
+
 class Models:
     """The models of a store.
 
@@ -101,8 +109,8 @@ class Models:
     store : Store
     seals : sequence of bytes
         Keys that models made here are sealed with: new ones with the first, older ones with any.
-    given : bytes, optional
-        In place of the configuration's model: what it is to become.
+    replaced : mapping of str to bytes, optional
+        By the digest of a given model: what it is to become, as one that forgets somebody.
     """
 
     def __init__(
@@ -110,7 +118,7 @@ class Models:
         config: JobConfig,
         store: Store,
         seals: Sequence[bytes],
-        given: bytes | None = None,
+        replaced: Mapping[str, bytes] = MappingProxyType({}),
     ) -> None:
         self.store = store
         self.seals = seals
@@ -120,13 +128,42 @@ class Models:
         self.gate = flag_rate_gate(config["retrain.max_flag_ratio"])
         self.max_drift: float = config["retrain.max_drift"]
         self.news: list[str] = []
-        given = given or _bytes_of(config["model.path"])
+        given = _bytes_of(config["model.path"])
+        given = replaced.get(sha256(given).hexdigest(), given)
         self._given, self._given_digest = _loaded(given, config["model.path"]), sha256(given).hexdigest()
-        index = store.document(_INDEX)
-        self.entries = [Entry(**row) for row in json.loads(index)] if index else []
         self._detectors: dict[str, Detector] = {}
         self._data: dict[str, bytes] = {}
         self._fresh = given
+        self.entries = [self._replaced(entry, replaced) for entry in entries_of(store)]
+
+    def _replaced(self, entry: Entry, by: Mapping[str, bytes]) -> Entry:
+        data = by.get(entry.sha256)
+        if data is None:
+            return entry
+        if entry.name is not None:
+            self._data[entry.name] = data
+        return replace(entry, sha256=sha256(data).hexdigest())
+
+    def put_replaced(self, change: Transaction) -> None:
+        """Put models that were replaced into a change; called before anything is learnt."""
+        for name, data in self._data.items():
+            change.put(name, data)
+        if self._data:
+            change.put(_INDEX, _dumped(self.entries))
+
+    def put_all(self, change: Transaction) -> None:
+        """Make a change's models those that are named here, and no others."""
+        named = {entry.name: entry for entry in self.entries if entry.name is not None}
+        for entry in entries_of(self.store):
+            if entry.name is not None and entry.name not in named:
+                change.remove(entry.name)
+        for name, entry in named.items():
+            if name not in change.after.documents and entry.sha256 == self._given_digest:
+                change.put(name, self._fresh)
+        if self.entries:
+            change.put(_INDEX, _dumped(self.entries))
+        else:
+            change.remove(_INDEX)
 
     def score(self, sessions: pa.Table, change: Transaction) -> pd.DataFrame:
         """Score sessions in the order of their ends, each by the model of its period; learn at each new period.
@@ -200,12 +237,15 @@ class Models:
 
     def _detector(self, name: str) -> Detector:
         if name not in self._detectors:
-            data = self._data.get(name) or self.store.document(name)
-            if data is None:
-                raise ModelError(f"{name}: is gone from the store; restore it from a copy", path=name)
             seals = (None,) if name.startswith("models/given") else self.seals
-            self._detectors[name] = _loaded(data, Path(name), seals)
+            self._detectors[name] = _loaded(self._bytes(name), Path(name), seals)
         return self._detectors[name]
+
+    def _bytes(self, name: str) -> bytes:
+        data = self._data.get(name) or self.store.document(name)
+        if data is None:
+            raise ModelError(f"{name}: is gone from the store; restore it from a copy", path=name)
+        return data
 
     def _adopt_given(self, since_us: int, change: Transaction) -> None:
         """Take the configuration's model in if it is another than those taken in before."""
@@ -246,11 +286,18 @@ class Models:
         )
         self.news.append(told(drift))
 
+    def all(self) -> Iterator[tuple[str, Detector]]:
+        """Yield the configuration's model and all that the store keeps, each with its name."""
+        yield _CONFIGURED, self._given
+        for entry in self.entries:
+            if entry.name is not None and entry.sha256 != self._given_digest:
+                yield entry.name, self._detector(entry.name)
+
     def description(self) -> dict[str, Any]:
         """Return what a report says of the model that speaks now."""
         detector = self._current() if self.entries else self._given
         last = self.entries[-1] if self.entries else None
-        origin = "the configuration's" if last is None or last.why == "given" else f"of the store: {last.why}"
+        origin = _CONFIGURED if last is None or last.why == "given" else f"of the store: {last.why}"
         return {
             "origin": origin,
             "reference_size": detector.reference_size_,
@@ -287,8 +334,47 @@ class Models:
             self._drop(gone, change)
         return gone
 
+    def forget_before(
+        self, first_day: date, change: Transaction, *, with_given: bool = True
+    ) -> tuple[int, bytes | None]:
+        """Take out of the models that are kept what they remember of accounts and sessions from before a day.
+
+        Scores that stand stay as they were given.
+
+        Parameters
+        ----------
+        first_day : date
+        change : Transaction
+        with_given : bool, default True
+            Of the configuration's model too, whose file the caller then replaces.
+
+        Returns
+        -------
+        n_gone : int
+            Logins and sessions that went.
+        given : bytes or None
+            What the configuration's model is to become, if it remembered any of them.
+        """
+        n_of_given, given = _aged(self._given, self._fresh, first_day, None)
+        digests = {}
+        if n_of_given and with_given:
+            digests[self._given_digest] = sha256(given).hexdigest()
+        n_gone = n_of_given if digests else 0
+        for entry in [one for one in self.entries if one.name is not None]:
+            name, is_given = entry.name or "", entry.sha256 == self._given_digest
+            seal = None if entry.why == "given" else self.seals[0]
+            n_of_it, data = _aged(self._detector(name), self._bytes(name), first_day, seal)
+            if n_of_it and (with_given or not is_given):
+                n_gone += 0 if is_given else n_of_it
+                digests[entry.sha256] = sha256(data).hexdigest()
+                change.put(name, data)
+        if digests:
+            self.entries = [replace(one, sha256=digests.get(one.sha256, one.sha256)) for one in self.entries]
+            change.put(_INDEX, _dumped(self.entries))
+        return n_gone, given if n_of_given else None
+
     def notes_before(self, first_day: date) -> list[str]:
-        """Say whether the model that speaks knows, of accounts too, only what happened before a day."""
+        """Say whether the model that speaks learnt only from what happened before a day."""
         detector = self._current() if self.entries else self._given
         last = pd.Timestamp(detector.window_[1]) if detector.window_[1] else None
         if last is None or last.date() >= first_day:
@@ -339,7 +425,15 @@ class _Copy(BytesIO):
         self.name = str(path)
 
 
-def _saved(detector: Detector, seal: bytes) -> bytes:
+def _saved(detector: Detector, seal: bytes | None, *, training: bool = False) -> bytes:
     file = BytesIO()
-    detector.save(file, key=seal)
+    detector.save(file, key=seal, training=training)
     return file.getvalue()
+
+
+def _aged(detector: Detector, data: bytes, first_day: date, seal: bytes | None) -> tuple[int, bytes]:
+    """Take out of a model what it remembers of single people from before a day; its bytes stay if there is nothing."""
+    n_gone = detector.forget_before(first_day)
+    if not n_gone:
+        return 0, data
+    return n_gone, _saved(detector, seal, training=detector.can_forget)

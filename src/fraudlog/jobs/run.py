@@ -38,6 +38,8 @@ __all__ = ["PURPOSE", "RunReport", "job_status", "republish", "run_job"]
 PURPOSE: Final = "essential.fraud_detection"
 _RUNS: Final = "ledger/runs.jsonl"
 _PUBLISHED: Final = "ledger/published"
+_UNFINISHED: Final = ("forgetting", "purge")
+"""What a change beside a run left in the position for whoever comes next to finish."""
 
 
 @dataclass
@@ -172,7 +174,7 @@ def _take_in(
                 change = dropped or store.transaction("run")
                 with change if dropped is None else nullcontext():
                     report.takes += _one_take(line, take, change, before)
-                    kept = {name: place[name] for name in ("forgetting",) if name in place}
+                    kept = {name: place[name] for name in _UNFINISHED if name in place}
                     kept |= {"key_id": place["key_id"], "written_with": written}
                     change.position = {**(change.position or {}), **kept}
                     _check_rejects(line.tally, config)

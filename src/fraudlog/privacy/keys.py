@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fraudlog.errors import ConfigError
+from fraudlog.privacy.key_file import changing, replace_keys, tidy_up
 from fraudlog.privacy.pseudonyms import IpMode, Pseudonyms, derive_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 __all__ = ["KEY_BYTES", "Keyring", "default_key_file", "drop_key", "load_key", "load_keyring", "rotate_key"]
 
@@ -118,7 +120,10 @@ def load_keyring(
     path = default_key_file() if file is None else file
     _refuse_inside(path, outside)
     try:
-        return _read(path) if path.exists() else _make(path)
+        if not path.exists():
+            return _make(path)
+        tidy_up(path)
+        return _read(path)
     except OSError as error:
         raise _unusable(path, error) from None
 
@@ -133,9 +138,9 @@ def rotate_key(file: Path | None = None) -> Keyring:
     ConfigError
         As `load_keyring`; also if the key is not in a file.
     """
-    ring = _in_file(file)
-    after = Keyring({**ring.keys, ring.newest + 1: secrets.token_bytes(KEY_BYTES)}, ring.kept)
-    _write(default_key_file() if file is None else file, after)
+    with _changed(file) as (path, ring):
+        after = Keyring({**ring.keys, ring.newest + 1: secrets.token_bytes(KEY_BYTES)}, ring.kept)
+        replace_keys(path, _text(after))
     return after
 
 
@@ -147,7 +152,13 @@ def drop_key(epoch: int, file: Path | None = None) -> Keyring:
     ConfigError
         If there is no such epoch, or it is the newest: `rotate_key` first.
     """
-    ring = _in_file(file)
+    with _changed(file) as (path, ring):
+        after = _without(epoch, ring)
+        replace_keys(path, _text(after))
+    return after
+
+
+def _without(epoch: int, ring: Keyring) -> Keyring:
     if epoch not in ring.keys:
         raise ConfigError(f"there is no epoch {epoch}; the ring holds {sorted(ring.keys)}", parameter="epoch")
     if epoch == ring.newest:
@@ -155,15 +166,21 @@ def drop_key(epoch: int, file: Path | None = None) -> Keyring:
     dropped = Keyring({epoch: ring.keys[epoch]})
     outlive = {purpose: dropped.derived(purpose) for purpose in _OUTLIVE}
     kept = {key_id: {purpose: outlive[purpose][key_id] for purpose in _OUTLIVE} for key_id in outlive[_OUTLIVE[0]]}
-    after = Keyring({number: key for number, key in ring.keys.items() if number != epoch}, {**ring.kept, **kept})
-    _write(default_key_file() if file is None else file, after)
-    return after
+    return Keyring({number: key for number, key in ring.keys.items() if number != epoch}, {**ring.kept, **kept})
 
 
-def _in_file(file: Path | None) -> Keyring:
+@contextmanager
+def _changed(file: Path | None) -> Iterator[tuple[Path, Keyring]]:
+    """Give the file of the keys and the ring in it, to nobody else until its change is done."""
     if os.environ.get(_VARIABLE) is not None:
         raise ConfigError(f"the key comes from {_VARIABLE}; change it where that is set", parameter="key_file")
-    return load_keyring(file)
+    path = default_key_file() if file is None else file
+    load_keyring(path)
+    try:
+        with changing(path):
+            yield path, _read(path)
+    except OSError as error:
+        raise _unusable(path, error) from None
 
 
 def _refuse_inside(path: Path, outside: Path | None) -> None:
@@ -187,33 +204,10 @@ def _read(path: Path) -> Keyring:
 
 
 def _make(path: Path) -> Keyring:
-    ring = Keyring({1: secrets.token_bytes(KEY_BYTES)})
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:  # another process was first: its key counts
-        return _read(path)
-    with os.fdopen(handle, "w", encoding="ascii") as out:
-        out.write(_text(ring))
-    return ring
-
-
-def _write(path: Path, ring: Keyring) -> None:
-    """Replace the file in one step, and overwrite the old one's bytes before they are given back."""
-    draft = path.with_name(f".{path.name}.new")
-    try:
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w", encoding="ascii") as out:
-            out.write(_text(ring))
-            out.flush()
-            os.fsync(out.fileno())
-        with path.open("r+b") as old:
-            draft.replace(path)
-            old.write(b"\0" * os.fstat(old.fileno()).st_size)
-            old.flush()
-            os.fsync(old.fileno())
-    except OSError as error:
-        raise _unusable(path, error) from None
+    with changing(path):
+        if not path.exists():  # else another process was first: its key counts
+            replace_keys(path, _text(Keyring({1: secrets.token_bytes(KEY_BYTES)})))
+    return _read(path)
 
 
 def _text(ring: Keyring) -> str:

@@ -47,6 +47,12 @@ RETENTION: Final[dict[str, RetentionRow]] = {
             "campaigns are slow and come back; half a year is the lower end of what CNIL asks of security logs",
         ),
         RetentionRow(
+            "models",
+            180,
+            "what models remember of single people: how accounts logged in, by week, and rows kept to forget them by",
+            "a login is compared with the account's earlier ones; no longer than the sessions it was learnt from",
+        ),
+        RetentionRow(
             "quarantine",
             180,
             "place and reason of lines that are no event; never the line",

@@ -100,12 +100,12 @@ def _context(retention: Mapping[str, RetentionRow], manifest: Mapping[str, Any])
 
 
 def _schedule(retention: Mapping[str, RetentionRow]) -> list[tuple[str, ...]]:
-    where: dict[str, set[str]] = {}
+    where: dict[str, set[str]] = {"models": {"models"}, "fraud": {"holds"}}
     for table in TABLES.values():
         for column in table.columns:
             where.setdefault(column.retention, set()).add(table.name)
     return [
-        (row.name, row.what, f"{row.days} days", ", ".join(sorted(where.get(row.name, ()))) or "holds", row.why)
+        (row.name, row.what, f"{row.days} days", ", ".join(sorted(where[row.name])), row.why)
         for row in retention.values()
     ]
 

@@ -13,12 +13,13 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from fraudlog.errors import InputError
+from fraudlog.jobs.forgetting import can_replace, finish_forgetting, note_forgetting
 from fraudlog.jobs.line import settings_of
 from fraudlog.jobs.models import Models
 from fraudlog.jobs.run import republish
 from fraudlog.privacy import REQUESTS, RETENTION, Chain, Holds, Pseudonyms, Withheld, derive_key
 from fraudlog.store import TABLES, open_store
-from fraudlog.store.files import write_whole
+from fraudlog.store.files import as_output_error, write_whole
 from fraudlog.store.manifest import Part
 from fraudlog.subjects.purging_state import purge_carried
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from fraudlog.jobs.config import JobConfig
     from fraudlog.privacy import Keyring, RetentionRow
     from fraudlog.sessions import Definition
-    from fraudlog.store import Transaction
+    from fraudlog.store import Store, Transaction
 
 __all__ = ["Receipt", "purge", "verify_receipt"]
 
@@ -37,6 +38,10 @@ _DOCUMENTS_OF: Final = "events"
 """Class of what is carried in documents: open events, what windows remember, and what is put aside."""
 _SCORES_OF: Final = "scores"
 """Class of models that speak no more."""
+_MODELS_OF: Final = "models"
+"""Class of what models remember of single accounts and sessions: no longer than the sessions themselves are kept."""
+_RECEIPT: Final = "purge"
+"""Where the receipt stands in the store's position until it is written."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,8 @@ class Receipt:
     cutoffs : dict of str to str
         Class of retention and the first day that stays.
     rows : dict of str to int
-        Rows taken out, by table.
+        Rows taken out, by table; ``carried``: events and entries of windows; ``models``: logins and sessions that a
+        model remembered.
     held : dict of str to int
         Rows over their time that stay under a hold.
     documents : list of str
@@ -114,51 +120,69 @@ def purge(
     path = config["store.path"]
     ledger = path / "ledger"
     holds = Holds.load(ledger / "holds.json")
-    with open_store(path, purpose=REQUESTS, mode="write") as store:
+    with as_output_error(path, "read or written"), open_store(path, purpose=REQUESTS, mode="write") as store:
+        if not is_dry:
+            finish_forgetting(config["model.path"], store)
+            _finish_receipt(store)
         cutoffs = {name: now.astimezone(UTC).date() - timedelta(days=row.days) for name, row in retention.items()}
         change = store.transaction("purge")
         definition = settings_of(config, Pseudonyms(ring.key)).definition
         models = Models(config, store, list(ring.derived("models").values()))
-        work = _Purge(change, cutoffs, holds.sessions(now), definition)
-        before = store.manifest.sha256
+        work = _Purge(change, cutoffs, holds.sessions(now), definition, config["model.path"])
         try:
             work.run(models)
-            after = change.after.sha256
+            receipt = _signed(
+                Receipt(
+                    now.isoformat(),
+                    is_dry,
+                    {name: day.isoformat() for name, day in cutoffs.items()},
+                    work.rows,
+                    work.held,
+                    work.documents,
+                    store.manifest.sha256,
+                    change.after.sha256,
+                    [*models.notes_before(cutoffs[_DOCUMENTS_OF]), *work.notes],
+                ),
+                ring.key,
+            )
             if not is_dry:
+                change.position = store.position | _notes_of(config, work, receipt)
                 change.commit()
         finally:
             change.drop()
-        receipt = _signed(
-            Receipt(
-                now.isoformat(),
-                is_dry,
-                {name: day.isoformat() for name, day in cutoffs.items()},
-                work.rows,
-                work.held,
-                work.documents,
-                before,
-                after,
-                models.notes_before(cutoffs[_DOCUMENTS_OF]),
-            ),
-            ring.key,
-        )
         if not is_dry:
-            _note(ledger, receipt, holds, now)
+            finish_forgetting(config["model.path"], store)
+            _finish_receipt(store)
+            _clear_lists(ledger, holds, now)
             republish(config, store, ring)
     return receipt
+
+
+def _notes_of(config: JobConfig, work: _Purge, receipt: Receipt) -> dict[str, Any]:
+    """Return what whoever comes next has to finish if this purge is killed once it has changed the store."""
+    notes: dict[str, Any] = {_RECEIPT: asdict(receipt)} if receipt.rows or receipt.documents else {}
+    return notes if work.given is None else notes | note_forgetting(config["model.path"], work.given)
 
 
 class _Purge:
     """One purge: what goes, and what is counted on the way."""
 
     def __init__(
-        self, change: Transaction, cutoffs: Mapping[str, date], held: frozenset[str], definition: Definition
+        self,
+        change: Transaction,
+        cutoffs: Mapping[str, date],
+        held: frozenset[str],
+        definition: Definition,
+        model: Path,
     ) -> None:
-        self.change, self.cutoffs, self.definition = change, cutoffs, definition
+        self.change, self.cutoffs, self.definition, self.model = change, cutoffs, definition, model
         self.held_sessions = pa.array(sorted(held), pa.string())
         self.rows: dict[str, int] = {}
         self.held: dict[str, int] = {}
         self.documents: list[str] = []
+        self.notes: list[str] = []
+        self.given: bytes | None = None
+        """What the configuration's model is to become."""
 
     def run(self, models: Models) -> None:
         """Go through all tables and documents."""
@@ -174,6 +198,21 @@ class _Purge:
         gone = purge_carried(self.change, self.definition, self.cutoffs[_DOCUMENTS_OF], self.held_sessions)
         if gone:
             self.rows["carried"] = gone
+        self._models(models)
+
+    def _models(self, models: Models) -> None:
+        """Take out what models remember of single people; never longer than the sessions themselves are kept."""
+        first_day = max(self.cutoffs[_MODELS_OF], self.cutoffs[_DOCUMENTS_OF])
+        may_replace = can_replace(self.model)
+        gone, given = models.forget_before(first_day, self.change, with_given=may_replace)
+        if gone:
+            self.rows["models"] = gone
+        if may_replace:
+            self.given = given
+        elif given is not None:
+            self.notes.append(
+                f"{self.model.name} remembers what is over its time, and may not be written to: fit it anew"
+            )
 
     def _part(self, part: Part, day: date, *, may_hold: bool) -> None:
         kept = 0
@@ -234,22 +273,28 @@ def _message(receipt: Receipt) -> bytes:
     return json.dumps(content, sort_keys=True).encode()
 
 
-def _note(ledger: Path, receipt: Receipt, holds: Holds, now: datetime) -> None:
-    """Keep the receipt, and clear the lists of what has ended."""
+def _clear_lists(ledger: Path, holds: Holds, now: datetime) -> None:
+    """Clear the lists of what has ended."""
     withheld = Withheld.load(ledger / "withheld.json")
     if len(withheld.current(now)) < len(withheld):
         withheld.current(now).save(ledger / "withheld.json")
     if (left := holds.without((), now)).holds != holds.holds:
         left.save(ledger / "holds.json")
-    if not receipt.rows and not receipt.documents:
+
+
+def _finish_receipt(store: Store) -> None:
+    """Keep the receipt of the last purge, and note it in the audit trail, unless that was done."""
+    content = store.position.get(_RECEIPT)
+    ledger = store.path / "ledger"
+    if content is None or (file := ledger / "receipts" / f"purge-{content['after'][:16]}.json").exists():
         return
-    folder = ledger / "receipts"
-    folder.mkdir(exist_ok=True, mode=0o700)
-    data = json.dumps(asdict(receipt), indent=1, sort_keys=True).encode()
-    write_whole(folder / f"purge-{receipt.after[:16]}.json", data)
-    Chain(ledger / "audit.jsonl").append(
-        {"event": "purge", "at": receipt.now, "purpose": REQUESTS, "rows": receipt.rows, "manifest": receipt.after}
-    )
+    trail = Chain(ledger / "audit.jsonl")
+    entry = {"event": "purge", "at": content["now"], "purpose": REQUESTS}
+    entry |= {"rows": content["rows"], "manifest": content["after"]}
+    if not any(entry.items() <= one.items() for one in trail.entries()):
+        trail.append(entry)
+    file.parent.mkdir(exist_ok=True, mode=0o700)
+    write_whole(file, json.dumps(content, indent=1, sort_keys=True).encode())
 
 
 def _read(data: bytes) -> pa.Table:
