@@ -164,7 +164,7 @@ def voices() -> None:
     print("\n| set, three seeds | plain forest | best voice | risk | difference | worst |\n|---|---|---|---|---|---|")
     all_of_them = []
     for name, make in labelled_sets().items():
-        plain, best, alone, risk = zip(*(beside(make(seed), seed) for seed in (1, 2, 3)), strict=True)
+        plain, best, alone, risk = zip(*(beside(make(seed), seed) for seed in (4, 5, 6)), strict=True)
         less = np.subtract(risk, alone)
         all_of_them += less.tolist()
         leading = ", ".join(dict.fromkeys(best))

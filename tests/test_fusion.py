@@ -17,7 +17,9 @@ STRENGTHS = st.lists(st.floats(-10, 10), min_size=1, max_size=40)
 def test_one_strength_is_heard_as_in_an_array(held_out, strength, leads):
     """The service's arithmetic is the batch's."""
     scale = Calibration.of(np.array(held_out)) if leads else Calibration.following(np.array(held_out))
-    assert scale.heard(np.array([strength]))[0] == scale.heard_one(strength)
+    said = scale.says(np.array([strength]))
+    assert said[0] == scale.says_one(strength)
+    assert scale.heard(said)[0] == scale.heard_one(scale.says_one(strength))
 
 
 @given(STRENGTHS, st.floats(0, 30), st.floats(0, 30))
@@ -34,7 +36,7 @@ def test_no_p_value_claims_more_than_was_seen(held_out):
     least, none = scale.p_values(np.array([1e9, np.nan]))
     assert least == 1 / (len(held_out) + 1)
     assert none == 1.0
-    assert scale.heard_one(float("nan")) == 0.0
+    assert scale.says_one(float("nan")) == 0.0
 
 
 def test_p_values_of_people_keep_their_promise():
@@ -60,9 +62,9 @@ def test_voices_that_repeat_each_other_find_no_more_people(repeats):
     for _ in range(100):
         held_out = people(199)
         scales = [Calibration.of(said) for said in held_out]
-        own = sum(scale.heard_of_own(said) for scale, said in zip(scales, held_out, strict=True))
+        own = sum(scale.says_of_own(said) for scale, said in zip(scales, held_out, strict=True))
         chorus = Chorus.of(own)
-        new = sum(scale.heard(said) for scale, said in zip(scales, people(200), strict=True))
+        new = sum(scale.says(said) for scale, said in zip(scales, people(200), strict=True))
         at_one_in_twenty = chorus.odds_one(float(np.quantile(own, 0.95)), 0.0)
         shares.append((chorus.odds(new, np.zeros(len(new))) >= at_one_in_twenty).mean())
     assert np.mean(shares) == pytest.approx(0.05, abs=0.015)
@@ -72,7 +74,8 @@ def test_voices_that_repeat_each_other_find_no_more_people(repeats):
 def test_more_suspicious_is_never_less_odds(held_out, sums, strength, more, known):
     """What is heard rises with the strength, the odds with what is heard; oddness alone stays below its ceiling."""
     for scale in (Calibration.of(np.array(held_out)), Calibration.following(np.array(held_out))):
-        assert scale.heard_one(strength) <= scale.heard_one(strength + more)
+        assert scale.says_one(strength) <= scale.says_one(strength + more)
+        assert scale.heard_one(scale.says_one(strength)) <= scale.says_one(strength)
     chorus = Chorus.of(np.abs(np.array(sums)))
     assert chorus.odds_one(known, 0.0) <= chorus.odds_one(known + more, 0.0) <= odds_of_risk(ODDNESS)
     assert chorus.odds_one(known, 0.0) <= chorus.odds_one(known, known) <= chorus.odds_one(known + more, known + more)
@@ -82,8 +85,8 @@ def test_who_does_not_lead_speaks_only_of_one_in_fifty():
     """So it can't blur the order the leader gives to the rest."""
     people = np.arange(1000.0)
     follower = Calibration.following(people)
-    assert (follower.heard(people[:979]) == 0).all()
-    assert (follower.heard(people[985:]) > 0).all()
+    assert (follower.heard(follower.says(people[:979])) == 0).all()
+    assert (follower.heard(follower.says(people[985:])) > 0).all()
 
 
 @given(STRENGTHS, st.floats(0, 30), st.floats(0, 12))
@@ -118,9 +121,9 @@ def test_a_stated_risk_is_heard_as_it_is():
     """Evidence's table says risks; alone they come out unchanged."""
     scale = Stated(0.999)
     for risk in (0.0, 0.3, 0.96):
-        odds = scale.heard_one(risk)
+        odds = scale.says_one(risk)
         assert odds / (1 + odds) == pytest.approx(risk)
-        assert scale.heard(np.array([risk]))[0] == odds
+        assert scale.says(np.array([risk]))[0] == odds
 
 
 def test_trust_is_the_auroc_against_people():

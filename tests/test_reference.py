@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 import fraudlog as fl
 from conftest import SAMPLE, make_events
+from fraudlog.detecting.fusion import Calibration
 from fraudlog.detecting.panel import settled
 from fraudlog.detecting.reference import Reference, capped, suspects, trimmed
 from fraudlog.detecting.voices import Parameters
@@ -131,15 +132,27 @@ def test_who_is_like_the_suspects_is_trimmed():
     assert not trimmed(reference, np.zeros(6, bool), likeness).any()
 
 
-@pytest.mark.parametrize(("n", "leads"), [(3, False), (300, True)])
-def test_likeness_leads_where_suspects_are_many(n, leads):
-    """A few who trip over a row are no sort of their own; where they are many, being rare says nothing."""
-    scanners = [{"client_ip": f"203.{i // 200}.{i % 200}.9", "path": "/.env", "status": 404} for i in range(n)]
-    sessions = fl.build_sessions(make_events(*people(150), *scanners))
-    _, likeness_leads = settled(sessions, Parameters(n_estimators=5), np.zeros(len(sessions), bool))
-    assert likeness_leads == leads
-    scales = fl.Detector(n_estimators=5).fit(sessions)._hearing.scales.of
-    assert scales["likeness"].leads == leads
+PEOPLE = {"forest", "population"}
+CASTS = [(150, 3, PEOPLE, PEOPLE), (800, 25, {"likeness"}, PEOPLE), (150, 300, {"likeness"}, {"likeness"})]
+
+
+@pytest.mark.parametrize(("humans", "scanners", "leaders", "heard"), CASTS)
+def test_likeness_leads_where_it_speaks(humans, scanners, leaders, heard):
+    """It is heard over its whole range where suspects are many; one row is judged as in its frame, whoever leads."""
+    rows = [{"client_ip": f"203.{i // 200}.{i % 200}.9", "path": "/.env", "status": 404} for i in range(scanners)]
+    sessions = fl.build_sessions(make_events(*people(humans), *rows))
+    _, are_a_sort = settled(sessions, Parameters(n_estimators=5), np.zeros(len(sessions), bool))
+    assert are_a_sort == (heard == {"likeness"})
+    detector = fl.Detector(n_estimators=5).fit(sessions)
+    scales = detector._hearing.scales.of
+    assert {name for name, scale in scales.items() if isinstance(scale, Calibration) and scale.leads} == leaders
+    assert {name for name in (*PEOPLE, "likeness") if scales[name].silent == 0} == heard
+    scored = detector.score(sessions)
+    for place in range(0, len(sessions), 40):
+        assert detector.score_one(sessions.iloc[place].to_dict()).risk == scored["risk"][place]
+        assert sum(reason["contribution"] for reason in scored["reasons"][place]) == pytest.approx(
+            scored["risk"][place]
+        )
 
 
 def test_a_program_that_says_so_is_no_suspect():

@@ -11,15 +11,15 @@ e-values [3]_ doubled. The factor in front is the odds at which the bet is belie
 added, the merge of e-values that holds under any dependence [3]_: the sum is the odds of abuse, and ``risk = odds /
 (1 + odds)``. A voice's part of the risk is its part of the odds, and the parts add up.
 
-A sum is only as good as the worst of its parts. So of the voices that say no more than that a session is rare some
-lead, and are heard over their whole range; the others only where they find a session more striking than 49 in 50
-people, so that none of them can blur the order the leaders give to the rest. A voice that knows more than that is
-silent by itself about most people.
+A sum is only as good as the worst of its parts. So of the voices that say no more than that a session is rare some are
+heard over their whole range, and the others only where they find a session more striking than 49 in 50 people. A voice
+that knows more than that is silent by itself about most people.
 
-Where nothing is striking, for which no more is told against a session than is of 1 in 50 people, the leaders alone give
-the order: from the typical person's p-value of 1/2 down to 1/10, where it becomes a reason, -ln p takes a session up to
-the odds of that 1 in 50, and no further. So the order of the bulk, which is most of the AUROC, is that of whoever tells
-suspects from people best, and never lifts a session over one that was found.
+To find is one thing, to order the rest another. Where nothing is striking, for which no more is told against a session
+than is of 1 in 50 people, one voice leads, or two together, and the order is theirs alone: from the typical person's
+p-value of 1/2 down to 1/10, where it becomes a reason, -ln p takes a session up to the odds of that 1 in 50, and no
+further. So the order of the bulk, which is most of the AUROC, is that of whoever tells suspects from people best, and
+never lifts a session over one that was found.
 
 References
 ----------
@@ -102,13 +102,13 @@ class Calibration(NamedTuple):
     ordered : float64 array of shape (n,)
         Strengths of the presumed-human sessions, rising.
     leads : bool
-        Whether it leads.
+        Whether the order of the bulk is its.
     silent : float
         What it says up to which it is not heard, as -ln p.
     levels : list of float
         `ordered` for single look-ups.
     said : float64 array of shape (n + 1,)
-        What is heard of a session that k people are at least as suspicious as, by k.
+        What it says of a session that k people are at least as suspicious as, by k: -ln p.
     worth_naming : float
         What it must say to be explained.
     """
@@ -131,13 +131,12 @@ class Calibration(NamedTuple):
         ordered = np.sort(held_out[~np.isnan(held_out)])
         size = len(ordered)
         said = -np.log(np.arange(1.0, size + 2.0) / (size + 1.0))
-        heard = np.maximum(said - silent, 0.0)
-        return cls(ordered, leads, silent, ordered.tolist(), heard, _STRIKING if leads else _ANY)
+        return cls(ordered, leads, silent, ordered.tolist(), said, _STRIKING if leads else max(silent, _ANY))
 
     @classmethod
-    def following(cls, held_out: Floats) -> Calibration:
-        """Do so for a voice that does not lead, and only says that a session is rare."""
-        return cls.of(held_out, leads=False, silent=_FOLLOWS)
+    def following(cls, held_out: Floats, *, leads: bool = False) -> Calibration:
+        """Do so for a voice that is heard only of what is as striking as 1 in 50 people."""
+        return cls.of(held_out, leads=leads, silent=_FOLLOWS)
 
     def trust(self, suspects: Floats) -> float:
         """Return how well the voice tells suspects from people: the AUROC, 0..1; an abstention is no suspicion."""
@@ -156,20 +155,29 @@ class Calibration(NamedTuple):
         size = len(self.levels)
         return np.where(np.isnan(strength), size, size - np.searchsorted(self.ordered, strength, side="left"))
 
-    def heard(self, strength: Floats) -> Floats:
-        """Return what is heard of the voice, as -ln p; 0 where it abstains."""
-        heard: Floats = self.said[self._at_least(strength)]
-        return heard
+    def says(self, strength: Floats) -> Floats:
+        """Return -ln p; 0 where the voice abstains."""
+        said: Floats = self.said[self._at_least(strength)]
+        return said
 
-    def heard_of_own(self, held_out: Floats) -> Floats:
-        """Return what is heard of those it is calibrated on, each measured against the others alone."""
-        heard: Floats = self.said[np.where(np.isnan(held_out), len(self.levels), self._at_least(held_out) - 1)]
-        return heard
+    def says_of_own(self, held_out: Floats) -> Floats:
+        """Return -ln p of those it is calibrated on, each measured against the others alone."""
+        said: Floats = self.said[np.where(np.isnan(held_out), len(self.levels), self._at_least(held_out) - 1)]
+        return said
 
-    def heard_one(self, strength: float) -> float:
-        """Do what `heard` does for one, to the same bits."""
+    def says_one(self, strength: float) -> float:
+        """Do what `says` does for one, to the same bits."""
         size = len(self.levels)
         return float(self.said[size if isnan(strength) else size - bisect_left(self.levels, strength)])
+
+    def heard(self, said: Floats) -> Floats:
+        """Return what is heard of what it says."""
+        heard: Floats = np.maximum(said - self.silent, 0.0)
+        return heard
+
+    def heard_one(self, said: float) -> float:
+        """Do what `heard` does for one, to the same bits."""
+        return max(said - self.silent, 0.0)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays that `from_arrays` takes."""
@@ -262,7 +270,7 @@ class Lead(NamedTuple):
     Parameters
     ----------
     ordered : float64 array of shape (n,)
-        Sums over the leaders of what is heard of each presumed-human session, rising.
+        Sums over the leaders of what they say of each presumed-human session, rising.
     levels : list of float
         `ordered` for single look-ups.
     bulk : float64 array of shape (n + 1,)
@@ -334,17 +342,17 @@ class Stated:
     told_from: ClassVar[float] = 0.0
     """Whatever it says is a reason."""
 
-    def heard(self, strength: Floats) -> Floats:
+    def says(self, strength: Floats) -> Floats:
         """Return the odds of abuse that the voice states."""
         risk = np.minimum(np.where(np.isnan(strength), 0.0, strength), self.most)
         return risk / (1.0 - risk)
 
-    def heard_of_own(self, held_out: Floats) -> Floats:
-        """Do what `heard` does: nothing is measured."""
-        return self.heard(held_out)
+    def says_of_own(self, held_out: Floats) -> Floats:
+        """Do what `says` does: nothing is measured."""
+        return self.says(held_out)
 
-    def heard_one(self, strength: float) -> float:
-        """Do what `heard` does for one, to the same bits."""
+    def says_one(self, strength: float) -> float:
+        """Do what `says` does for one, to the same bits."""
         return odds_of_risk(min(0.0 if isnan(strength) else strength, self.most))
 
     def to_arrays(self) -> dict[str, NDArray[np.float64]]:

@@ -63,7 +63,7 @@ class Scored(NamedTuple):
 class Choirs(NamedTuple):
     """Which voices add up, by their places on the panel: the measured, those that know more than rare, the leaders."""
 
-    measured: list[int]
+    measured: list[tuple[int, Calibration]]
     known: list[int]
     leaders: list[int]
 
@@ -91,9 +91,9 @@ class Hearing:
     def __post_init__(self) -> None:
         """Put voices and scales side by side, in the order of the panel."""
         panel = [(voice, self.scales.of[name]) for name, voice in self.voices.items()]
-        measured = [at for at, (_, scale) in enumerate(panel) if isinstance(scale, Calibration)]
-        known = [at for at in measured if panel[at][0].name not in RARITIES]
-        leaders = [at for at, (_, scale) in enumerate(panel) if isinstance(scale, Calibration) and scale.leads]
+        measured = [(at, scale) for at, (_, scale) in enumerate(panel) if isinstance(scale, Calibration)]
+        known = [at for at, _ in measured if panel[at][0].name not in RARITIES]
+        leaders = [at for at, scale in measured if scale.leads]
         object.__setattr__(self, "_panel", panel)
         object.__setattr__(self, "_choirs", Choirs(measured, known, leaders))
         object.__setattr__(self, "_labels", self.voices[Labelled.name])
@@ -101,54 +101,57 @@ class Hearing:
     def of_block(self, sessions: pd.DataFrame) -> Scored:
         """Score the sessions of a frame."""
         judgements = {name: voice.judge(sessions) for name, voice in self.voices.items()}
-        heard = self._heard({name: judgement.strength for name, judgement in judgements.items()})
+        says = self._says({name: judgement.strength for name, judgement in judgements.items()})
         silenced = verified_crawler(sessions) | self._labels.pardons(sessions)
-        parts = {name: np.where(silenced, 0.0, part) for name, part in self._parts(heard).items()}
+        parts = {name: np.where(silenced, 0.0, part) for name, part in self._parts(says).items()}
         total = _added(parts.values())
         risk = total / (1.0 + total)
         confidence = _confidence(sessions)
         for judgement in judgements.values():
             if judgement.certainty is not None:
                 confidence = confidence * judgement.certainty
-        said = self._said(judgements, heard, parts, total, risk)
+        said = self._said(judgements, says, parts, total, risk)
         reasons = [self._reasons(*row) for row in zip(said, total.tolist(), risk.tolist(), strict=True)]
         return Scored(judgements[_FOREST].strength, risk, confidence, reasons)
 
     def risk(self, strengths: Mapping[str, Floats]) -> Floats:
         """Return the risk of sessions, given what each voice says of them."""
-        total = _added(self._parts(self._heard(strengths)).values())
+        total = _added(self._parts(self._says(strengths)).values())
         return total / (1.0 + total)
 
     def risk_of_own(self, strengths: Mapping[str, Floats]) -> Floats:
         """Return the risk of those the voices are calibrated on, each measured against the others alone."""
-        total = _added(self._parts(self._heard(strengths, are_own=True)).values())
+        total = _added(self._parts(self._says(strengths, are_own=True)).values())
         return total / (1.0 + total)
 
-    def _heard(self, strengths: Mapping[str, Floats], *, are_own: bool = False) -> dict[str, Floats]:
-        """Return what is heard of each voice: odds of one that states risks, else -ln p."""
-        scales = self.scales.of
+    def _says(self, strengths: Mapping[str, Floats], *, are_own: bool = False) -> dict[str, Floats]:
+        """Return what each voice says: odds of one that states risks, else -ln p."""
+        of = self.scales.of
         if are_own:
-            return {name: scales[name].heard_of_own(strength) for name, strength in strengths.items()}
-        return {name: scales[name].heard(strength) for name, strength in strengths.items()}
+            return {name: of[name].says_of_own(strength) for name, strength in strengths.items()}
+        return {name: of[name].says(strength) for name, strength in strengths.items()}
 
-    def _parts(self, heard: Mapping[str, Floats]) -> dict[str, Floats]:
+    def _parts(self, says: Mapping[str, Floats]) -> dict[str, Floats]:
         """Return each voice's part of the odds: as stated, or its share of what all measured ones are worth."""
-        said = [heard[name] for name in self.voices]
-        together, known, lead = (_added([said[at] for at in choir]) for choir in self._choirs)
+        said = [says[name] for name in self.voices]
+        heard, choirs = list(said), self._choirs
+        for at, scale in choirs.measured:
+            heard[at] = scale.heard(said[at])
+        together, known = _added([heard[at] for at, _ in choirs.measured]), _added([heard[at] for at in choirs.known])
         worth = self.scales.chorus.odds(together, known) / np.where(together > 0, together, 1.0)
-        parts = list(said)
-        for at in self._choirs.measured:
-            parts[at] = said[at] * worth
-        parts[_ECHO] = np.maximum(parts[_ECHO] - parts[_VOICE], 0.0)
-        lifted = self.scales.lead.lifts(lead, _added(parts)) / np.where(lead > 0, lead, 1.0)
-        for at in self._choirs.leaders:
-            parts[at] = parts[at] + said[at] * lifted
-        return dict(zip(self.voices, parts, strict=True))
+        for at, _ in choirs.measured:
+            heard[at] = heard[at] * worth
+        heard[_ECHO] = np.maximum(heard[_ECHO] - heard[_VOICE], 0.0)
+        lead = _added([said[at] for at in choirs.leaders])
+        lifted = self.scales.lead.lifts(lead, _added(heard)) / np.where(lead > 0, lead, 1.0)
+        for at in choirs.leaders:
+            heard[at] = heard[at] + said[at] * lifted
+        return dict(zip(self.voices, heard, strict=True))
 
     def _said(
         self,
         judgements: Mapping[str, Judgement],
-        heard: Mapping[str, Floats],
+        says: Mapping[str, Floats],
         parts: Mapping[str, Floats],
         total: Floats,
         risk: Floats,
@@ -157,7 +160,7 @@ class Hearing:
         said: list[list[tuple[float, list[Cause]]]] = [[] for _ in range(len(total))]
         for name, judgement in judgements.items():
             scale, part = self.scales.of[name], parts[name]
-            is_heard = (part > 0) & (part >= total * _AUDIBLE) & (heard[name] >= scale.worth_naming)
+            is_heard = (part > 0) & (part >= total * _AUDIBLE) & (says[name] >= scale.worth_naming)
             rows = np.flatnonzero(is_heard & (risk >= scale.told_from)).tolist()
             for row, causes in zip(rows, judgement.causes(rows), strict=True):
                 said[row].append((float(part[row]), causes))
@@ -176,7 +179,7 @@ class Hearing:
             confidence *= opinion.certainty
             if voice.name == _FOREST:
                 anomaly = opinion.strength
-            heard.append((scale.heard_one(opinion.strength), opinion, scale))
+            heard.append((scale.says_one(opinion.strength), opinion, scale))
         if is_silenced:
             return RowScore(anomaly, 0.0, confidence, [])
         parts = self._parts_of_one([one for one, _, _ in heard])
@@ -191,16 +194,19 @@ class Hearing:
 
     def _parts_of_one(self, said: list[float]) -> list[float]:
         """Do what `_parts` does for one, in the order of the panel."""
-        together, known, lead = (_total([said[at] for at in choir]) for choir in self._choirs)
+        heard, choirs = list(said), self._choirs
+        for at, scale in choirs.measured:
+            heard[at] = scale.heard_one(said[at])
+        together, known = _total([heard[at] for at, _ in choirs.measured]), _total([heard[at] for at in choirs.known])
         worth = self.scales.chorus.odds_one(together, known) / (together if together > 0 else 1.0)
-        parts = list(said)
-        for at in self._choirs.measured:
-            parts[at] = said[at] * worth
-        parts[_ECHO] = max(parts[_ECHO] - parts[_VOICE], 0.0)
-        lifted = self.scales.lead.lifts_one(lead, _total(parts)) / (lead if lead > 0 else 1.0)
-        for at in self._choirs.leaders:
-            parts[at] = parts[at] + said[at] * lifted
-        return parts
+        for at, _ in choirs.measured:
+            heard[at] *= worth
+        heard[_ECHO] = max(heard[_ECHO] - heard[_VOICE], 0.0)
+        lead = _total([said[at] for at in choirs.leaders])
+        lifted = self.scales.lead.lifts_one(lead, _total(heard)) / (lead if lead > 0 else 1.0)
+        for at in choirs.leaders:
+            heard[at] += said[at] * lifted
+        return heard
 
     def _reasons(self, said: list[tuple[float, list[Cause]]], total: float, risk: float) -> list[Reason]:
         """Share a risk out: each voice its part of the odds, each cause its part of the voice."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import numpy as np
 
@@ -74,7 +74,7 @@ RARITIES: Final = frozenset(name for name, seat in PANEL.items() if seat.is_oddn
 """Voices that say no more than that a session is rare."""
 
 _OF_PEOPLE: Final = frozenset({Oddness.name, Baselines.name})
-"""What is rare among people: these lead together where neither suspects nor labels can teach better."""
+"""What is rare among people: these are heard, and lead, where neither suspects nor labels teach better."""
 _HEARD_TWICE: Final = 0.02
 """What a voice taught by people may lack in AUROC on a few labels and still lead."""
 _FEW: Final = 0.04
@@ -105,13 +105,13 @@ def scales_of(
     key: bytes,
     examples: Examples,
     *,
-    likeness_leads: bool,
+    are_a_sort: bool,
 ) -> tuple[Scales, dict[str, Floats]]:
     """Return what turns the voices' strengths into odds, and what each says of people it did not learn from.
 
-    Voices are measured against the presumed-human sessions, at most a few of a source. Likeness leads where suspects
-    are a sort of their own, else what is rare among people; and what people taught, where there are enough labels and
-    it tells these apart as well.
+    Voices are measured against the presumed-human sessions, at most a few of a source. Likeness leads where it speaks,
+    else what is rare among people; and what people taught, where there are enough labels and it tells these apart as
+    well. Likeness is heard over its whole range where suspects are a sort of their own, else what is rare among people.
 
     Parameters
     ----------
@@ -122,32 +122,41 @@ def scales_of(
     key : bytes
     examples : Examples
         Labelled sessions.
-    likeness_leads : bool
-        As `settled` says.
+    are_a_sort : bool
+        What `settled` says of the suspects.
     """
     people = capped(sessions, human, key)
     held_out = {name: voice.held_out(sessions, people) for name, voice in voices.items()}
-    leaders = _leaders(voices, examples, likeness_leads=likeness_leads)
-    scales = {name: _scale(name, seat, held_out[name], leaders) for name, seat in PANEL.items()}
-    own = {name: scale.heard_of_own(held_out[name]) for name, scale in scales.items() if isinstance(scale, Calibration)}
-    lead = Lead.of(np.add.reduce([heard for name, heard in own.items() if name in leaders]))
-    return Scales(scales, Chorus.of(np.add.reduce(list(own.values()))), lead), held_out
+    heard, leaders = _casting(voices, examples, are_a_sort=are_a_sort)
+    scales = {name: _scale(name, seat, held_out[name], heard, leaders) for name, seat in PANEL.items()}
+    measured = {name: scale for name, scale in scales.items() if isinstance(scale, Calibration)}
+    said = {name: scale.says_of_own(held_out[name]) for name, scale in measured.items()}
+    chorus = Chorus.of(np.add.reduce([scale.heard(said[name]) for name, scale in measured.items()]))
+    lead = Lead.of(np.add.reduce([said[name] for name in measured if name in leaders]))
+    return Scales(scales, chorus, lead), held_out
 
 
-def _leaders(voices: Mapping[str, Voice], examples: Examples, *, likeness_leads: bool) -> frozenset[str]:
+def _casting(
+    voices: Mapping[str, Voice], examples: Examples, *, are_a_sort: bool
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Return which of the voices that say rare are heard over their whole range, and which voices lead."""
     if examples.are_enough:
         trust = {name: _trust_by_labels(voices[name], examples) for name in (*RARITIES, Feedback.name)}
         if max(trust.values()) <= trust[Feedback.name] + _HEARD_TWICE:
-            return frozenset({Feedback.name})
-    return frozenset({Likeness.name}) if likeness_leads else _OF_PEOPLE
+            return frozenset(), frozenset({Feedback.name})
+    likeness = cast("Likeness", voices[Likeness.name])
+    leaders = _OF_PEOPLE if likeness.abstains else frozenset({Likeness.name})
+    return leaders if are_a_sort else _OF_PEOPLE, leaders
 
 
-def _scale(name: str, seat: Seat, held_out: Floats, leaders: frozenset[str]) -> Calibration | Stated:
+def _scale(
+    name: str, seat: Seat, held_out: Floats, heard: frozenset[str], leaders: frozenset[str]
+) -> Calibration | Stated:
     if seat.states is not None:
         return Stated(seat.states)
-    if name in leaders or not seat.is_oddness:
+    if name in heard or not seat.is_oddness:
         return Calibration.of(held_out, leads=name in leaders)
-    return Calibration.following(held_out)
+    return Calibration.following(held_out, leads=name in leaders)
 
 
 def _trust_by_labels(voice: Voice, examples: Examples) -> float:
