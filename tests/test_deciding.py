@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fraudlog as fl
+from fraudlog.deciding.targets import BYSTANDERS_US, _counted
 from fraudlog.errors import ConfigError, SchemaError
 from fraudlog.schema import DECISIONS, column_names
 
@@ -81,3 +82,19 @@ def test_scores_must_be_scores():
     """Another table is refused with the column's name."""
     with pytest.raises(SchemaError, match="scores lacks the column risk"):
         fl.Policy().decide(scores([0.1]).drop(columns="risk"))
+
+
+moments = st.integers(0, 4).map(lambda n: n * BYSTANDERS_US // 2) | st.integers(-5, BYSTANDERS_US * 3)
+named = st.tuples(st.sampled_from("abc"), moments)
+
+
+@given(st.lists(named, min_size=1), st.lists(named | st.tuples(st.none(), moments)))
+def test_bystanders_of_the_days_before_are_counted_as_one_by_one(asked, others):
+    """Those of the same value that began in the seven days before, the moment itself included."""
+    (wanted, until), (values, start) = (
+        (np.array([one[0] for one in rows], object), np.array([one[1] for one in rows], np.int64))
+        for rows in (asked, others)
+    )
+    assert _counted(wanted, until, values, start).tolist() == [
+        sum(value == name and end - BYSTANDERS_US < at <= end for value, at in others) for name, end in asked
+    ]

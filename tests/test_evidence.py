@@ -113,6 +113,7 @@ CASES = {
         [{"path": f"/{i}", "at": i * 20} for i in range(10)],
         [{"path": f"/{i}", "at": i * 20 + (i > 4) * 60} for i in range(10)],
     ),
+    "BARE_PAGES": (series({"path": "/{i}"}, 20, every=90), series({"path": "/"}, 20, every=90)),
     "PAGE_BURST": (
         [{"path": f"/{i}"} for i in range(6)],
         [{"path": f"/book/{i}", "status": (200, 200, 304)[i % 3]} for i in range(6)],
@@ -128,6 +129,18 @@ CASES = {
     "PAGES_ON_A_TIMER": (
         [row for i in range(12) for row in ({"path": f"/{i}", "at": i * 30}, {**ASSET, "at": i * 30 + 1})],
         [row for i in range(12) for row in ({"path": f"/{i}", "at": i * i * 9}, {**ASSET, "at": i * i * 9 + 1})],
+    ),
+    "PAGES_LIKE_CLOCKWORK": (
+        [row for i in range(10) for row in ({"path": f"/{i}", "at": i * 30}, {**ASSET, "at": i * 30 + 1})],
+        [row for i in range(10) for row in ({"path": f"/{i}", "at": i * 30 + i % 3 * 8}, {**ASSET, "at": i * 30 + 24})],
+    ),
+    "PAGES_STEADILY": (
+        [{"path": f"/{i}", "at": i * 30 + i % 3 * 5} for i in range(20)],
+        [{"path": f"/{i}", "at": i * i * 2} for i in range(20)],
+    ),
+    "SCRIPT_READS_PAGES": (
+        [{"path": f"/{i}", "user_agent": SCRIPT} for i in range(10)],
+        [{"path": f"/api/{i}", "user_agent": SCRIPT} for i in range(10)],
     ),
     "TIMER": (
         [{"path": f"/{i}", "at": i * 30} for i in range(6)],
@@ -256,18 +269,22 @@ CASES = {
     "CART_HOARDING": (series(CART, 12), [*series(CART, 12), PAYMENT]),
     "CART_WITHOUT_SHOP": (series(CART, 4), [{}, *series(CART, 4)]),
     "AD_CLICKS": (
-        [{}, ASSET, *series({"path": "/adclick"}, 8)],
-        [{}, ASSET, *series({"path": "/adclick"}, 7)],
+        [{}, ASSET, *series({"path": "/adclick"}, 5)],
+        [{}, ASSET, *series({"path": "/adclick"}, 4)],
     ),
     "AD_CLICKS_ALONE": (
         series({"path": "/adclick"}, 3),
         [ASSET, *series({"path": "/adclick"}, 3)],
     ),
-    "AD_CLICK_SERIES": (series({"path": "/adclick"}, 20), series({"path": "/adclick"}, 19)),
+    "AD_CLICK_SERIES": (series({"path": "/adclick"}, 12), series({"path": "/adclick"}, 11)),
     "VOTES_REPEATED": (series({"path": "/post/1/vote"}, 4), series({"path": "/post/{i}/vote"}, 4)),
     "VOTES_ALONE": (series({"path": "/post/{i}/vote"}, 4), [ASSET, *series({"path": "/post/{i}/vote"}, 4)]),
     "BLIND_POST": ([BLIND] * 2, [*PAGES, BLIND, BLIND]),
-    "FORMS_ALONE": ([COMMENT] * 3, [*[COMMENT] * 3, ASSET]),
+    "FORMS_ALONE": ([COMMENT] * 3, [*[COMMENT] * 3, *PAGES[:3]]),
+    "FORM_SERIES": (
+        series(COMMENT | {"path": "/comments/{i}"}, 10),
+        series(COMMENT | {"path": "/comments/{i}"}, 10) + series({"path": "/{i}"}, 20),
+    ),
     "POST_SERIES": (series(COMMENT, 8), series(COMMENT, 8) + series({"path": "/thread"}, 20)),
     "POST_SERIES_LONG": (series(COMMENT, 25), series(COMMENT | {"path": "/comments/{i}"}, 25)),
     "COMMENT_SERIES": (series(COMMENT, 6), series(COMMENT, 5)),

@@ -23,9 +23,10 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def hard() -> pd.DataFrame:
-    """Driven browsers that load all and wait, among people."""
+    """Takeovers, slow stuffing and cashing out that mimic people in every trait, among people."""
     events, _ = benign_events(days=4, people=110, seed=2)
-    found = inject(events, ["headless_browser"], Campaign(mimicry=1.0, seed=2, share=0.15))
+    kinds = ["account_takeover", "stuffing_residential", "cashing_out"]
+    found = inject(events, kinds, Campaign(mimicry=1.0, seed=2, share=0.05))
     of_session = fl.sessionize(found.events)["session_id"].to_numpy()
     labels = pd.Series(found.labels["kind"].notna().to_numpy()).groupby(of_session).max()
     sessions = fl.build_sessions(found.events)

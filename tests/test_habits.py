@@ -15,6 +15,7 @@ from fraudlog.detecting.voices import PLACES, Parameters, Row
 from fraudlog.errors import ModelError
 
 DAY_S = 86_400
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 MONITOR = {"client_ip": "203.0.113.9", "user_agent": "Check/1.0", "method": "HEAD", "path": "/"}
 
 
@@ -52,6 +53,33 @@ def test_only_how_a_client_works_can_be_a_habit():
     assert fitted(always).judge(sessions_of(*checks(1))).strength.max() > 0.2
     codes = {row.code for row in EVIDENCE if row.may_be_habit}
     assert not codes & {"PROBE_PATHS", "LOGIN_FAILURES", "CARD_SERIES", "NUMBERS_COUNTED", "CATALOGUE_WALK"}
+
+
+def copying(days, pages):
+    """A copier's nights: so many pages by a timer, nothing beside them."""
+    return [
+        {
+            "path": f"/shoes/{chr(97 + n)}" if n < 26 else f"/boots/{chr(71 + n)}",
+            "at": day * DAY_S + n * 30,
+            "user_agent": FIREFOX,
+        }
+        for day in range(days)
+        for n in range(pages)
+    ]
+
+
+def test_taking_a_catalogue_every_night_is_no_habit():
+    """However often it was done; who reads a few pages as regularly is left alone."""
+    copier, reader = sessions_of(*copying(4, 30)), sessions_of(*copying(4, 9))
+    assert fitted(copier).judge(sessions_of(*copying(1, 30))).strength.min() > 0.5
+    assert fitted(copier).judge(sessions_of(*copying(1, 9))).strength.min() > 0.3
+    assert fitted(reader).judge(sessions_of(*copying(1, 9))).strength.max() == 0.0
+    assert fitted(reader).judge(sessions_of(*copying(1, 30))).strength.min() > 0.5
+    row = sessions_of(*copying(1, 30)).iloc[0].to_dict()
+    values = np.array([row.get(name, np.nan) for name in PLACES], dtype=np.float64)
+    assert (
+        fitted(reader).judge_one(Row(values, {name: row[name] for name in ("ip_prefix", "user_agent")})).strength > 0.5
+    )
 
 
 def test_what_was_flagged_is_no_habit():

@@ -270,6 +270,35 @@ def test_what_no_column_takes_is_counted_by_name():
     assert summary.dropped == {"(other)": 1, "deep": 1, "device.imei": 1, "serial": 2}
 
 
+@pytest.mark.parametrize("n_lines", [1, 60_000])
+def test_keys_that_name_somebody_are_counted_and_not_shown(n_lines):
+    """A hostile record uses identifiers as keys, at the top and below what is known; both readers alike."""
+    who = [
+        "mail@example.org",
+        "192.0.2.77",
+        "ip-192-0-2-77",
+        "2001:db8::7",
+        "x-2001-db8-7",
+        "+4915112345678",
+        "u4815162342",
+    ]
+    who += [
+        "session_9f86d081884c7d65",
+        "aii6o442nknk6xrx2urxscqsym",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI",
+        "AKIAIOSFODNN7EXAMPLEQWERTZ",
+    ]
+    record = {
+        "ts": 1700000000,
+        "ip": "192.0.2.1",
+        "device": {"os": "iOS", **dict.fromkeys(who, 1)},
+        **dict.fromkeys(who, 1),
+    }
+    log = read_log(io.BytesIO((json.dumps(record | {"appBuild": 1}) + "\n").encode() * n_lines))
+    assert log.summary.dropped == {"(other)": 2 * len(who) * n_lines, "appBuild": n_lines}
+    assert not any(one in repr(log.summary) for one in who)
+
+
 def test_dropped_values_of_text_csv_w3c_and_frames_are_counted():
     combined = b'192.0.2.1 id - [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.0" 200 1 "-" "a" 1 "secret"\n'
     assert read_log(io.BytesIO(combined)).summary.dropped == {"(more)": 1, "ident": 1}

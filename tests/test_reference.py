@@ -136,8 +136,8 @@ def test_likeness_leads_where_suspects_are_many(n, leads):
     """A few who trip over a row are no sort of their own; where they are many, being rare says nothing."""
     scanners = [{"client_ip": f"203.{i // 200}.{i % 200}.9", "path": "/.env", "status": 404} for i in range(n)]
     sessions = fl.build_sessions(make_events(*people(150), *scanners))
-    _, reaches = settled(sessions, Parameters(n_estimators=5), np.zeros(len(sessions), bool))
-    assert reaches == leads
+    _, likeness_leads = settled(sessions, Parameters(n_estimators=5), np.zeros(len(sessions), bool))
+    assert likeness_leads == leads
     scales = fl.Detector(n_estimators=5).fit(sessions)._hearing.scales.of
     assert scales["likeness"].leads == leads
 

@@ -127,6 +127,8 @@ class AllowList:
 
     def touches(self, network: str) -> bool:
         """Say whether any address of `network` is on the list, so that no verdict may hold for all of it."""
+        if not self._parsed:
+            return False
         try:
             asked = ip_network(network, strict=False)
         except ValueError:

@@ -58,15 +58,16 @@ def _counted(
 ) -> NDArray[np.int64]:
     """Count the values equal to each one asked whose start lies in the days before its moment."""
     wanted = pd.Index(pd.unique(asked))
-    code = wanted.get_indexer(pd.Index(values))
-    order = np.lexsort((start, code))
-    code, start = code[order], start[order]
-    counts = np.zeros(len(asked), np.int64)
-    first, last = np.searchsorted(code, np.arange(len(wanted))), np.searchsorted(code, np.arange(len(wanted)) + 1)
-    for row, place in enumerate(wanted.get_indexer(pd.Index(asked))):
-        times = start[first[place] : last[place]]
-        bounds = np.searchsorted(times, [until[row] - BYSTANDERS_US, until[row]], side="right")
-        counts[row] = bounds[1] - bounds[0]
+    code, place = wanted.get_indexer(pd.Index(values)), wanted.get_indexer(pd.Index(asked))
+    code, start = code[code >= 0].astype(np.int64), start[code >= 0]
+    # Moments by their rank, so that one number holds value and moment without running over.
+    moments, rank = np.unique(start, return_inverse=True)
+    line = np.sort(code * (len(moments) + 1) + rank)
+    since, to = (
+        np.searchsorted(line, place * (len(moments) + 1) + np.searchsorted(moments, bound, side="right"))
+        for bound in (until - BYSTANDERS_US, until)
+    )
+    counts: NDArray[np.int64] = (to - since).astype(np.int64)
     return counts
 
 

@@ -53,6 +53,8 @@ class Accounts:
     ----------
     history : AccountHistory
         The counts; a service may go on learning with them.
+    learnt : dict of int to int
+        Week of each session they are of, by its token.
     """
 
     name: ClassVar[str] = "accounts"
@@ -60,7 +62,7 @@ class Accounts:
     def __init__(self, parameters: Parameters | None = None) -> None:
         self.parameters = parameters or Parameters()
         self.history = AccountHistory()
-        self._learnt: dict[int, int] = {}
+        self.learnt: dict[int, int] = {}
         self._key = secret(self.parameters)
         self._token = lru_cache(_REMEMBERED)(self._one_token)
 
@@ -75,13 +77,13 @@ class Accounts:
         weeks = _weeks(sessions[wanted])
         self.history.learn(users.tolist(), self._values(sessions[wanted]), weeks)
         ids = entity_tokens(sessions[wanted], "session_id", self._key).tolist()
-        self._learnt = dict(zip(ids, weeks, strict=True))
+        self.learnt = dict(zip(ids, weeks, strict=True))
         return self
 
     def forget_before(self, day: date) -> int:
         """Take out what was learnt in weeks that began before a day; returns how many logins."""
         first = week_of((day - _EPOCH).days + WEEK_DAYS - 1)
-        self._learnt = {session: week for session, week in self._learnt.items() if week >= first}
+        self.learnt = {session: week for session, week in self.learnt.items() if week >= first}
         return self.history.forget_before(first)
 
     def held_out(self, sessions: pd.DataFrame, human: Bools) -> Floats:
@@ -100,7 +102,7 @@ class Accounts:
         asked = zip(rows.tolist(), users[rows].tolist(), self._values(chosen).tolist(), ids, strict=True)
         found: dict[int, LoginRisk] = {}
         for row, user, values, session in asked:
-            risk = self.history.risk(user, values, is_learnt=session in self._learnt)
+            risk = self.history.risk(user, values, is_learnt=session in self.learnt)
             if risk is not None:
                 found[row] = risk
                 strength[row] = log10(risk.ratio)
@@ -120,8 +122,8 @@ class Accounts:
         if not user:
             return Opinion(float("nan"), list)
         values = [self._token(place, known.get(column)) for place, column in enumerate(COLUMNS)]
-        session = entity_token(known.get("session_id"), self._key) if self._learnt else 0
-        risk = self.history.risk(user, values, is_learnt=session in self._learnt)
+        session = entity_token(known.get("session_id"), self._key) if self.learnt else 0
+        risk = self.history.risk(user, values, is_learnt=session in self.learnt)
         if risk is None:
             return Opinion(float("nan"), list)
         return Opinion(log10(risk.ratio), lambda: _causes(risk))
@@ -138,8 +140,8 @@ class Accounts:
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the counts, under keyed tokens, and which sessions they are of."""
         return self.history.to_arrays() | {
-            "learnt": np.array(sorted(self._learnt), np.uint64),
-            "learnt_weeks": np.array([self._learnt[session] for session in sorted(self._learnt)], np.int64),
+            "learnt": np.array(sorted(self.learnt), np.uint64),
+            "learnt_weeks": np.array([self.learnt[session] for session in sorted(self.learnt)], np.int64),
             "key": np.array([entity_token(_PROBE, self._key)], np.uint64),
         }
 
@@ -159,7 +161,7 @@ class Accounts:
         if [one.dtype.str[1:] for one in (learnt, weeks, probe)] != ["u8", "i8", "u8"]:
             raise ModelError("the model's histories of accounts are damaged: save it again")
         voice.history = AccountHistory.from_arrays(arrays)
-        voice._learnt = dict(zip(learnt.tolist(), weeks.tolist(), strict=True))
+        voice.learnt = dict(zip(learnt.tolist(), weeks.tolist(), strict=True))
         if len(voice.history) and probe.tolist() != [entity_token(_PROBE, voice._key)]:
             raise ModelError("the model knows accounts under a key: load it with the secret it learnt with")
         return voice

@@ -7,7 +7,7 @@ networks (/24, /64) of a day that have it in common, k of n: of its manner those
 in, logged in, asked for an account, had a card or code refused), of its door those that came straight, or in its
 rhythm. Of people's networks a usual share q does. That k - 1 of n - 1 others do is as surprising as the Chernoff bound
 of that binomial says: (n - 1) KL(k' || q) / ln 10 digits. Who keeps passwords in a browser comes straight too, and is
-in q.
+in q. An app has no page to come from: that it comes straight says nothing, and it is left out here.
 
 People of a busy manner stand at doors too. So what a session did besides counts: few of those who fail to log in
 come for nothing else and never get in. How few is learnt from people at the same door, and the digits are added.
@@ -21,10 +21,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import isnan
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 import numpy as np
 
+from fraudlog.detecting.doors import DOORS, Door
 from fraudlog.detecting.voices import PLACES, Cause, Judgement, Opinion, Parameters, Row
 from fraudlog.errors import ModelError
 
@@ -40,121 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["DOORS", "Coordination", "Door", "clients_behind"]
 
 
-class Door(NamedTuple):
-    """Where many networks may act in one manner.
-
-    Parameters
-    ----------
-    code : str
-        Code of the cause.
-    sentence : str
-        For a person; ``{value}`` is the number of networks.
-    networks : str
-        Feature: networks of the session's manner that stood here within a day.
-    own : str
-        Feature: requests of the session itself that went here.
-    through : str
-        Feature: requests that got through; with one, the session is no longer like those that only try.
-    oat : str
-        OWASP Automated Threat.
-    among : str
-        Feature: networks that could have.
-    slack : float
-        How many times the usual share is still a busy day.
-    """
-
-    code: str
-    sentence: str
-    networks: str
-    own: str
-    through: str
-    oat: str
-    among: str = "manner_prefixes_1d"
-    slack: float = 2.0
-
-    @property
-    def kind(self) -> str:
-        """What the networks have in common: ``manner``, ``straight`` (their shape) or ``rhythm``."""
-        return self.networks.partition("_")[0]
-
-
-DOORS: Final = (
-    Door(
-        "COORDINATED_FAILURES",
-        "one of {value} networks that failed to log in in the same manner within a day",
-        "manner_failures_1d",
-        "login_requests",
-        "login_successes",
-        "OAT-008",
-    ),
-    Door(
-        "COORDINATED_LOGINS",
-        "one of {value} networks that logged in in the same manner within a day",
-        "manner_logins_1d",
-        "login_requests",
-        "account_requests",
-        "OAT-008",
-        slack=3.0,
-    ),
-    Door(
-        "COORDINATED_SIGNUPS",
-        "one of {value} networks that asked for accounts in the same manner within a day",
-        "manner_signups_1d",
-        "signup_requests",
-        "account_requests",
-        "OAT-019",
-    ),
-    Door(
-        "COORDINATED_REFUSALS",
-        "one of {value} networks whose cards or codes were refused in the same manner within a day",
-        "manner_refusals_1d",
-        "payment_requests",
-        "account_requests",
-        "OAT-001",
-    ),
-    Door(
-        "STRAIGHT_LOGINS",
-        "one of {value} networks that came straight to log in and got the same answer within a day",
-        "straight_logins_1d",
-        "login_requests",
-        "account_requests",
-        "OAT-008",
-        "straight_logins_of_1d",
-        slack=1.5,
-    ),
-    Door(
-        "STRAIGHT_SIGNUPS",
-        "one of {value} networks that came straight to ask for an account within a day",
-        "straight_signups_1d",
-        "signup_requests",
-        "account_requests",
-        "OAT-019",
-        "straight_signups_of_1d",
-        slack=1.5,
-    ),
-    Door(
-        "RHYTHM_LOGINS",
-        "one of {value} networks that logged in after the same pause, to a quarter of a second, within a day",
-        "rhythm_logins_1d",
-        "login_requests",
-        "account_requests",
-        "OAT-008",
-        "rhythm_logins_of_1d",
-        slack=4.0,
-    ),
-    Door(
-        "RHYTHM_SIGNUPS",
-        "one of {value} networks that asked for an account after the same pause, to a quarter of a second",
-        "rhythm_signups_1d",
-        "signup_requests",
-        "account_requests",
-        "OAT-019",
-        "rhythm_signups_of_1d",
-        slack=4.0,
-    ),
-)
-"""All doors, and what those who stand there may have in common."""
-
 _N: Final = len(DOORS)
 _MANNER: Final = 0
 _REQUESTS: Final = 1
@@ -162,6 +48,8 @@ _HERE: Final = slice(2, 2 + _N)
 _AMONG: Final = slice(2 + _N, 2 + 2 * _N)
 _OWN: Final = slice(2 + 2 * _N, 2 + 3 * _N)
 _THROUGH_IT: Final = slice(2 + 3 * _N, 2 + 4 * _N)
+_CALLER: Final = slice(2 + 4 * _N, 5 + 4 * _N)
+_ARE_STRAIGHT: Final = np.array([door.kind == "straight" for door in DOORS])
 _NAT: Final = ("prefix_users_1d", "prefix_agents_1d", "prefix_failures_1h")
 _FEATURES: Final = (
     "manner_prefixes_1d",
@@ -170,6 +58,9 @@ _FEATURES: Final = (
     *(door.among for door in DOORS),
     *(door.own for door in DOORS),
     *(door.through for door in DOORS),
+    "browser_requests",
+    "automation_share",
+    "agent_missing_share",
 )
 _PLACES: Final = np.array([PLACES[name] for name in _FEATURES])
 _NAT_PLACES: Final = np.array([PLACES[name] for name in _NAT])
@@ -271,7 +162,7 @@ class Coordination:
             more = np.where(share > 0, share * np.log(share / usual), 0.0)
             less = np.where(share < 1, (1.0 - share) * np.log((1.0 - share) / (1.0 - usual)), 0.0)
         digits = others * (more + less) / np.log(10.0)
-        found: Floats = np.where((here >= 2) & (share > usual), digits, 0.0)
+        found: Floats = np.where((here >= 2) & (share > usual) & ~(_apps(values) & _ARE_STRAIGHT), digits, 0.0)
         return found
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
@@ -373,7 +264,7 @@ def _stood(values: Floats) -> Floats:
         alike = np.where(among >= 2, (here - 1.0) / (among - 1.0), np.nan)
     stood = {
         "manner": (here >= 1).astype(np.float64),
-        "straight": np.where(among >= 1, (here >= 1).astype(np.float64), np.nan),
+        "straight": np.where((among >= 1) & ~_apps(values), (here >= 1).astype(np.float64), np.nan),
         "rhythm": alike,
     }
     return np.stack([stood[door.kind][:, place] for place, door in enumerate(DOORS)], axis=1)
@@ -399,6 +290,11 @@ def _usual_share(stood: Floats, manners: NDArray[np.int64]) -> float:
     order = np.argsort(of_manner)
     half = np.searchsorted(np.cumsum(n[big][order]), n[big].sum() / 2.0)
     return min(over_all, float(of_manner[order][half]))
+
+
+def _apps(values: Floats) -> Bools:
+    """Say which sessions name neither a browser nor a program, but something; shaped as a column."""
+    return np.asarray((np.nan_to_num(values[:, _CALLER], nan=1.0) <= 0).all(axis=1, keepdims=True), np.bool_)
 
 
 def _company(values: Floats) -> Floats:

@@ -12,8 +12,9 @@ from fraudlog.detecting.ageing import without_before
 from fraudlog.detecting.drift import COMPARED, drift_of
 from fraudlog.detecting.entities import entity_token, secret
 from fraudlog.detecting.fitting import Fitted, Told, fit_voices
+from fraudlog.detecting.forgetting import Whom, disowned, known_of, without
 from fraudlog.detecting.labels import LabelBook
-from fraudlog.detecting.learnt import is_theirs, kept
+from fraudlog.detecting.learnt import kept
 from fraudlog.detecting.model_file import name_of, read_model, write_model
 from fraudlog.detecting.oddness import Oddness
 from fraudlog.detecting.panel import PANEL
@@ -159,8 +160,8 @@ class Detector:
         self.window_ = known.window
         self.human_risk_ = known.human_risk
 
-    def forget(self, *owners: object, session_ids: Iterable[str] = ()) -> int:
-        """Take people out, as if the detector had never seen them.
+    def forget(self, *owners: object, session_ids: Iterable[str] = (), instead: pd.DataFrame | None = None) -> int:
+        """Take people out, as if the detector had never seen them; or put right what it learnt of them.
 
         All it learnt is learnt anew from the other sessions, bit for bit as `fit` does on them; trees that held none of
         theirs are taken over.
@@ -171,28 +172,55 @@ class Detector:
             Accounts; for sessions without one, addresses. As they stood in the table given to `fit`.
         session_ids : iterable of str, optional
             Single sessions.
+        instead : DataFrame of shape (n_sessions, n_columns), optional
+            Sessions of theirs as they should have been: each is learnt in place of the one with its id. Labels stay.
 
         Returns
         -------
         int
-            How many of its rows were theirs; unknown ones are no error.
+            How many of its rows, and of its labels, were theirs; unknown ones are no error.
 
         Raises
         ------
         ConfigError
             If it was loaded without what it learnt from, or too few people would remain to learn from.
         """
-        learnt = self._training("owners")
-        key = secret(self._parameters)
-        tokens = [entity_token(owner, key) for owner in owners]
-        ids = [entity_token(one, key) for one in session_ids]
-        gone = is_theirs(learnt, tokens, ids, key)
-        self._told.book.drop([*tokens, *ids])
-        if self._told.examples is not None:
-            self._told.examples = self._told.examples[~is_theirs(self._told.examples, tokens, ids, key)]
-        if gone.any():
-            self._learn(learnt[~gone], self._hearing.voices)
-        return int(gone.sum())
+        whom = Whom.of(owners, session_ids, secret(self._parameters))
+        left, count = without(self._training("owners"), self._told, whom, instead)
+        if count:
+            self._learn(left, self._hearing.voices)
+        return count
+
+    def disown(self, *owners: object, session_ids: Iterable[str] = (), labels: bool = True) -> int:
+        """Take out what it holds under somebody's name: how their account logs in, and labels; returns how many.
+
+        For a detector that was loaded without what it learnt from. What it learnt of everybody together stays.
+
+        Parameters
+        ----------
+        *owners, session_ids
+            As of `forget`.
+        labels : bool, default True
+            Take out labels too.
+        """
+        whom = Whom.of(owners, session_ids, secret(self._parameters))
+        return disowned(self._hearing.voices, self._told, whom, labels=labels)
+
+    def known_of(self, *owners: object, session_ids: Iterable[str] = ()) -> dict[str, Any]:
+        """Return what it knows of somebody.
+
+        Parameters
+        ----------
+        *owners, session_ids
+            As of `forget`.
+
+        Returns
+        -------
+        dict
+            ``sessions_learnt``, None if it was loaded without them; ``logins_counted``; ``labels``.
+        """
+        whom = Whom.of(owners, session_ids, secret(self._parameters))
+        return known_of(self._fitted.sessions, self._hearing.voices, self._told, whom)
 
     def forget_before(self, day: date) -> int:
         """Take out what it remembers of single accounts and sessions from before a day.

@@ -14,7 +14,7 @@ import numpy as np
 
 from fraudlog.detecting.entities import secret
 from fraudlog.detecting.evidence import EVIDENCE, CompiledEvidence, fired
-from fraudlog.detecting.habits import Habits
+from fraudlog.detecting.habits import Habits, goes_through_many
 from fraudlog.detecting.voices import PLACES, Cause, Judgement, Opinion, Parameters, Row
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ _SHOWN: Final = [row.conditions[0].feature for row in EVIDENCE]
 _LOGS: Final = [float(-np.log1p(-row.weight)) for row in EVIDENCE]
 _WHOLE: Final = PLACES["requests"]
 _VERIFIED: Final = PLACES["verified_crawler_requests"]
+_PATHS, _ASSETS = PLACES["distinct_paths"], PLACES["asset_share"]
 
 
 class Facts:
@@ -92,7 +93,8 @@ class Facts:
         hits = _TABLE.fired_one(row.features)
         if not hits or row.features[_WHOLE] == row.features[_VERIFIED]:
             return Opinion(0.0, list)
-        hits = self._habits.left_of(row.entities, hits)
+        walks = goes_through_many(float(row.features[_PATHS]), float(row.features[_ASSETS]))
+        hits = self._habits.left_of(row.entities, hits, walks=walks)
         left = 1.0
         for place in hits:
             left *= 1.0 - EVIDENCE[place].weight

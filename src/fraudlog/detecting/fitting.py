@@ -104,7 +104,7 @@ def fit_voices(sessions: pd.DataFrame, voices: dict[str, Voice], parameters: Par
     key = secret(parameters)
     doubted = told.book.verdicts(sessions) > 0
     doubted |= np.isin(entity_tokens(sessions, "session_id", key), told.flagged)
-    reference, reaches = settled(sessions, parameters, doubted)
+    reference, likeness_leads = settled(sessions, parameters, doubted)
     human, lessons = reference.human, told.lessons()
     voice_of(voices, Labelled).book = told.book
     voice_of(voices, Facts).doubted = doubted
@@ -113,7 +113,7 @@ def fit_voices(sessions: pd.DataFrame, voices: dict[str, Voice], parameters: Par
     for voice in voices.values():
         voice.fit(sessions, human)
     voice_of(voices, Feedback).learn(lessons)
-    scales, held_out = scales_of(voices, sessions, human, key, lessons, reaches=reaches)
+    scales, held_out = scales_of(voices, sessions, human, key, lessons, likeness_leads=likeness_leads)
     hearing = Hearing(voices, scales, _quantiles(sessions[reference.finished]))
     unseen = {name: voice.held_out(sessions, reference.finished) for name, voice in voices.items()}
     return Fitted(

@@ -11,10 +11,15 @@ e-values [3]_ doubled. The factor in front is the odds at which the bet is belie
 added, the merge of e-values that holds under any dependence [3]_: the sum is the odds of abuse, and ``risk = odds /
 (1 + odds)``. A voice's part of the risk is its part of the odds, and the parts add up.
 
-A sum is only as good as the worst of its parts. So of the voices that say no more than that a session is rare one
-leads: the one that best tells the sessions evidence speaks against from people, both unseen by it. It is heard over its
-whole range; the others only where they find a session more striking than 49 in 50 people, so that none of them can blur
-the order the leader gives to the rest. A voice that knows more than that is silent by itself about most people.
+A sum is only as good as the worst of its parts. So of the voices that say no more than that a session is rare some
+lead, and are heard over their whole range; the others only where they find a session more striking than 49 in 50
+people, so that none of them can blur the order the leaders give to the rest. A voice that knows more than that is
+silent by itself about most people.
+
+Where nothing is striking, for which no more is told against a session than is of 1 in 50 people, the leaders alone give
+the order: from the typical person's p-value of 1/2 down to 1/10, where it becomes a reason, -ln p takes a session up to
+the odds of that 1 in 50, and no further. So the order of the bulk, which is most of the AUROC, is that of whoever tells
+suspects from people best, and never lifts a session over one that was found.
 
 References
 ----------
@@ -41,14 +46,15 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["ODDNESS", "Calibration", "Chorus", "Stated", "odds_of_risk"]
+__all__ = ["ODDNESS", "Calibration", "Chorus", "Lead", "Stated", "odds_of_risk"]
 
 ODDNESS: Final = 0.45
 """Most risk of oddness alone, below the 0.5 of a challenge: rare is not abusive."""
 
 _TOLD: Final = 0.1
 
-_FOLLOWS: Final = log(50.0)
+_FEW: Final = 50.0
+_FOLLOWS: Final = log(_FEW)
 """What a voice must say, as -ln p, to be heard where another leads."""
 
 _STRIKING: Final = log(10.0)
@@ -62,6 +68,12 @@ _BELIEF: Final = 2.0
 
 _RARE: Final = 1000.0**0.5 - 1.0
 
+_BULK: Final = _BELIEF * (_FEW**0.5 - 1.0) / _RARE
+"""Odds of what 1 in 50 people reaches: what is not striking stays below, whoever leads."""
+
+_USUAL: Final = log(2.0)
+"""The typical person's -ln p; who is still more usual is no better than that."""
+
 _LEFT: Final = 0.02
 _ODD: Final = ODDNESS - 0.01
 """What is left of it for the grain."""
@@ -70,7 +82,7 @@ _MOST: Final = 9.0
 """Most odds of what is measured: a risk of 0.9."""
 
 _GRAIN: Final = 0.001
-"""Odds for each unit of the sum: keeps the order of sessions that are as striking as can be."""
+"""Odds for each unit of what the leaders say: keeps the order of sessions that are as striking as can be."""
 
 
 def odds_of_risk(risk: float) -> float:
@@ -92,7 +104,7 @@ class Calibration(NamedTuple):
     leads : bool
         Whether it leads.
     silent : float
-        What it says up to which it is not heard, as -ln p; infinite where it is not heard at all.
+        What it says up to which it is not heard, as -ln p.
     levels : list of float
         `ordered` for single look-ups.
     said : float64 array of shape (n + 1,)
@@ -123,9 +135,9 @@ class Calibration(NamedTuple):
         return cls(ordered, leads, silent, ordered.tolist(), heard, _STRIKING if leads else _ANY)
 
     @classmethod
-    def following(cls, held_out: Floats, *, is_heard: bool = True) -> Calibration:
+    def following(cls, held_out: Floats) -> Calibration:
         """Do so for a voice that does not lead, and only says that a session is rare."""
-        return cls.of(held_out, leads=False, silent=_FOLLOWS if is_heard else float("inf"))
+        return cls.of(held_out, leads=False, silent=_FOLLOWS)
 
     def trust(self, suspects: Floats) -> float:
         """Return how well the voice tells suspects from people: the AUROC, 0..1; an abstention is no suspicion."""
@@ -218,17 +230,15 @@ class Chorus(NamedTuple):
         size = len(self.levels)
         both = self.worth[size - np.searchsorted(self.ordered, together, side="left")]
         alone = self.worth[size - np.searchsorted(self.ordered, known, side="left")]
-        capped = np.minimum(np.minimum(both, alone + odds_of_risk(_ODD)), _MOST)
-        odds: Floats = capped + np.minimum(_GRAIN * together, _LEFT)
-        return odds
+        capped: Floats = np.minimum(np.minimum(both, alone + odds_of_risk(_ODD)), _MOST)
+        return capped
 
     def odds_one(self, together: float, known: float) -> float:
         """Do what `odds` does for one, to the same bits."""
         size = len(self.levels)
         both = float(self.worth[size - bisect_left(self.levels, together)])
         alone = float(self.worth[size - bisect_left(self.levels, known)])
-        capped = min(both, alone + odds_of_risk(_ODD), _MOST)
-        return capped + min(_GRAIN * together, _LEFT)
+        return min(both, alone + odds_of_risk(_ODD), _MOST)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays that `from_arrays` takes."""
@@ -236,6 +246,59 @@ class Chorus(NamedTuple):
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Chorus:
+        """Build from arrays that may come from anywhere.
+
+        Raises
+        ------
+        ModelError
+            If the array is missing, misshapen or not in order.
+        """
+        return cls.of(_in_order(arrays))
+
+
+class Lead(NamedTuple):
+    """What the leaders say together of held-out people, and so the order of the sessions of which nothing is striking.
+
+    Parameters
+    ----------
+    ordered : float64 array of shape (n,)
+        Sums over the leaders of what is heard of each presumed-human session, rising.
+    levels : list of float
+        `ordered` for single look-ups.
+    bulk : float64 array of shape (n + 1,)
+        Odds of a session that k people are at least as suspicious as, by k, where nothing about it is striking.
+    """
+
+    ordered: Floats
+    levels: list[float]
+    bulk: Floats
+
+    @classmethod
+    def of(cls, sums: Floats) -> Lead:
+        """Take the sums of held-out people."""
+        ordered, size = np.sort(sums), len(sums)
+        said = -np.log(np.arange(1.0, size + 2.0) / (size + 1.0))
+        bulk = _BULK * np.clip((said - _USUAL) / (_STRIKING - _USUAL), 0.0, 1.0)
+        return cls(ordered, ordered.tolist(), bulk)
+
+    def lifts(self, lead: Floats, told: Floats) -> Floats:
+        """Return the odds that the order of the bulk adds to those of all that was told: at most up to `_BULK`."""
+        size = len(self.levels)
+        bulk = self.bulk[size - np.searchsorted(self.ordered, lead, side="left")]
+        lifted: Floats = np.minimum(bulk, np.maximum(_BULK - told, 0.0)) + np.minimum(_GRAIN * lead, _LEFT)
+        return lifted
+
+    def lifts_one(self, lead: float, told: float) -> float:
+        """Do what `lifts` does for one, to the same bits."""
+        bulk = float(self.bulk[len(self.levels) - bisect_left(self.levels, lead)])
+        return min(bulk, max(_BULK - told, 0.0)) + min(_GRAIN * lead, _LEFT)
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays that `from_arrays` takes."""
+        return {"ordered": self.ordered}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Lead:
         """Build from arrays that may come from anywhere.
 
         Raises

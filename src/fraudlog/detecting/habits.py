@@ -4,6 +4,11 @@ A monitor asks for one page round the clock, a reader of feeds names no browser,
 Each of these is evidence against a stranger. Against a client that did so on three days and never did anything worse it
 says nothing new: it is compared with itself. Only evidence of how a client works can be a habit, never what it did at a
 door or took away (`Evidence.may_be_habit`), nor what a person flagged or called abusive.
+
+And what it does must be harmless in kind. A monitor asks for a page or ten, a reader of feeds for its feeds; a program
+that copies a catalogue every night does so every night, and is none the more welcome. So whoever goes through many
+different paths, other than files that pages need, has no habits in that session, and a client that did so on three days
+has none at all.
 """
 
 from __future__ import annotations
@@ -26,13 +31,37 @@ if TYPE_CHECKING:
     Bools = NDArray[np.bool_]
     Tokens = NDArray[np.uint64]
 
-__all__ = ["Habits"]
+__all__ = ["Habits", "goes_through_many"]
 
 _DAYS: Final = 3
 """Days on which a client must have done it."""
 _MAY_BE: Final = np.array([row.may_be_habit for row in EVIDENCE])
+_MANY_PATHS: Final = 20
+"""Different paths of a session, other than assets, from which on it takes what a site shows: more than a monitor or a
+reader of feeds asks for."""
 _SALTS: Final = [int.from_bytes(row.code.encode().ljust(8, b"\0")[-8:], "little") for row in EVIDENCE]
 _DAY_NS: Final = 86_400 * 10**9
+
+
+def goes_through_many(distinct_paths: float, asset_share: float) -> bool:
+    """Say whether one session walks a site; unknown paths are none.
+
+    >>> goes_through_many(40.0, 0.0), goes_through_many(40.0, 0.9), goes_through_many(float("nan"), 0.0)
+    (True, False, False)
+    """
+    share = 0.0 if asset_share != asset_share else asset_share  # noqa: PLR0124 -- NaN is not itself
+    return distinct_paths * (1.0 - share) >= _MANY_PATHS
+
+
+def _walks(sessions: pd.DataFrame) -> Bools:
+    """Do what `goes_through_many` does for a frame."""
+    if "distinct_paths" not in sessions.columns:
+        return np.zeros(len(sessions), np.bool_)
+    paths = sessions["distinct_paths"].to_numpy(np.float64, na_value=np.nan)
+    has_share = "asset_share" in sessions.columns
+    share = sessions["asset_share"].to_numpy(np.float64, na_value=0.0) if has_share else np.zeros(len(sessions))
+    many: Bools = paths * (1.0 - np.nan_to_num(share, nan=0.0)) >= _MANY_PATHS
+    return many
 
 
 class Habits:
@@ -76,9 +105,12 @@ class Habits:
         """
         import pandas as pd  # noqa: PLC0415 -- scoring one row needs no pandas
 
-        clients = self._clients(sessions)
-        is_fine = ~np.isin(clients, clients[doubted | hits[:, ~_MAY_BE].any(axis=1)]) & (clients != 0)
+        clients, walks = self._clients(sessions), _walks(sessions)
         days = sessions["start"].astype("datetime64[ns, UTC]").astype("int64").to_numpy() // _DAY_NS
+        walking = pd.Series(days[walks]).groupby(clients[walks]).nunique()
+        copiers = walking.index[walking >= _DAYS].to_numpy(np.uint64)
+        bad = np.concatenate([clients[doubted | hits[:, ~_MAY_BE].any(axis=1)], copiers])
+        is_fine = ~np.isin(clients, bad) & (clients != 0) & ~walks
         found = [np.zeros(0, np.uint64)]
         for place in np.flatnonzero(_MAY_BE & hits[is_fine].any(axis=0)).tolist():
             rows = hits[:, place] & is_fine
@@ -98,14 +130,15 @@ class Habits:
         found = np.zeros_like(hits)
         if len(self.tokens):
             clients = self._clients(sessions)
+            may = (clients != 0) & ~_walks(sessions)
             for place in np.flatnonzero(_MAY_BE & hits.any(axis=0)).tolist():
-                found[:, place] = hits[:, place] & np.isin(mix(clients, _SALTS[place]), self.tokens) & (clients != 0)
+                found[:, place] = hits[:, place] & np.isin(mix(clients, _SALTS[place]), self.tokens) & may
         return found
 
-    def left_of(self, entities: Mapping[str, Any], places: Sequence[int]) -> list[int]:
-        """Return the evidence against one session that is no habit of its client."""
+    def left_of(self, entities: Mapping[str, Any], places: Sequence[int], *, walks: bool) -> list[int]:
+        """Return the evidence against one session that is no habit of its client; none is of one that walks."""
         prefix = entities.get("ip_prefix")
-        if not len(self.tokens) or prefix is None or not _MAY_BE[list(places)].any():
+        if walks or not len(self.tokens) or prefix is None or not _MAY_BE[list(places)].any():
             return list(places)
         agent = mix_one(entity_token(entities.get("user_agent"), self._key), 0)
         client = mix_one(entity_token(prefix, self._key) ^ agent, 0)

@@ -14,13 +14,13 @@ import numpy as np
 from fraudlog.detecting.evidence import verified_crawler
 from fraudlog.detecting.fusion import Calibration
 from fraudlog.detecting.labels import Labelled
-from fraudlog.detecting.panel import CHORUS, PANEL, RARITIES
+from fraudlog.detecting.panel import CHORUS, LEAD, PANEL, RARITIES
 from fraudlog.detecting.reasons import OTHER, Reason
 from fraudlog.detecting.voices import PLACES, Cause, Row, Voice
 from fraudlog.sessions import FEATURES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -34,10 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["Hearing", "RowScore", "Scored"]
 
 _FOREST: Final = "forest"
-_EVIDENCE: Final = "evidence"
-_LIKENESS: Final = "likeness"
-"""Learnt from what evidence speaks against, it is heard as far as it says more than evidence does."""
-_VOICE, _ECHO = (list(PANEL).index(name) for name in (_EVIDENCE, _LIKENESS))
+_VOICE, _ECHO = (list(PANEL).index(name) for name in ("evidence", "likeness"))
+"""Likeness, learnt from what evidence speaks against, is heard as far as it says more than evidence does."""
 _AUDIBLE: Final = 0.01
 """Share of a risk below which a voice is not asked for its causes: a reviewer would read `+0.000`."""
 _REQUESTS: Final = PLACES["requests"]
@@ -62,6 +60,14 @@ class Scored(NamedTuple):
     reasons: list[list[Reason]]
 
 
+class Choirs(NamedTuple):
+    """Which voices add up, by their places on the panel: the measured, those that know more than rare, the leaders."""
+
+    measured: list[int]
+    known: list[int]
+    leaders: list[int]
+
+
 @dataclass(frozen=True, eq=False)
 class Hearing:
     """Fitted voices, how each is heard, and what the reader of a reason is told of its value.
@@ -78,13 +84,18 @@ class Hearing:
     voices: dict[str, Voice]
     scales: Scales
     population: dict[str, Floats]
-    _panel: list[tuple[Voice, Calibration | Stated, bool]] = field(init=False, repr=False)
+    _panel: list[tuple[Voice, Calibration | Stated]] = field(init=False, repr=False)
+    _choirs: Choirs = field(init=False, repr=False)
     _labels: Labelled = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Put voices and scales side by side, in the order of the panel."""
-        panel = [(voice, self.scales.of[name], name in RARITIES) for name, voice in self.voices.items()]
+        panel = [(voice, self.scales.of[name]) for name, voice in self.voices.items()]
+        measured = [at for at, (_, scale) in enumerate(panel) if isinstance(scale, Calibration)]
+        known = [at for at in measured if panel[at][0].name not in RARITIES]
+        leaders = [at for at, (_, scale) in enumerate(panel) if isinstance(scale, Calibration) and scale.leads]
         object.__setattr__(self, "_panel", panel)
+        object.__setattr__(self, "_choirs", Choirs(measured, known, leaders))
         object.__setattr__(self, "_labels", self.voices[Labelled.name])
 
     def of_block(self, sessions: pd.DataFrame) -> Scored:
@@ -93,7 +104,7 @@ class Hearing:
         heard = self._heard({name: judgement.strength for name, judgement in judgements.items()})
         silenced = verified_crawler(sessions) | self._labels.pardons(sessions)
         parts = {name: np.where(silenced, 0.0, part) for name, part in self._parts(heard).items()}
-        total = _added(parts)
+        total = _added(parts.values())
         risk = total / (1.0 + total)
         confidence = _confidence(sessions)
         for judgement in judgements.values():
@@ -105,12 +116,12 @@ class Hearing:
 
     def risk(self, strengths: Mapping[str, Floats]) -> Floats:
         """Return the risk of sessions, given what each voice says of them."""
-        total = _added(self._parts(self._heard(strengths)))
+        total = _added(self._parts(self._heard(strengths)).values())
         return total / (1.0 + total)
 
     def risk_of_own(self, strengths: Mapping[str, Floats]) -> Floats:
         """Return the risk of those the voices are calibrated on, each measured against the others alone."""
-        total = _added(self._parts(self._heard(strengths, are_own=True)))
+        total = _added(self._parts(self._heard(strengths, are_own=True)).values())
         return total / (1.0 + total)
 
     def _heard(self, strengths: Mapping[str, Floats], *, are_own: bool = False) -> dict[str, Floats]:
@@ -122,13 +133,17 @@ class Hearing:
 
     def _parts(self, heard: Mapping[str, Floats]) -> dict[str, Floats]:
         """Return each voice's part of the odds: as stated, or its share of what all measured ones are worth."""
-        measured = {name for name in self.voices if isinstance(self.scales.of[name], Calibration)}
-        together = _added({name: heard[name] for name in self.voices if name in measured})
-        known = _added({name: heard[name] for name in self.voices if name in measured - RARITIES})
+        said = [heard[name] for name in self.voices]
+        together, known, lead = (_added([said[at] for at in choir]) for choir in self._choirs)
         worth = self.scales.chorus.odds(together, known) / np.where(together > 0, together, 1.0)
-        parts = {name: heard[name] * worth if name in measured else heard[name] for name in self.voices}
-        parts[_LIKENESS] = np.maximum(parts[_LIKENESS] - parts[_EVIDENCE], 0.0)
-        return parts
+        parts = list(said)
+        for at in self._choirs.measured:
+            parts[at] = said[at] * worth
+        parts[_ECHO] = np.maximum(parts[_ECHO] - parts[_VOICE], 0.0)
+        lifted = self.scales.lead.lifts(lead, _added(parts)) / np.where(lead > 0, lead, 1.0)
+        for at in self._choirs.leaders:
+            parts[at] = parts[at] + said[at] * lifted
+        return dict(zip(self.voices, parts, strict=True))
 
     def _said(
         self,
@@ -154,26 +169,18 @@ class Hearing:
         requests = float(values[_REQUESTS])
         is_silenced = requests == values[_VERIFIED] or self._labels.pardons_one(row)
         confidence = requests / (requests + 2) * ((len(values) - int(np.isnan(values).sum())) / len(FEATURES))
-        anomaly = together = known = 0.0
+        anomaly = 0.0
         heard: list[tuple[float, Opinion, Calibration | Stated]] = []
-        for voice, scale, is_odd in self._panel:
+        for voice, scale in self._panel:
             opinion = voice.judge_one(row)
             confidence *= opinion.certainty
             if voice.name == _FOREST:
                 anomaly = opinion.strength
-            one = scale.heard_one(opinion.strength)
-            if isinstance(scale, Calibration):
-                together += one
-                known += 0.0 if is_odd else one
-            heard.append((one, opinion, scale))
+            heard.append((scale.heard_one(opinion.strength), opinion, scale))
         if is_silenced:
             return RowScore(anomaly, 0.0, confidence, [])
-        worth = self.scales.chorus.odds_one(together, known) / (together if together > 0 else 1.0)
-        parts = [one * worth if isinstance(scale, Calibration) else one for one, _, scale in heard]
-        parts[_ECHO] = max(parts[_ECHO] - parts[_VOICE], 0.0)
-        total = 0.0
-        for part in parts:
-            total += part
+        parts = self._parts_of_one([one for one, _, _ in heard])
+        total = _total(parts)
         risk = total / (1.0 + total)
         said = [
             (part, opinion.causes())
@@ -181,6 +188,19 @@ class Hearing:
             if part > 0 and part >= total * _AUDIBLE and one >= scale.worth_naming and risk >= scale.told_from
         ]
         return RowScore(anomaly, risk, confidence, self._reasons(said, total, risk))
+
+    def _parts_of_one(self, said: list[float]) -> list[float]:
+        """Do what `_parts` does for one, in the order of the panel."""
+        together, known, lead = (_total([said[at] for at in choir]) for choir in self._choirs)
+        worth = self.scales.chorus.odds_one(together, known) / (together if together > 0 else 1.0)
+        parts = list(said)
+        for at in self._choirs.measured:
+            parts[at] = said[at] * worth
+        parts[_ECHO] = max(parts[_ECHO] - parts[_VOICE], 0.0)
+        lifted = self.scales.lead.lifts_one(lead, _total(parts)) / (lead if lead > 0 else 1.0)
+        for at in self._choirs.leaders:
+            parts[at] = parts[at] + said[at] * lifted
+        return parts
 
     def _reasons(self, said: list[tuple[float, list[Cause]]], total: float, risk: float) -> list[Reason]:
         """Share a risk out: each voice its part of the odds, each cause its part of the voice."""
@@ -221,14 +241,24 @@ class Hearing:
         for name, voice in self.voices.items():
             arrays |= {f"calibration.{name}.{part}": array for part, array in self.scales.of[name].to_arrays().items()}
             arrays |= {f"voice.{name}.{part}": array for part, array in voice.to_arrays().items()}
-        chorus = self.scales.chorus.to_arrays().items()
-        return arrays | {f"calibration.{CHORUS}.{part}": array for part, array in chorus}
+        for name, together in ((CHORUS, self.scales.chorus), (LEAD, self.scales.lead)):
+            arrays |= {f"calibration.{name}.{part}": array for part, array in together.to_arrays().items()}
+        return arrays
 
 
-def _added(parts: Mapping[str, Floats]) -> Floats:
+def _added(parts: Iterable[Floats]) -> Floats:
     """Add up in the order given, so that a single row comes to the same bits."""
-    total = np.zeros(len(next(iter(parts.values()))))
-    for part in parts.values():
+    first, *others = parts
+    total = first.copy()
+    for part in others:
+        total += part
+    return total
+
+
+def _total(parts: list[float]) -> float:
+    """Do what `_added` does for one: `sum` rounds otherwise from Python 3.12 on."""
+    total = 0.0
+    for part in parts:
         total += part
     return total
 

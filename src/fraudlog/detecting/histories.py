@@ -187,6 +187,10 @@ class AccountHistory:
                 self._take_out(user, counts)
         self._drop_empty()
 
+    def logins(self, user: int) -> int:
+        """Return how many logins of an account were counted."""
+        return self.own.get(user, {}).get(_LOGINS, 0)
+
     def forget(self, user: int) -> bool:
         """Take an account out as if it had never logged in; says whether it was there."""
         counts = self.own.get(user)

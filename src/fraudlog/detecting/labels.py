@@ -37,7 +37,7 @@ COLUMNS: Final[dict[str, str]] = {
 }
 """The column of sessions that each kind of label names a value of; the narrowest first, which wins over wider ones."""
 
-_KINDS: Final = tuple(COLUMNS)
+_KINDS: Final[tuple[Kind, ...]] = tuple(COLUMNS)  # type: ignore[arg-type] # its keys are these
 _NEVER: Final = np.iinfo(np.int64).max
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CODE: Final = "LABELLED_ABUSIVE"
@@ -118,6 +118,11 @@ class LabelBook:
         for token in tokens:
             for kind in range(len(_KINDS)):
                 self.entries.pop((kind, int(token)), None)
+
+    def of(self, tokens: Iterable[int]) -> list[tuple[Kind, _Entry]]:
+        """Return what was said of these sessions and accounts."""
+        places = [(kind, int(token)) for token in tokens for kind in range(len(_KINDS))]
+        return [(_KINDS[place[0]], self.entries[place]) for place in places if place in self.entries]
 
     def expire(self, now: datetime) -> None:
         """Drop labels whose time is over."""

@@ -5,9 +5,8 @@ sessions evidence speaks against, and the voice is the difference: how odd among
 Where people become few among many programs the first forest alone turns over and calls people odd; the difference does
 not, for what is usual everywhere cancels.
 
-Whether those that evidence misses do behave like those it names can be tried: of a forest grown in two halves, each
-from suspects of other kinds of evidence, the one must know the suspects of the other (`reaches`). Where the suspects
-are a few people who trip over one row each, the one kind says nothing of the other, and the voice is not heard.
+Where the suspects are a few people who trip over one row each, to be like them says little: the voice does not lead
+there, and is heard only of what is as striking as one person in 50.
 """
 
 from __future__ import annotations
@@ -16,8 +15,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 import numpy as np
 
-from fraudlog.detecting.evidence import main_evidence
-from fraudlog.detecting.fusion import Calibration
 from fraudlog.detecting.oddness import Oddness
 from fraudlog.detecting.reasons import LIKE, OTHER
 from fraudlog.detecting.reference import capped, suspects
@@ -37,7 +34,6 @@ __all__ = ["Likeness"]
 
 _FEWEST: Final = 20
 """Suspects, capped by source, without which the voice abstains."""
-_FEWEST_OF_A_HALF: Final = 12
 _NAMED: Final = 4
 
 
@@ -73,25 +69,10 @@ class Likeness:
             self._suspects.fit(sessions, chosen, features=self._people.features_)
         return self
 
-    def reaches(self, sessions: pd.DataFrame, human: Bools) -> float:
-        """Return how well suspects of one kind of evidence are told from people by those of other kinds.
-
-        Returns
-        -------
-        float
-            AUROC, 0..1; 0 where there are too few suspects, or next to none but of one kind.
-        """
-        chosen = capped(sessions, suspects(sessions), self._people.key)
-        sides = _sides(main_evidence(sessions[chosen]))
-        if self._abstains or sides is None:
-            return 0.0
-        halves = np.zeros(len(sessions), np.uint64)
-        halves[chosen] = sides
-        others = Oddness(self._suspects.parameters)
-        others.fit(sessions, chosen, features=self._people.features_, halves=halves)
-        people = self._people.held_out(sessions, human) - others.judge(sessions[human]).strength
-        among = others.held_out(sessions, chosen, halves=halves)
-        return Calibration.of(people).trust(self._people.held_out(sessions, chosen) - among)
+    @property
+    def abstains(self) -> bool:
+        """Whether there were too few suspects to learn from."""
+        return self._abstains
 
     def held_out(self, sessions: pd.DataFrame, rows: Bools) -> Floats:
         """Return the strengths of some rows by trees that did not learn from their owners."""
@@ -168,13 +149,3 @@ class Likeness:
             voice._suspects = Oddness.from_arrays(arrays, voice._suspects.parameters)
             voice._abstains = False
         return voice
-
-
-def _sides(kinds: NDArray[np.int64]) -> NDArray[np.uint64] | None:
-    """Share kinds of evidence out to two halves of about one size; None where there is too little but one."""
-    codes, counts = np.unique(kinds, return_counts=True)
-    sizes, side_of = [0, 0], np.zeros(len(codes), np.uint64)
-    for place in np.argsort(-counts, kind="stable").tolist():
-        side_of[place] = smaller = int(sizes[1] < sizes[0])
-        sizes[smaller] += int(counts[place])
-    return side_of[np.searchsorted(codes, kinds)] if min(sizes) >= _FEWEST_OF_A_HALF else None

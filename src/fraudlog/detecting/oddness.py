@@ -67,18 +67,10 @@ class Oddness:
         """Secret under which rows are drawn."""
         return secret(self.parameters)
 
-    def fit(
-        self,
-        sessions: pd.DataFrame,
-        human: Bools,
-        *,
-        features: Sequence[str] | None = None,
-        halves: NDArray[np.uint64] | None = None,
-    ) -> Self:
+    def fit(self, sessions: pd.DataFrame, human: Bools, *, features: Sequence[str] | None = None) -> Self:
         """Grow both halves from the presumed-human sessions, or any others, at most two of a source.
 
-        `features` are those to see; by default all of which something is known. `halves` says of each session which
-        half it teaches, 0 or 1; by default that of its owner.
+        `features` are those to see; by default all of which something is known.
         """
         from fraudlog.detecting.drawing import Pool, mix, source_codes  # noqa: PLC0415 -- scoring must not import pandas or scikit-learn
         from fraudlog.detecting.training import Training, joined  # noqa: PLC0415 -- as above
@@ -94,7 +86,7 @@ class Oddness:
         tokens = owner_tokens(chosen, key)
         of_rows = mix(tokens ^ _row_ids(chosen, key), 0)
         sources = source_codes(chosen["ip_prefix"]) if "ip_prefix" in chosen.columns else None
-        half_of = _halves(tokens) if halves is None else halves[taken]
+        half_of = _halves(tokens)
         self._is_split = bool(half_of.any())
         trainings = []
         for half in (0, 1):
@@ -129,10 +121,10 @@ class Oddness:
         self._memo: tuple[ref[pd.DataFrame], Floats] | None = None
         self.places = np.array([PLACES[name] for name in self.features_])
 
-    def held_out(self, sessions: pd.DataFrame, rows: Bools, *, halves: NDArray[np.uint64] | None = None) -> Floats:
-        """Return the scores of some rows by the trees of the other half of the owners, or of `halves`."""
+    def held_out(self, sessions: pd.DataFrame, rows: Bools) -> Floats:
+        """Return the scores of some rows by the trees of the other half of the owners."""
         values = feature_matrix(sessions[rows], self.features_)
-        half = owner_tokens(sessions[rows], self.key) & np.uint64(1) if halves is None else halves[rows]
+        half = owner_tokens(sessions[rows], self.key) & np.uint64(1)
         scores = np.empty(len(values))
         forest = self._scorer.forest
         n_first = (forest.n_trees + 1) // 2

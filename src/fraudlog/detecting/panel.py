@@ -11,12 +11,13 @@ from fraudlog.detecting.baselines import Baselines
 from fraudlog.detecting.coordination import Coordination
 from fraudlog.detecting.facts import Facts
 from fraudlog.detecting.feedback import Examples, Feedback
-from fraudlog.detecting.fusion import Calibration, Chorus, Stated
+from fraudlog.detecting.fusion import Calibration, Chorus, Lead, Stated
 from fraudlog.detecting.labels import Labelled
 from fraudlog.detecting.likeness import Likeness
 from fraudlog.detecting.oddness import Oddness
 from fraudlog.detecting.reference import Reference, capped, suspects, trimmed
 from fraudlog.detecting.voices import Row
+from fraudlog.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,10 +30,12 @@ if TYPE_CHECKING:
     Bools = NDArray[np.bool_]
     Floats = NDArray[np.float64]
 
-__all__ = ["CHORUS", "PANEL", "RARITIES", "Scales", "Seat", "scales_from", "scales_of", "settled"]
+__all__ = ["CHORUS", "LEAD", "PANEL", "RARITIES", "Scales", "Seat", "scales_from", "scales_of", "settled"]
 
 CHORUS: Final = "all"
 """Names the arrays of the voices together in the model file."""
+LEAD: Final = "lead"
+"""Names those of the voices that lead."""
 
 
 class Seat(NamedTuple):
@@ -70,17 +73,12 @@ PANEL: Final[dict[str, Seat]] = {
 RARITIES: Final = frozenset(name for name, seat in PANEL.items() if seat.is_oddness)
 """Voices that say no more than that a session is rare."""
 
-_MAY_LEAD: Final = RARITIES | {Feedback.name}
+_OF_PEOPLE: Final = frozenset({Oddness.name, Baselines.name})
+"""What is rare among people: these lead together where neither suspects nor labels can teach better."""
 _HEARD_TWICE: Final = 0.02
 """What a voice taught by people may lack in AUROC on a few labels and still lead."""
-_REACHES: Final = 0.7
-"""AUROC on suspects of another kind from which on likeness leads: it knows what the forest does, and suspects too."""
 _FEW: Final = 0.04
 """Share of suspects below which they are a few odd people rather than a sort of their own."""
-_INFESTED: Final = 0.1
-"""Share of suspects from which on people may no longer be the many, and rare says nothing: likeness leads."""
-_LAGS: Final = 0.1
-"""AUROC by which a voice that only says rare is worse than the leader, and not heard."""
 
 
 class Scales(NamedTuple):
@@ -90,10 +88,14 @@ class Scales(NamedTuple):
     ----------
     of : dict of str to Calibration or Stated
     chorus : Chorus
+        All measured voices together.
+    lead : Lead
+        Those that lead.
     """
 
     of: dict[str, Calibration | Stated]
     chorus: Chorus
+    lead: Lead
 
 
 def scales_of(
@@ -103,13 +105,13 @@ def scales_of(
     key: bytes,
     examples: Examples,
     *,
-    reaches: bool,
+    likeness_leads: bool,
 ) -> tuple[Scales, dict[str, Floats]]:
     """Return what turns the voices' strengths into odds, and what each says of people it did not learn from.
 
-    Voices are measured against the presumed-human sessions, at most a few of a source; the one that best tells the
-    suspects from those leads, or, where there are enough labels, the one that best tells these apart; the first of the
-    panel where there are neither.
+    Voices are measured against the presumed-human sessions, at most a few of a source. Likeness leads where suspects
+    are a sort of their own, else what is rare among people; and what people taught, where there are enough labels and
+    it tells these apart as well.
 
     Parameters
     ----------
@@ -120,32 +122,32 @@ def scales_of(
     key : bytes
     examples : Examples
         Labelled sessions.
-    reaches : bool
-        Whether likeness is to lead, as `settled` says.
+    likeness_leads : bool
+        As `settled` says.
     """
-    people, doubtful = capped(sessions, human, key), capped(sessions, suspects(sessions), key)
+    people = capped(sessions, human, key)
     held_out = {name: voice.held_out(sessions, people) for name, voice in voices.items()}
-    contenders = [name for name in PANEL if name in _MAY_LEAD]
+    leaders = _leaders(voices, examples, likeness_leads=likeness_leads)
+    scales = {name: _scale(name, seat, held_out[name], leaders) for name, seat in PANEL.items()}
+    own = {name: scale.heard_of_own(held_out[name]) for name, scale in scales.items() if isinstance(scale, Calibration)}
+    lead = Lead.of(np.add.reduce([heard for name, heard in own.items() if name in leaders]))
+    return Scales(scales, Chorus.of(np.add.reduce(list(own.values()))), lead), held_out
+
+
+def _leaders(voices: Mapping[str, Voice], examples: Examples, *, likeness_leads: bool) -> frozenset[str]:
     if examples.are_enough:
-        trust = {name: _trust_by_labels(voices[name], examples) for name in contenders}
-    else:
-        trust = {
-            name: Calibration.of(held_out[name]).trust(voices[name].held_out(sessions, doubtful)) for name in contenders
-        }
-        trust[Likeness.name] *= reaches
-    best = max(trust, key=lambda name: trust[name] + (_HEARD_TWICE if name == Feedback.name else 0.0))
-    leader = Likeness.name if reaches and best in RARITIES else best
-    scales = {name: _scale(name, seat, held_out[name], leader, trust) for name, seat in PANEL.items()}
-    own = [scale.heard_of_own(held_out[name]) for name, scale in scales.items() if isinstance(scale, Calibration)]
-    return Scales(scales, Chorus.of(np.add.reduce(own))), held_out
+        trust = {name: _trust_by_labels(voices[name], examples) for name in (*RARITIES, Feedback.name)}
+        if max(trust.values()) <= trust[Feedback.name] + _HEARD_TWICE:
+            return frozenset({Feedback.name})
+    return frozenset({Likeness.name}) if likeness_leads else _OF_PEOPLE
 
 
-def _scale(name: str, seat: Seat, held_out: Floats, leader: str, trust: Mapping[str, float]) -> Calibration | Stated:
+def _scale(name: str, seat: Seat, held_out: Floats, leaders: frozenset[str]) -> Calibration | Stated:
     if seat.states is not None:
         return Stated(seat.states)
-    if name == leader or not seat.is_oddness:
-        return Calibration.of(held_out, leads=name == leader)
-    return Calibration.following(held_out, is_heard=trust[name] >= trust[leader] - _LAGS)
+    if name in leaders or not seat.is_oddness:
+        return Calibration.of(held_out, leads=name in leaders)
+    return Calibration.following(held_out)
 
 
 def _trust_by_labels(voice: Voice, examples: Examples) -> float:
@@ -168,14 +170,16 @@ def scales_from(arrays: Mapping[str, Mapping[str, NDArray[Any]]]) -> Scales:
         name: Calibration.from_arrays(arrays[name]) if seat.states is None else Stated(seat.states)
         for name, seat in PANEL.items()
     }
-    return Scales(scales, Chorus.from_arrays(arrays[CHORUS]))
+    if not any(scale.leads for scale in scales.values() if isinstance(scale, Calibration)):
+        raise ModelError("no voice leads: the model is damaged")
+    return Scales(scales, Chorus.from_arrays(arrays[CHORUS]), Lead.from_arrays(arrays[LEAD]))
 
 
 def settled(sessions: pd.DataFrame, parameters: Parameters, doubted: Bools) -> tuple[Reference, bool]:
     """Return whom to learn from: presumed human at first sight, less those who look like suspects at the second.
 
-    With it comes whether there was a second look: whether likeness tells suspects of one kind by those of another, or
-    suspects are so many that being rare says nothing.
+    With it comes whether there was a second look: whether suspects are a sort of their own, and not a few odd people,
+    and enough for likeness to speak.
 
     Parameters
     ----------
@@ -192,13 +196,14 @@ def settled(sessions: pd.DataFrame, parameters: Parameters, doubted: Bools) -> t
     sighted = Reference.of(sessions)
     first = sighted.without(sessions, doubted)
     first.check(parameters.min_reference)
+    suspected = suspects(sessions)
+    if suspected.sum() < _FEW * (suspected | first.human).sum():
+        return first, False
     people, likeness = Oddness(parameters), Likeness(parameters)
     people.fit(sessions, first.human)
     likeness.after({people.name: people})
     likeness.fit(sessions, first.human)
-    suspected = suspects(sessions)
-    share = suspected.sum() / (suspected | first.human).sum()
-    if share < _FEW or (share < _INFESTED and likeness.reaches(sessions, first.human) < _REACHES):
+    if likeness.abstains:
         return first, False
     every = np.ones(len(sessions), bool)
     second = first.without(sessions, trimmed(first, suspected, likeness.held_out(sessions, every)))

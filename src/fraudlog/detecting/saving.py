@@ -17,7 +17,7 @@ from fraudlog.detecting.hearing import Hearing
 from fraudlog.detecting.inputs import transforms_of
 from fraudlog.detecting.labels import Labelled
 from fraudlog.detecting.learnt import table_from_arrays, table_to_arrays
-from fraudlog.detecting.panel import CHORUS, PANEL, scales_from
+from fraudlog.detecting.panel import CHORUS, LEAD, PANEL, scales_from
 from fraudlog.detecting.voices import PLACES
 from fraudlog.errors import ModelError
 from fraudlog.sessions import FEATURES
@@ -114,7 +114,7 @@ def fitted_from(
     human_risk = arrays.get("human_risk", np.zeros(0))
     if human_risk.dtype != np.float64 or human_risk.ndim != 1:
         raise ModelError(f"{path}: the risks of people are misshapen; save it again", path=path)
-    scales = scales_from({name: _under(f"calibration.{name}.", arrays) for name in (*PANEL, CHORUS)})
+    scales = scales_from({name: _under(f"calibration.{name}.", arrays) for name in (*PANEL, CHORUS, LEAD)})
     learnt = _under("learnt.", arrays)
     try:
         first, last = manifest["window"]

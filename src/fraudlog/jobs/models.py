@@ -9,6 +9,7 @@ from hashlib import sha256
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -21,7 +22,7 @@ from fraudlog.errors import ConfigError, ModelError
 from fraudlog.schema import to_pandas
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
     from fraudlog.jobs.config import JobConfig
     from fraudlog.store import Store, Transaction
 
-__all__ = ["Entry", "Models", "flag_rate_gate", "told", "too_far"]
+__all__ = ["Entry", "Models", "entries_of", "flag_rate_gate", "told", "too_far"]
 
 _INDEX: Final = "models/index.json"
+_CONFIGURED: Final = "the configuration's"
 _DAY_US: Final = 86_400_000_000
 _FIRST: Final = -(1 << 62)
 _FLAGGED: Final = 0.5
@@ -92,6 +94,12 @@ class Entry:
     why: str
 
 
+def entries_of(store: Store) -> list[Entry]:
+    """Return which models spoke in a store, and since when."""
+    index = store.document(_INDEX)
+    return [Entry(**row) for row in json.loads(index)] if index else []
+
+
 class Models:
     """The models of a store.
 
@@ -101,8 +109,8 @@ class Models:
     store : Store
     seals : sequence of bytes
         Keys that models made here are sealed with: new ones with the first, older ones with any.
-    given : bytes, optional
-        In place of the configuration's model: what it is to become.
+    replaced : mapping of str to bytes, optional
+        By the digest of a given model: what it is to become, as one that forgets somebody.
     """
 
     def __init__(
@@ -110,7 +118,7 @@ class Models:
         config: JobConfig,
         store: Store,
         seals: Sequence[bytes],
-        given: bytes | None = None,
+        replaced: Mapping[str, bytes] = MappingProxyType({}),
     ) -> None:
         self.store = store
         self.seals = seals
@@ -120,13 +128,42 @@ class Models:
         self.gate = flag_rate_gate(config["retrain.max_flag_ratio"])
         self.max_drift: float = config["retrain.max_drift"]
         self.news: list[str] = []
-        given = given or _bytes_of(config["model.path"])
+        given = _bytes_of(config["model.path"])
+        given = replaced.get(sha256(given).hexdigest(), given)
         self._given, self._given_digest = _loaded(given, config["model.path"]), sha256(given).hexdigest()
-        index = store.document(_INDEX)
-        self.entries = [Entry(**row) for row in json.loads(index)] if index else []
         self._detectors: dict[str, Detector] = {}
         self._data: dict[str, bytes] = {}
         self._fresh = given
+        self.entries = [self._replaced(entry, replaced) for entry in entries_of(store)]
+
+    def _replaced(self, entry: Entry, by: Mapping[str, bytes]) -> Entry:
+        data = by.get(entry.sha256)
+        if data is None:
+            return entry
+        if entry.name is not None:
+            self._data[entry.name] = data
+        return replace(entry, sha256=sha256(data).hexdigest())
+
+    def put_replaced(self, change: Transaction) -> None:
+        """Put models that were replaced into a change; called before anything is learnt."""
+        for name, data in self._data.items():
+            change.put(name, data)
+        if self._data:
+            change.put(_INDEX, _dumped(self.entries))
+
+    def put_all(self, change: Transaction) -> None:
+        """Make a change's models those that are named here, and no others."""
+        named = {entry.name: entry for entry in self.entries if entry.name is not None}
+        for entry in entries_of(self.store):
+            if entry.name is not None and entry.name not in named:
+                change.remove(entry.name)
+        for name, entry in named.items():
+            if name not in change.after.documents and entry.sha256 == self._given_digest:
+                change.put(name, self._fresh)
+        if self.entries:
+            change.put(_INDEX, _dumped(self.entries))
+        else:
+            change.remove(_INDEX)
 
     def score(self, sessions: pa.Table, change: Transaction) -> pd.DataFrame:
         """Score sessions in the order of their ends, each by the model of its period; learn at each new period.
@@ -249,11 +286,18 @@ class Models:
         )
         self.news.append(told(drift))
 
+    def all(self) -> Iterator[tuple[str, Detector]]:
+        """Yield the configuration's model and all that the store keeps, each with its name."""
+        yield _CONFIGURED, self._given
+        for entry in self.entries:
+            if entry.name is not None and entry.sha256 != self._given_digest:
+                yield entry.name, self._detector(entry.name)
+
     def description(self) -> dict[str, Any]:
         """Return what a report says of the model that speaks now."""
         detector = self._current() if self.entries else self._given
         last = self.entries[-1] if self.entries else None
-        origin = "the configuration's" if last is None or last.why == "given" else f"of the store: {last.why}"
+        origin = _CONFIGURED if last is None or last.why == "given" else f"of the store: {last.why}"
         return {
             "origin": origin,
             "reference_size": detector.reference_size_,

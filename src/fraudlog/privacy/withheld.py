@@ -2,6 +2,9 @@
 
 The list holds keyed marks, no pseudonym: it can be asked whether somebody is on it, not who is. A mark can have an end.
 Every epoch's key is asked, so an entry outlives a rotation; it ends with the key it was made with.
+
+An entry also bears marks of what stands for the person in the store, their session tokens among it: what comes in under
+such a token without an account is theirs too.
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, Self
 
 import numpy as np
@@ -18,10 +23,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraudlog.errors import ConfigError, InputError
-from fraudlog.privacy.pseudonyms import derive_key
+from fraudlog.privacy.pseudonyms import Pseudonyms, derive_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -30,6 +35,8 @@ __all__ = ["IDENTITIES", "Entry", "Why", "Withheld", "identity_mark"]
 
 IDENTITIES: Final = ("user", "device_id", "session_token", "client_ip")
 """Columns that can say who somebody is."""
+
+_TOKEN: Final = IDENTITIES[2]
 
 Why = Literal["consent withdrawn", "objection", "restriction", "minor"]
 
@@ -49,6 +56,8 @@ class Entry:
         ISO 8601.
     until : str or None
         End of it; None for as long as it is not lifted.
+    stored : tuple of str
+        `identity_mark` of each pseudonym that stands for the person.
     """
 
     column: str
@@ -56,12 +65,17 @@ class Entry:
     why: Why
     since: str
     until: str | None = None
+    stored: tuple[str, ...] = ()
 
 
 def identity_mark(value: str, column: str, key: bytes) -> str:
     """Return the keyed mark of a raw identifier."""
     made = derive_key(key, f"withheld {column}")
     return hashlib.blake2b(value.encode("utf-8", "surrogateescape"), key=made, digest_size=16).hexdigest()
+
+
+def _stored_mark(pseudonym: str, column: str, key: bytes) -> str:
+    return identity_mark(pseudonym, f"stored {column}", key)
 
 
 class Withheld:
@@ -95,8 +109,9 @@ class Withheld:
             If it is damaged: then nobody knows who objected, and nothing may be taken in.
         """
         try:
-            return cls(Entry(**row) for row in json.loads(path.read_bytes())) if path.exists() else cls()
-        except (ValueError, TypeError):
+            rows = json.loads(path.read_bytes()) if path.exists() else []
+            return cls(Entry(**{**row, "stored": tuple(row.get("stored", ()))}) for row in rows)
+        except (ValueError, TypeError, AttributeError):
             raise InputError(f"{path}: the list of who objected is damaged; restore it from a copy") from None
 
     def save(self, path: Path) -> None:
@@ -110,9 +125,23 @@ class Withheld:
         draft.replace(path)
 
     def adding(
-        self, value: str, column: str, key: bytes, why: Why, since: datetime, until: datetime | None = None
+        self,
+        value: str,
+        column: str,
+        key: bytes,
+        why: Why,
+        since: datetime,
+        until: datetime | None = None,
+        pseudonyms: Mapping[str, Iterable[str]] = MappingProxyType({}),
     ) -> Withheld:
         """Return the list with one more person.
+
+        Parameters
+        ----------
+        value, column, key, why, since, until
+            As of `Entry`.
+        pseudonyms : mapping of str to iterable of str, optional
+            What stands for the person in the store, by column.
 
         Raises
         ------
@@ -127,6 +156,7 @@ class Withheld:
             why,
             since.isoformat(),
             None if until is None else until.isoformat(),
+            tuple(sorted(_stored_mark(one, name, key) for name, ones in pseudonyms.items() for one in ones)),
         )
         return Withheld(dict.fromkeys((*self.entries, entry)))
 
@@ -169,16 +199,54 @@ class Withheld:
             Entries that ended before are passed over.
         """
         found = np.zeros(len(events), bool)
+        current, keys = self.current(now), tuple(keys)
         marks: dict[str, set[str]] = {}
-        for entry in self.current(now).entries:
+        for entry in current.entries:
             marks.setdefault(entry.column, set()).add(entry.mark)
-        keys = tuple(keys)
         for column in marks.keys() & set(events.column_names):
-            values = events[column].cast(pa.string())
-            distinct = [value for value in values.unique().to_pylist() if value is not None]
-            hits = [
-                value for value in distinct if any(identity_mark(value, column, key) in marks[column] for key in keys)
-            ]
-            if hits:
-                found |= pc.is_in(values, value_set=pa.array(hits, pa.string())).to_numpy()
+            found |= _holding(events[column], partial(_is_marked, identity_mark, column, marks[column], keys))
+        return found | _mask_of_tokens(current, events, keys)
+
+    def mask_stored(self, events: pa.Table, keys: Iterable[bytes], now: datetime) -> NDArray[np.bool_]:
+        """Say which stored events are of somebody who is not to be taken in.
+
+        Parameters
+        ----------
+        events : pyarrow.Table of shape (n_events, n_columns)
+            With pseudonyms.
+        keys, now
+            As of `mask`.
+        """
+        found, keys = np.zeros(len(events), bool), tuple(keys)
+        stored = {mark for entry in self.current(now).entries for mark in entry.stored}
+        for column in (name for name in IDENTITIES if stored and name in events.column_names):
+            found |= _holding(events[column], partial(_is_marked, _stored_mark, column, stored, keys))
         return found
+
+
+def _is_marked(
+    mark: Callable[[str, str, bytes], str], column: str, marks: Collection[str], keys: Iterable[bytes], value: str
+) -> bool:
+    return any(mark(value, column, key) in marks for key in keys)
+
+
+def _mask_of_tokens(withheld: Withheld, events: pa.Table, keys: tuple[bytes, ...]) -> NDArray[np.bool_]:
+    """Say which raw events bear a session token of somebody on the list, known by its pseudonym alone."""
+    stored = {mark for entry in withheld.entries for mark in entry.stored}
+    if not stored or _TOKEN not in events.column_names:
+        return np.zeros(len(events), bool)
+    names = [Pseudonyms(key) for key in keys]
+
+    def is_theirs(token: str) -> bool:
+        known = [made.tokens([token], _TOKEN)[0] or "" for made in names]
+        return any(_is_marked(_stored_mark, _TOKEN, stored, keys, one) for one in known)
+
+    return _holding(events[_TOKEN], is_theirs)
+
+
+def _holding(values: pa.ChunkedArray, is_theirs: Callable[[str], bool]) -> NDArray[np.bool_]:
+    """Say which rows hold a value that something is true of; each distinct one is asked about once."""
+    texts = values.cast(pa.string())
+    hits = [value for value in texts.unique().to_pylist() if value is not None and is_theirs(value)]
+    mask: NDArray[np.bool_] = pc.is_in(texts, value_set=pa.array(hits, pa.string())).to_numpy()
+    return mask

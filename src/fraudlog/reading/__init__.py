@@ -9,7 +9,8 @@ from fraudlog.reading.fieldmaps import Field
 from fraudlog.reading.follow import Follower
 from fraudlog.reading.following import follow_log
 from fraudlog.reading.formats import FORMATS, Format, all_formats
-from fraudlog.reading.log import ParsedLog, Summary, iter_log, read_log, with_named_values
+from fraudlog.reading.log import iter_log, read_log, with_named_values
+from fraudlog.reading.parsed import ParsedLog, Summary
 from fraudlog.reading.reasons import REASONS
 from fraudlog.reading.sources import read_lines
 

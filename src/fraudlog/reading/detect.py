@@ -20,6 +20,7 @@ from fraudlog.reading.escapes import decode, undo
 from fraudlog.reading.fieldmaps import look_up
 from fraudlog.reading.formats import Format, all_formats
 from fraudlog.reading.layout import compile_nginx
+from fraudlog.reading.loose import make_matcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -155,11 +156,10 @@ def with_extras(row: Format, lines: Sequence[bytes]) -> Format:
     seen: dict[int, list[str]] = {}
     unquoted: set[int] = set()
     for line in lines:
-        match = next((m for layout in row.layouts if (m := layout.regex().fullmatch(line.rstrip()))), None)
-        if match is None:
+        fit = next((fit for layout in row.layouts if (fit := make_matcher(layout).first(line.rstrip()))), None)
+        if fit is None:
             continue
-        end = match.end(len(match.groups())) + 1
-        for index, extra in enumerate(_EXTRA.finditer(line.rstrip(), end)):
+        for index, extra in enumerate(_EXTRA.finditer(line.rstrip(), fit.end + 1)):
             if extra[1] is None:
                 unquoted.add(index)
             seen.setdefault(index, []).append(decode(undo(extra[1] if extra[1] is not None else extra[2], "c")))

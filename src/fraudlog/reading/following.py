@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from fraudlog.reading.follow import Gain
     from fraudlog.reading.formats import Format
     from fraudlog.reading.lines import LineReader
-    from fraudlog.reading.log import ParsedLog, Privacy
+    from fraudlog.reading.log import Privacy
+    from fraudlog.reading.parsed import ParsedLog
 
 __all__ = ["follow_log"]
 

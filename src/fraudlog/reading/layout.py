@@ -3,7 +3,7 @@ r"""Compile an nginx ``log_format`` or Apache ``LogFormat`` string to a layout, 
 A layout is a run of literals and values. A value is *quoted* (a quote before and after it), *bracketed* or *bare*.
 Inside quotes a backslash keeps the next character, so that no value can close its own quotes. A bare value ends at the
 first byte of the literal behind it. Bare values of the client's choice ("free": an unquoted agent) may imitate what
-follows them: such a line is matched twice, shortest and longest, and rejected as ``ambiguous`` where the two differ.
+follows them: such a line is matched by `loose`, and rejected as ``ambiguous`` where it fits in two ways.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from fraudlog.errors import ConfigError
+from fraudlog.reading.loose import Unit
 from fraudlog.reading.variables import APACHE, APACHE_HEADERS, Variable, nginx_variable
 
 if TYPE_CHECKING:
@@ -92,11 +93,11 @@ class Layout:
         before_time = self.following(index).endswith(b"[") and index + 2 < len(self.parts)
         return not (before_time and self.escapes != "none" and self.parts[index + 2].enclosure == "quoted")
 
-    def _value(self, index: int, *, longest: bool) -> bytes:
-        part, lazy = self.parts[index], b"" if longest else b"?"
+    def _value(self, index: int) -> bytes:
+        part = self.parts[index]
         following = self.following(index)
         if part.enclosure == "quoted" and self.escapes == "none":
-            return b"(.*" + lazy + b")"
+            return b"(.*?)"
         if part.enclosure == "quoted":
             return rb"([^\"]*+)" if self.escapes == "hash" else rb'((?:[^"\\]++|\\.)*+)'
         if part.enclosure == "bracketed":  # HAProxy escapes braces in what it captured, not brackets
@@ -105,28 +106,52 @@ class Layout:
             return b"(" + part.variable.pattern.encode() + b")"
         if part.variable.is_free:
             inner = b"." if self.escapes == "none" else rb'(?:[^"\\]|\\.)'
-            return b"(" + inner + b"*" + lazy + b")"
+            return b"(" + inner + b"*?)"
         stop = re.escape(following[:1]) if following else rb"\s"
         return rb"([^" + stop + rb'"]*+)'
 
-    def regex(self, *, longest: bool = False) -> re.Pattern[bytes]:
-        """Return the careful pattern of a whole line, one group a value."""
+    def regex(self, *, is_whole: bool = True) -> re.Pattern[bytes]:
+        """Return the careful pattern of a line, one group a value; not `is_whole`: of how a line begins."""
         required = self.n_required or len(self.parts)
-        first = self.parts[0]
-        # where a time or a text of the client's choice comes first, a prefix could be taken for it
-        pattern = [_PREFIX] if first.literal or first.variable.column in ("client_ip", "host") else []
-        for index, part in enumerate(self.parts):
-            if index >= required:
-                pattern.append(b"(?:")
-            pattern += [re.escape(part.literal), self._value(index, longest=longest), re.escape(part.close)]
+        pattern = [self._before()]
+        for index in range(len(self.parts)):
+            pattern += [b"(?:" if index >= required else b"", self._piece(index)]
         pattern += [b")?"] * (len(self.parts) - required)
-        pattern += [re.escape(self.tail), rb"(?:[ \t].*)?" if self.is_open else b"", rb"\s*"]
-        return re.compile(b"".join(pattern), re.DOTALL)
+        return re.compile(b"".join([*pattern, self._behind() if is_whole else re.escape(self.tail)]), re.DOTALL)
 
-    def has_more(self, match: re.Match[bytes]) -> bool:
-        """Tell whether anything but blanks stands behind the last value and the tail."""
-        end = match.end(len(self.parts))
-        return end >= 0 and bool(match.string[end + len(self.parts[-1].close) + len(self.tail) :].strip())
+    def units(self, *, is_whole: bool = True) -> tuple[list[re.Pattern[bytes]], list[Unit]]:
+        """Return what is fixed before the first loose value, in turn, and each of these with what is behind it.
+
+        All values must be required.
+        """
+        loose = [index for index in range(len(self.parts)) if self._is_loose(index)]
+        start = b"".join(map(self._piece, range(loose[0]))) + re.escape(self.parts[loose[0]].literal)
+        units = []
+        for index, after in zip(loose, [*loose[1:], len(self.parts)], strict=True):
+            is_last = after == len(self.parts)
+            fixed = b"".join(map(self._piece, range(index + 1, after)))
+            close, behind = self.parts[index].close, self.tail if is_last else self.parts[after].literal
+            end = re.escape(behind) if not is_last else self._behind() + rb"\Z" if is_whole else re.escape(self.tail)
+            pattern = self._value(index) + re.escape(close) + fixed + end
+            is_plain = not fixed and not is_last and (self.escapes == "none" or not set(close + behind) & set(b'"\\'))
+            units.append(Unit(re.compile(pattern, re.DOTALL), is_plain))
+        return [re.compile(before + start, re.DOTALL) for before in dict.fromkeys((self._before(), b""))], units
+
+    def _before(self) -> bytes:
+        # where a time or a text of the client's choice comes first, a prefix could be taken for it
+        first = self.parts[0]
+        return _PREFIX if first.literal or first.variable.column in ("client_ip", "host") else b""
+
+    def _piece(self, index: int) -> bytes:
+        part = self.parts[index]
+        return re.escape(part.literal) + self._value(index) + re.escape(part.close)
+
+    def _behind(self) -> bytes:
+        return re.escape(self.tail) + (rb"(?:[ \t].*)?" if self.is_open else b"") + rb"\s*"
+
+    def has_more(self, line: bytes, end: int) -> bool:
+        """Tell whether anything but blanks stands behind the last value, which ends at `end`, and the tail."""
+        return end >= 0 and bool(line[end + len(self.parts[-1].close) + len(self.tail) :].strip())
 
     @cached_property
     def columns(self) -> frozenset[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from fraudlog.reading.dropped import MORE
 from fraudlog.reading.escapes import decode, undo
 from fraudlog.reading.lines import CACHED, LineReader
+from fraudlog.reading.loose import make_matcher
 from fraudlog.reading.reasons import BadValueError
 from fraudlog.reading.values import MISSING, READERS, Target
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from fraudlog.reading.formats import Format
     from fraudlog.reading.layout import Layout
     from fraudlog.reading.lines import Options
+    from fraudlog.reading.loose import Fit
     from fraudlog.reading.values import Row
 
 __all__ = ["TextReader"]
@@ -57,8 +59,7 @@ class _Matcher:
 
     def __init__(self, layout: Layout, zone: tzinfo) -> None:
         self.layout = layout
-        self.regex = layout.regex()
-        self.longest = layout.regex(longest=True) if layout.has_free_bare else None
+        self.match = make_matcher(layout).match
         self.parts: list[_Part | None] = []
         self.dropped: list[tuple[int, str]] = []
         for index, part in enumerate(layout.parts):
@@ -82,12 +83,12 @@ class _Matcher:
             return error.code
         return row
 
-    def left(self, match: re.Match[bytes]) -> Iterator[str]:
+    def left(self, line: bytes, fit: Fit) -> Iterator[str]:
         """Yield the names of the values that no column takes."""
         for index, name in self.dropped:
-            if match[index + 1] not in _NOTHING:
+            if fit.groups[index] not in _NOTHING:
                 yield name
-        if self.layout.is_open and self.layout.has_more(match):
+        if self.layout.is_open and self.layout.has_more(line, fit.end):
             yield MORE
 
 
@@ -108,22 +109,17 @@ class TextReader(LineReader):
         """Try the layouts in turn, always in one order: what a line says must not hang on the lines before it."""
         reason = ""
         for matcher in self.matchers:
-            match = matcher.regex.fullmatch(line)
-            if match is None:
+            fit = matcher.match(line)
+            if fit is None:
                 continue
-            if matcher.longest is not None and self._fits_twice(matcher.longest, match, line):
-                return "ambiguous"
-            row = matcher.fill(match.groups())
+            if isinstance(fit, str):
+                return fit
+            row = matcher.fill(fit.groups)
             if isinstance(row, dict):
-                self._left = matcher.left(match)
+                self._left = matcher.left(line, fit)
                 return row
             reason = reason or row
         return reason or _why_not(line)
-
-    @staticmethod
-    def _fits_twice(longest: re.Pattern[bytes], match: re.Match[bytes], line: bytes) -> bool:
-        other = longest.fullmatch(line)
-        return other is None or other.groups() != match.groups()
 
     def read_cut_line(self, line: bytes) -> Row | str | None:
         """Read the values before the cut; the one in which the cut lies is kept as far as it goes."""
@@ -143,19 +139,14 @@ def _cut_groups(layout: Layout, line: bytes) -> list[bytes | None]:
         prefix = type(layout)(head, last.literal, layout.escapes) if head else None
         if prefix is None:
             break
-        match = _prefix_regex(prefix).match(line)
-        if match is not None:
-            found[: count - 1] = match.groups()
-            rest = line[match.end() :]
+        fit = make_matcher(prefix, is_whole=False).first(line)
+        if fit is not None:
+            found[: count - 1] = fit.groups
+            rest = line[fit.end + len(head[-1].close) + len(prefix.tail) :]
             if last.close and last.close not in rest:
                 found[count - 1] = re.sub(rb"\\(?:x.?)?\Z", b"", rest)
             break
     return found
-
-
-def _prefix_regex(layout: Layout) -> re.Pattern[bytes]:
-    pattern = layout.regex().pattern.removesuffix(rb"\s*")
-    return re.compile(pattern, re.DOTALL)
 
 
 def _why_not(line: bytes) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from fraudlog.errors import ConfigError
 from fraudlog.reading.careful import make_reader
+from fraudlog.reading.loose import make_matcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -59,7 +60,7 @@ def best_first(format_: Format, block: Block) -> Format:
     if len(format_.layouts) < 2:
         return format_
     lines = block.lines()[:_SAMPLE]
-    hits = [sum(layout.regex().fullmatch(line) is not None for line in lines) for layout in format_.layouts]
+    hits = [sum(make_matcher(layout).match(line) is not None for line in lines) for layout in format_.layouts]
     order = sorted(range(len(hits)), key=lambda index: -hits[index])
     return replace(format_, layouts=tuple(format_.layouts[index] for index in order))
 

@@ -15,12 +15,16 @@ import pyarrow.compute as pc
 from fraudlog.detecting import describe_reasons
 from fraudlog.jobs.carried import Carried
 from fraudlog.jobs.line import settings_of
-from fraudlog.privacy import PURPOSES, REQUESTS, RETENTION, Chain, Keyring, Pseudonyms
+from fraudlog.jobs.models import Models
+from fraudlog.privacy import PURPOSES, REQUESTS, RETENTION, Chain, Holds, Keyring, Pseudonyms, Withheld
 from fraudlog.store import open_store
+from fraudlog.subjects.aside import aside_rows
+from fraudlog.subjects.models import models_know
 from fraudlog.subjects.persons import READ_COLUMNS, Person, find_person
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from fraudlog.jobs.config import JobConfig
     from fraudlog.store import Store
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Access", "access"]
 
 _SHOWN: Final = ("timestamp", "method", "path", "status", "browser", "os", "country", "language", "session_id")
+_UNJUDGED: Final = ("open", "late", "aside")
 _BY_SESSION: Final = ("sessions", "scores", "decisions")
 
 
@@ -40,7 +45,9 @@ class Access:
     person : dict of str to str
         Who asked, in their own words.
     tables : dict of str to list of dict
-        Rows by table; null values are left out.
+        Rows by table; null values are left out. Beside the store's own: ``open``, what is carried on to the next run;
+        ``aside``, what is kept and not worked with; ``models``, what each of them knows; ``withheld``, why
+        nothing further is taken in; ``holds``, what is kept as evidence.
     """
 
     person: Mapping[str, str]
@@ -77,6 +84,10 @@ class Access:
             shown=_SHOWN,
             sessions=self.explained(),
             counts={name: len(rows) for name, rows in self.tables.items()},
+            models=self.tables["models"],
+            withheld=[row["why"] for row in self.tables["withheld"]],
+            holds=self.tables["holds"],
+            carried=[{name: row.get(name, "") for name in _SHOWN} for one in _UNJUDGED for row in self.tables[one]],
             purposes=list(PURPOSES.values()),
             retention=RETENTION,
         )
@@ -116,16 +127,20 @@ def access(
     store = open_store(config["store.path"], purpose=REQUESTS)
     carried = Carried.load(store, settings_of(config, Pseudonyms(ring.key)).definition)
     person = find_person(Person.of(values, ring, config["privacy.ip_mode"]), _identities(store, carried))
-    tables: dict[str, list[dict[str, Any]]] = {}
-    for name in ("events", "late"):
-        tables[name] = [row for rows in _parts(store, name) for row in _rows(rows.filter(pa.array(person.mask(rows))))]
-    tables["open"] = [
-        row for rows in (carried.events, carried.held_events) for row in _rows(rows.filter(pa.array(person.mask(rows))))
-    ]
-    ids = pa.array(sorted({row["session_id"] for row in tables["events"] if "session_id" in row}), pa.string())
+
+    def theirs(parts: Iterable[pa.Table]) -> list[dict[str, Any]]:
+        return [row for rows in parts for row in _rows(rows.filter(pa.array(person.mask(rows))))]
+
+    tables = {name: theirs(_parts(store, name)) for name in ("events", "late")}
+    tables["open"] = theirs((carried.events, carried.held_events))
+    tables["aside"] = theirs(rows for _, rows in aside_rows(store))
+    ids = sorted({row["session_id"] for name in ("events", "open") for row in tables[name] if "session_id" in row})
     for name in _BY_SESSION:
-        kept = (rows.filter(pc.is_in(rows["session_id"], value_set=ids)) for rows in _parts(store, name))
-        tables[name] = [row for rows in kept for row in _rows(rows)]
+        tables[name] = _of(ids, _parts(store, name))
+    tables["sessions"] += _of(ids, [carried.held_sessions])
+    models = Models(config, store, list(ring.derived("models").values()))
+    tables["models"] = models_know(models.all(), person, ids)
+    tables |= _lists(config["store.path"] / "ledger", ring, values, ids, now)
     Chain(config["store.path"] / "ledger" / "audit.jsonl").append(
         {
             "event": "access",
@@ -138,11 +153,34 @@ def access(
     return Access(dict(values), tables)
 
 
+def _lists(
+    ledger: Path, ring: Keyring, values: Mapping[str, str], ids: Collection[str], now: datetime
+) -> dict[str, list[dict[str, Any]]]:
+    """Return why the person is not taken in, and which of their sessions are held as evidence."""
+    why = Withheld.load(ledger / "withheld.json").current(now).reasons(values, ring.keys.values())
+    held = Holds.load(ledger / "holds.json")
+    return {
+        "withheld": [{"why": one} for one in sorted(why)],
+        "holds": [
+            {"session_id": one, "ground": hold.ground, "until": hold.until}
+            for hold in held.holds
+            for one in hold.sessions
+            if one in ids and one in held.sessions(now)
+        ],
+    }
+
+
+def _of(ids: Iterable[str], parts: Iterable[pa.Table]) -> list[dict[str, Any]]:
+    wanted = pa.array(ids, pa.string())
+    return [row for rows in parts for row in _rows(rows.filter(pc.is_in(rows["session_id"], value_set=wanted)))]
+
+
 def _identities(store: Store, carried: Carried) -> Iterator[pa.Table]:
     for table in ("events", "late"):
         for part in store.manifest.of(table):
             yield store.load(part, store.path / part.path, list(READ_COLUMNS))
     yield from (rows.select(list(READ_COLUMNS)) for rows in (carried.events, carried.held_events))
+    yield from (rows.select(list(READ_COLUMNS)) for _, rows in aside_rows(store))
 
 
 def _parts(store: Store, table: str) -> Iterator[pa.Table]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -16,12 +18,12 @@ from fraudlog.jobs.forgetting import finish_forgetting, note_forgetting
 from fraudlog.jobs.line import settings_of
 from fraudlog.jobs.run import republish
 from fraudlog.privacy import REQUESTS, Chain, Holds, Keyring, Pseudonyms, Withheld
-from fraudlog.schema import EVENTS
+from fraudlog.schema import EVENTS, to_pandas
 from fraudlog.store import open_store
-from fraudlog.store.tables import TABLES, conform
+from fraudlog.subjects.aside import add_aside, aside_rows, edit_aside, take_aside
 from fraudlog.subjects.edits import Edit, Gone
 from fraudlog.subjects.leaving import leave_out
-from fraudlog.subjects.models import forget_in_model
+from fraudlog.subjects.models import Forgotten, forget_in_models, models_know
 from fraudlog.subjects.persons import READ_COLUMNS, Person, find_person
 from fraudlog.subjects.pieces import Pieces
 from fraudlog.subjects.relearning import Relearner
@@ -30,17 +32,24 @@ from fraudlog.subjects.replay import Replayed, replay
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from fraudlog.jobs.config import JobConfig
     from fraudlog.privacy import Why
     from fraudlog.store import Store, Transaction
-    from fraudlog.subjects.models import Forgotten
     from fraudlog.subjects.pieces import Rows
 
 __all__ = ["Answer", "Desk"]
 
 _MINOR_FOR: Final = timedelta(days=365)
+_MEASURED: Final = (
+    *("timestamp", "source", "line_number", "method", "protocol", "host", "status", "bytes_sent", "duration_s"),
+    *("is_truncated", "notice"),
+)
+"""What the server itself measured or noted, which nobody's word changes."""
 _RECTIFIABLE: Final = frozenset(
-    column.name for column in EVENTS if column.treatment == "keep" and column.name not in ("source", "line_number")
+    column.name for column in EVENTS if column.treatment == "keep" and column.name not in _MEASURED
 )
 
 
@@ -58,7 +67,7 @@ class Answer:
     sessions_rescored : int
         Sessions of anybody that were judged anew, because a neighbour was.
     model_rows : int
-        Rows of theirs that the configuration's model forgot; -1 if it keeps none and has to be fitted anew.
+        Rows and labels of theirs that given models forgot, or learnt anew; -1 if the configuration's keeps none.
     """
 
     what: str
@@ -106,8 +115,9 @@ class Desk:
             held = Holds() if minor else self._holds()
             gone = Gone(person, _lines_of(store, held.sessions(self.now)))
             answer = self._without(store, change, gone, "erase minor" if minor else "erase")
-        if minor:
-            self._withhold(values, "minor", self.now + _MINOR_FOR)
+            answer = replace(answer, events=answer.events + len(take_aside(store, change, person.mask)))
+            if minor:
+                self._withhold(person, "minor", self.now + _MINOR_FOR)
         self._tidy_holds(gone.sessions)
         self._record(answer, reference)
         return answer
@@ -115,19 +125,14 @@ class Desk:
     def restrict(self, values: Mapping[str, str], *, why: Why = "restriction", reference: str = "") -> Answer:
         """Put a person's events aside, where nobody works with them, and take no further ones in.
 
-        `lift` brings them back.
+        `lift` brings them back. Given models forget the person for good, as by `erase`.
         """
-        name = self._aside(values)
         with self._changing("restrict") as (store, change):
-            gone = Gone(self._person(values, store), _lines_of(store, self._holds().sessions(self.now)), keeps=True)
-            before = store.document(name)
+            person = self._person(values, store)
+            gone = Gone(person, _lines_of(store, self._holds().sessions(self.now)), keeps=True)
             answer = self._without(store, change, gone, why)
-            rows = [conform(one, TABLES["late"]) for one in gone.rows]
-            if before is not None:
-                rows.append(_read(before))
-            if rows:
-                change.put(name, _written(pa.concat_tables(rows)))
-        self._withhold(values, why)
+            add_aside(store, change, self._mark(values), gone.rows)
+            self._withhold(person, why)
         self._record(answer, reference)
         return answer
 
@@ -148,8 +153,7 @@ class Desk:
         ConfigError
             If nothing of the person was put aside for this reason.
         """
-        name, withheld = self._aside(values), Withheld.load(self.ledger / "withheld.json")
-        keys = tuple(self.ring.keys.values())
+        withheld, keys = Withheld.load(self.ledger / "withheld.json"), tuple(self.ring.keys.values())
         left = withheld
         for column, value in values.items():
             left = left.lifting(value, column, keys, why)
@@ -157,11 +161,14 @@ class Desk:
             raise ConfigError(f"nothing of this person was put aside for that: no {why} stands", parameter="person")
         answer = Answer("lift")
         with self._changing("lift") as (store, change):
-            aside = store.document(name)
-            if aside is not None and not left.reasons(values, keys):
-                rows = _read(aside)
+            person = self._person(values, store)
+
+            def is_free(rows: pa.Table) -> NDArray[np.bool_]:
+                return person.mask(rows) & ~left.mask_stored(rows, keys, self.now)
+
+            rows = take_aside(store, change, is_free)
+            if len(rows):
                 first_us = pc.min(rows["timestamp"].cast(pa.int64())).as_py()
-                change.remove(name)
                 done = replay(self.config, store, change, self.ring, lambda table: table, first_us=first_us, more=rows)
                 _recount(store, change, -len(rows))
                 answer = Answer("lift", len(rows), 0, done.rescored)
@@ -197,12 +204,10 @@ class Desk:
             person = self._person(values, store)
             of_session = _lines_of(store, {session}) if session else None
             edit = Edit(person, dict(corrected), of_session)
-            first_us, count = _first(store, self.config, self.ring, edit.mask)
-            done = Replayed()
-            if count:
-                done = replay(self.config, store, change, self.ring, edit, first_us=first_us)
-            answer = Answer("rectify", count, 0, done.rescored)
-        self._record(answer, reference)
+            answer = self._corrected(store, change, edit, self._models_put_right(store, edit))
+            aside = edit_aside(store, change, edit.mask, edit)
+            answer = replace(answer, events=answer.events + aside)
+        self._record(answer, reference, columns=sorted(corrected))
         return answer
 
     # --- what they share ---------------------------------------------------------------------------------------------
@@ -211,30 +216,59 @@ class Desk:
         pieces = self._pieces(store)
         found = pieces.search(gone.columns, gone.mask)
         sessions = gone.note_sessions(pieces)
-        model = forget_in_model(self.config["model.path"], gone.person, sessions)
-        done = self._done(store, change, gone, model, pieces, found) if len(found) else Replayed()
+        models = forget_in_models(self.config["model.path"], store, gone.person, sessions)
+        done = self._done(store, change, gone, models, pieces, found)
         _recount(store, change, len(found))
-        if model.data is not None:
-            noted = note_forgetting(self.config["model.path"], model.data)
-            change.position = (change.position or store.position) | noted
-        return Answer(what, len(found) + gone.n_held, gone.n_held, done.rescored, model.n_rows, model.notes)
+        self._note_models(store, change, models)
+        return Answer(what, len(found) + gone.n_held, gone.n_held, done.rescored, models.n_rows, models.notes)
 
     def _done(
-        self, store: Store, change: Transaction, gone: Gone, model: Forgotten, pieces: Pieces, found: Rows
+        self, store: Store, change: Transaction, gone: Gone, models: Forgotten, pieces: Pieces, found: Rows
     ) -> Replayed:
         """Leave events out by what stands near them; where that is not enough, by a replay."""
         whole = (self.config, store, change, self.ring, gone)
-        if model.data is None:
-            done = leave_out(*whole, models=self._models(store), pieces=pieces, found=found)
+        relearner = self._models(store, models.replaced)
+        if not models.exact:
+            relearner.put_replaced(change)
+            done = leave_out(*whole, models=relearner, pieces=pieces, found=found) if len(found) else Replayed()
             if done is not None:
                 return done
-        return replay(*whole, first_us=found.first_us, given=model.data)
+        return replay(*whole, first_us=found.first_us, models=models)
+
+    def _corrected(self, store: Store, change: Transaction, edit: Edit, models: Forgotten) -> Answer:
+        first_us, count = _first(store, self.config, self.ring, edit.mask)
+        whole = (self.config, store, change, self.ring, edit)
+        done = replay(*whole, first_us=first_us, models=models)
+        self._note_models(store, change, models)
+        return Answer("rectify", count, 0, done.rescored, models.n_rows, models.notes)
+
+    def _models_put_right(self, store: Store, edit: Edit) -> Forgotten:
+        """Let given models learn what is corrected; what they can't put right they forget."""
+        if not models_know(self._models(store).all(), edit.person):
+            return Forgotten()
+        sessions = Gone(edit.person, frozenset()).note_sessions(self._pieces(store))
+        draft = store.transaction("rectify")
+        try:
+            first_us, _ = _first(store, self.config, self.ring, edit.mask)
+            replay(self.config, store, draft, self.ring, edit, first_us=first_us)
+            right = _sessions_of(draft, edit.person)
+        finally:
+            draft.drop()
+        sessions |= set(right["session_id"].to_pylist())
+        return forget_in_models(self.config["model.path"], store, edit.person, sessions, to_pandas(right))
+
+    def _note_models(self, store: Store, change: Transaction, models: Forgotten) -> None:
+        """Lay the configuration's model beside the one that it is to replace, if it is another now."""
+        path = self.config["model.path"]
+        after = models.replaced.get(sha256(path.read_bytes()).hexdigest())
+        if after is not None:
+            change.position = (change.position or store.position) | note_forgetting(path, after)
 
     def _pieces(self, store: Store) -> Pieces:
         return Pieces(store, Carried.load(store, settings_of(self.config, Pseudonyms(self.ring.key)).definition))
 
-    def _models(self, store: Store) -> Relearner:
-        return Relearner(self.config, store, list(self.ring.derived("models").values()))
+    def _models(self, store: Store, replaced: Mapping[str, bytes] = MappingProxyType({})) -> Relearner:
+        return Relearner(self.config, store, list(self.ring.derived("models").values()), replaced)
 
     @contextmanager
     def _changing(self, what: str) -> Iterator[tuple[Store, Transaction]]:
@@ -251,12 +285,13 @@ class Desk:
 
     def _person(self, values: Mapping[str, str], store: Store) -> Person:
         person = Person.of(values, self.ring, self.config["privacy.ip_mode"])
-        return find_person(person, self._pieces(store).tables(["user", "session_token"]))
+        known = self._pieces(store).tables(["user", "session_token"])
+        return find_person(person, [*known, *(rows for _, rows in aside_rows(store))])
 
-    def _aside(self, values: Mapping[str, str]) -> str:
-        """Return the name of what is put aside of a person: a keyed mark of who they are."""
-        token = Pseudonyms(self.ring.keys[min(self.ring.keys)]).tokens([repr(sorted(values.items()))], "aside")[0]
-        return f"state/aside-{token}.arrow"
+    def _mark(self, values: Mapping[str, str]) -> str:
+        """Return a keyed mark of who a person is."""
+        names = Pseudonyms(self.ring.keys[min(self.ring.keys)])
+        return names.tokens([repr(sorted(values.items()))], "aside")[0] or ""
 
     def _holds(self) -> Holds:
         return Holds.load(self.ledger / "holds.json")
@@ -268,13 +303,13 @@ class Desk:
         if left.holds != holds.holds:
             left.save(self.ledger / "holds.json")
 
-    def _withhold(self, values: Mapping[str, str], why: Why, until: datetime | None = None) -> None:
+    def _withhold(self, person: Person, why: Why, until: datetime | None = None) -> None:
         withheld = Withheld.load(self.ledger / "withheld.json")
-        for column, value in values.items():
-            withheld = withheld.adding(value, column, self.ring.key, why, self.now, until)
+        for column, value in person.values.items():
+            withheld = withheld.adding(value, column, self.ring.key, why, self.now, until, person.pseudonyms)
         withheld.save(self.ledger / "withheld.json")
 
-    def _record(self, answer: Answer, reference: str) -> None:
+    def _record(self, answer: Answer, reference: str, **facts: Any) -> None:  # noqa: ANN401 -- what JSON can hold
         self.audit.append(
             {
                 "event": answer.what,
@@ -284,6 +319,7 @@ class Desk:
                 "events": answer.events,
                 "held": answer.held,
             }
+            | facts
         )
 
 
@@ -314,6 +350,18 @@ def _lines_of(store: Store, sessions: frozenset[str] | set[str]) -> frozenset[tu
     return frozenset(found)
 
 
+def _sessions_of(change: Transaction, person: Person) -> pa.Table:
+    """Return a person's sessions, as a change leaves them so far."""
+    found = [change.read("sessions", days=())]
+    for day in change.after.days("events"):
+        events = change.read("events", days=[day])
+        ids = events.filter(pa.array(person.mask(events)))["session_id"].combine_chunks().unique()
+        if len(ids):
+            sessions = change.read("sessions", days=[day])
+            found.append(sessions.filter(pc.is_in(sessions["session_id"], value_set=ids)))
+    return pa.concat_tables(found, promote_options="default")
+
+
 def _stored_events(store: Store, config: JobConfig, ring: Keyring) -> Iterator[pa.Table]:
     """Yield all events of a store, part by part, with `READ_COLUMNS` alone."""
     for table in ("events", "late"):
@@ -332,17 +380,3 @@ def _first(store: Store, config: JobConfig, ring: Keyring, mask: Any) -> tuple[i
             times = rows["timestamp"].cast(pa.int64()).to_numpy()[found]
             first_us, count = min(first_us, int(times.min())), count + int(found.sum())
     return first_us, count
-
-
-def _written(rows: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    order = [(name, "ascending") for name in ("timestamp", "source", "line_number")]
-    with pa.ipc.new_stream(sink, rows.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
-        writer.write_table(rows.sort_by(order).combine_chunks())
-    written: bytes = sink.getvalue().to_pybytes()
-    return written
-
-
-def _read(data: bytes) -> pa.Table:
-    with pa.ipc.open_stream(data) as reader:
-        return reader.read_all()

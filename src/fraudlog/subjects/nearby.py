@@ -8,7 +8,7 @@ events that share a key with those, within a window's time before, are all that 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -149,13 +149,38 @@ def _look(scene: Scene, definition: Definition, changed: Changed) -> None:
     gone = Facts.concatenate(parts) if parts else None
     if gone is None or not len(gone):
         return
-    days = gone.time // _DAY_US
-    distinct = np.unique(days)
-    for begin in range(0, len(distinct), _DAYS_AT_ONCE):
-        rows = np.flatnonzero(np.isin(days, distinct[begin : begin + _DAYS_AT_ONCE]))
-        _Sight(shelf, changed).work(gone.take(rows, keep_values=True))
-        shelf.clear()
+    longest = max(map(reach_of, shelf.windows.values()))
+    for block in _blocks(shelf, gone.time, longest):
+        days = [part.day for n in block if not isinstance(part := scene.pieces.parts[n], pa.Table)]
+        is_seen = np.ones(len(gone), bool)
+        if days:
+            begin, end = (int(np.datetime64(day, "us").astype(np.int64)) for day in (min(days), max(days)))
+            is_seen = gone.time > begin - longest - definition.max_duration_us - _DAY_US
+            if scene.pieces.opened not in block:
+                is_seen &= gone.time < end + _DAY_US
+            shelf.clear(before=min(days), longest_us=longest)
+        if is_seen.any():
+            _Sight(shelf, changed).work(gone.take(np.flatnonzero(is_seen), keep_values=True), block)
     _remember(shelf, gone, changed)
+
+
+def _blocks(shelf: _Shelf, times: NDArray[np.int64], longest_us: int) -> list[list[int]]:
+    """Return the pieces that events of some times may show in, some days at a time; those carried on at last.
+
+    To work out a block takes the events of the longest window's time before it. So blocks are about as long.
+    """
+    pieces = shelf.pieces
+    span, parts = max(_DAYS_AT_ONCE, longest_us // _DAY_US), pieces.parts
+    blocks: list[list[int]] = []
+    first = date.min
+    for n in pieces.near(times, 0, longest_us + shelf.definition.max_duration_us):
+        part = parts[n]
+        day = first if isinstance(part, pa.Table) else date.fromisoformat(part.day)
+        if not blocks or (day - first).days >= span:
+            blocks.append([])
+            first = day
+        blocks[-1].append(n)
+    return blocks
 
 
 @dataclass
@@ -186,9 +211,13 @@ class _Shelf:
         self.windows = {window.name: window for window in definition.plan.windows}
         self._lean: dict[int, _Lean] = {}
 
-    def clear(self) -> None:
-        """Give the memory back."""
-        self._lean = {}
+    def clear(self, before: str, longest_us: int) -> None:
+        """Give back the memory of what stands too long before a day to be seen on it."""
+        day = date.fromisoformat(before) - timedelta(microseconds=longest_us + self.definition.max_duration_us)
+        first, parts = (day - timedelta(days=1)).isoformat(), self.pieces.parts
+        self._lean = {
+            n: lean for n, lean in self._lean.items() if isinstance(part := parts[n], pa.Table) or part.day >= first
+        }
 
     def facts(self, n: int, rows: NDArray[np.int64]) -> Facts:
         """Return some rows of a piece that have gone through the windows."""
@@ -245,14 +274,14 @@ class _Sight:
         self.affected: frozenset[str] = frozenset()
         """Windows that the events which go were seen through; what others say is as it was."""
 
-    def work(self, gone: Facts) -> None:
-        """Find them and work them out."""
+    def work(self, gone: Facts, block: list[int]) -> None:
+        """Find them in some pieces and work them out."""
         marks = self.shelf.marks(gone) | self._at_doors(gone)
         self.affected = frozenset(marks)
         if not marks:
             return
-        longest = max(mark.reach_us for mark in marks.values())
-        for n, lean in self.shelf.near(gone.time, 0, longest):
+        for n in block:
+            lean = self.shelf.lean(n)
             is_hit = np.zeros(len(lean.facts), bool)
             for name, mark in marks.items():
                 keys, is_known = lean.keys(self.shelf.windows[name])

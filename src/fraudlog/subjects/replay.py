@@ -19,14 +19,16 @@ import pyarrow.compute as pc
 
 from fraudlog.jobs.carried import Carried
 from fraudlog.jobs.line import Line
-from fraudlog.jobs.models import Models
+from fraudlog.jobs.models import Models, entries_of
 from fraudlog.privacy import Pseudonyms
 from fraudlog.schema import SCORES, arrow_schema, to_arrow, to_pandas
 from fraudlog.store.tables import TABLES, conform, plain
 from fraudlog.subjects.arrivals import newest_before, order_of, places_of, ranks_of
+from fraudlog.subjects.models import Forgotten
+from fraudlog.subjects.pieces import day_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -45,6 +47,9 @@ _CHUNK_ROWS: Final = 1 << 19
 _KEYS: Final = ["timestamp", "source", "line_number"]
 _EPOCH: Final = date(1970, 1, 1)
 _DAY_US: Final = 86_400_000_000
+_NEVER: Final = 1 << 62
+_GIVEN: Final = "given"
+_AS_THEY_ARE: Final = Forgotten()
 
 
 @dataclass
@@ -79,7 +84,7 @@ def replay(
     *,
     first_us: int,
     more: pa.Table | None = None,
-    given: bytes | None = None,
+    models: Forgotten = _AS_THEY_ARE,
 ) -> Replayed:
     """Put into `change` what the store would hold had its events been others.
 
@@ -94,17 +99,19 @@ def replay(
     edit : callable
         From a table of stored events to what they should have been; rows may be missing, none may be added.
     first_us : int
-        Time of the first event that `edit` changes.
+        Time of the first event that `edit` changes; that of none is later than all.
     more : pyarrow.Table, optional
         Events to go through the line besides those that are stored.
-    given : bytes, optional
-        The model that the configuration's is to become: everything is scored anew by it.
+    models : Forgotten, optional
+        What given models are to become; all is scored anew that those spoke for which knew the events.
     """
-    day = datetime.fromtimestamp(first_us / 1e6, UTC).date()
-    since = day if given is None else date.min
-    again = _Again(config, store, change, ring, since, more, given)
+    since = date.max if first_us >= _NEVER else datetime.fromtimestamp(first_us / 1e6, UTC).date()
+    since = min([since, *(day_of(entry.since_us) for entry in entries_of(store) if entry.sha256 in models.exact)])
+    if since == date.max:
+        return Replayed()
+    again = _Again(config, store, change, ring, since, more, models.replaced)
     again.empty()
-    done = Replayed(since=day)
+    done = Replayed(since=since)
     for rows in again.stored.chunks():
         left = edit(rows)
         again.places.add(rows, left)
@@ -113,6 +120,7 @@ def replay(
         again.line.take_again(left, again.window)
     again.line.save(change)
     again.file_rejects()
+    again.models.put_all(change)
     since_us = np.array([entry.since_us for entry in again.models.entries], np.int64)
     again.models.begin_later(since_us[since_us >= first_us], change)
     done.rescored = again.models.rescored
@@ -130,11 +138,12 @@ class _Again:
         ring: Keyring,
         since: date,
         more: pa.Table | None,
-        given: bytes | None,
+        replaced: Mapping[str, bytes],
     ) -> None:
         self.store, self.change, self.since = store, change, since
         warm = date.min if since - date.min <= _WINDOW else since - _WINDOW
-        self.models = _Scores(config, store, ring, since, given)
+        self.models = _Scores(config, store, ring, since, replaced)
+        self.models.put_replaced(change)
         self.line = _ReplayLine(config, Pseudonyms(ring.key, config["privacy.ip_mode"]), store, self.models)
         self.line.decider = _Deciders(self.line.decider, since)  # type: ignore[assignment]
         self.stored = _Stored(store, self.line.carried, warm, more)
@@ -268,22 +277,25 @@ class _Window:
 
 
 class _Scores(Models):
-    """The job's models, which keep the score of a session that did not change."""
+    """The job's models, which keep the score of a session that did not change.
 
-    def __init__(self, config: JobConfig, store: Store, ring: Keyring, since: date, given: bytes | None) -> None:
-        super().__init__(config, store, list(ring.derived("models").values()), given)
+    A given model that was taken in later than the replay begins waits for the sessions that it spoke for.
+    """
+
+    def __init__(
+        self, config: JobConfig, store: Store, ring: Keyring, since: date, replaced: Mapping[str, bytes]
+    ) -> None:
+        super().__init__(config, store, list(ring.derived("models").values()), replaced)
         self.rescored = 0
-        self.known = frozenset((entry.since_us, entry.sha256) for entry in self.entries)
+        self.known = frozenset((entry.since_us, entry.sha256) for entry in entries_of(store))
         since_us = _start_us(since)
-        is_anew = since == date.min
-        self.entries = [
-            entry for entry in self.entries if not is_anew and (entry.why == "given" or entry.since_us <= since_us)
-        ]
         self._recall_given()
+        self.waiting = [entry for entry in self.entries if entry.why == _GIVEN and entry.since_us > since_us]
+        self.entries = [entry for entry in self.entries if entry.since_us <= since_us]
 
     def _recall_given(self) -> None:
         """Let the configuration's model speak again where it had made room for learnt ones, which may be gone now."""
-        given = [entry for entry in self.entries if entry.why == "given"]
+        given = [entry for entry in self.entries if entry.why == _GIVEN]
         for number, entry in enumerate(given, start=1):
             if entry.name is None and entry.sha256 == self._given_digest:
                 name = f"models/given-{number}.fraudlog"
@@ -293,15 +305,28 @@ class _Scores(Models):
     def score(self, sessions: pa.Table, change: Any) -> pa.Table:  # noqa: ANN401 -- the line takes both
         """Score as the job does, but for sessions that stand in the store just so, under the same model."""
         ends = sessions.column("end").cast(pa.int64()).to_numpy()
-        self._adopt_given(int(ends[0]), change)
+        if not self.waiting and not self.entries:
+            self._adopt_given(int(ends[0]), change)
         periods = ends // self.every_us if self.every_us else np.zeros(len(ends), np.int64)
+        starts = np.array([entry.since_us for entry in self.waiting], np.int64)
+        stretches = np.stack([periods, np.searchsorted(starts, ends, side="right")], axis=1)
         parts = []
-        for period in np.unique(periods).tolist():
+        for period, _ in np.unique(stretches, axis=0).tolist():
+            rows = np.flatnonzero((stretches == (period, _)).all(axis=1))
+            self._hear_those_since(int(ends[rows[0]]))
             if self.every_us:
                 self._learn(period * self.every_us, change)
-            rows = np.flatnonzero(periods == period)
             parts.append(self._scored(sessions.slice(int(rows[0]), len(rows))))
         return pa.concat_tables(parts)
+
+    def _hear_those_since(self, end_us: int) -> None:
+        """Let given models speak that were taken in by now; the first one does from the first session on."""
+        while self.waiting and (not self._has_named() or self.waiting[0].since_us <= end_us):
+            entry = self.waiting.pop(0)
+            self.entries.append(replace(entry, since_us=min(entry.since_us, end_us)))
+
+    def _has_named(self) -> bool:
+        return any(entry.name is not None for entry in self.entries)
 
     def _scored(self, sessions: pa.Table) -> pa.Table:
         speaking = next(entry for entry in reversed(self.entries) if entry.name is not None)

@@ -31,7 +31,6 @@ __all__ = [
     "Condition",
     "Evidence",
     "fired",
-    "main_evidence",
     "presumed_human",
     "spoken_against",
     "verified_crawler",
@@ -90,13 +89,6 @@ def verified_crawler(sessions: pd.DataFrame) -> NDArray[np.bool_]:
     verified = sessions["verified_crawler_requests"].to_numpy(np.float64)
     whole: NDArray[np.bool_] = np.equal(verified, sessions["requests"].to_numpy(np.float64))
     return whole
-
-
-def main_evidence(sessions: pd.DataFrame) -> NDArray[np.int64]:
-    """Return which row of `EVIDENCE` speaks loudest against each session, -1 where none does."""
-    weights = fired(sessions) * np.array([row.weight for row in EVIDENCE])
-    rows: NDArray[np.int64] = np.where(weights.any(axis=1), weights.argmax(axis=1), -1).astype(np.int64)
-    return rows
 
 
 def spoken_against(sessions: pd.DataFrame) -> NDArray[np.bool_]:

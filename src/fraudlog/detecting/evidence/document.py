@@ -60,8 +60,9 @@ A row speaks against a session where all its conditions hold; on a feature that 
 against a crawler whose address confirms its name. *Weight* is the risk it gives by itself; several combine as
 independent chances do. *Confidence* is how sure it is that the sentence is true. What rests on a client's own word
 (*spoofable*) weighs 0.45 at most, below the 0.5 of a challenge. What is of how a client works *may be a habit*: it says
-nothing against one (a prefix and an agent) that did so on three days and never anything worse. *Misses* says whom it
-takes for an abuser wrongly.
+nothing against one (a prefix and an agent) that did so on three days and never anything worse; who goes through twenty
+different paths in a session, assets aside, has no habits in it. *Misses* says whom it takes for an abuser
+wrongly.
 
 Other packages add rows by an entry point of the group `fraudlog.evidence` that names an `Evidence` or a list of them:
 
