@@ -111,9 +111,17 @@ class AccountHistory:
 
     def __init__(self, enough: int = 3) -> None:
         self.enough = enough
-        self.weeks: dict[int, dict[int, dict[int, int]]] = {}
+        self._weeks: dict[int, dict[int, dict[int, int]]] = {}
+        self._unread: Mapping[str, NDArray[Any]] | None = None
         self.own: dict[int, dict[int, int]] = {}
         self.everyone: dict[int, int] = {}
+
+    @property
+    def weeks(self) -> dict[int, dict[int, dict[int, int]]]:
+        """The counts of each week, by account; taken out of the arrays of a file only when somebody asks."""
+        if self._unread is not None:
+            self._weeks, self._unread = _by_week(self._unread), None
+        return self._weeks
 
     def __len__(self) -> int:
         """Return how many accounts are known."""
@@ -212,7 +220,7 @@ class AccountHistory:
 
     def _drop_empty(self) -> None:
         parts = {week: {user: part for user, part in users.items() if part} for week, users in self.weeks.items()}
-        self.weeks = {week: users for week, users in parts.items() if users}
+        self._weeks = {week: users for week, users in parts.items() if users}
 
     def risk(self, user: int, values: Sequence[int], *, is_learnt: bool = False) -> LoginRisk | None:
         """Return the risk of a login, or None while its account is learning or unknown.
@@ -283,16 +291,39 @@ class AccountHistory:
         if any(found[name].dtype.str[1:] != kind for name, kind in _KINDS.items()) or not _fits(**found):
             raise ModelError("the model's histories of accounts are damaged: save it again")
         history = cls(int(found["enough"][0]))
-        bounds = pairwise([0, *found["ends"].tolist()])
-        listed = list(zip(found["values"].tolist(), found["counts"].tolist(), strict=True))
-        for user, week, (first, end) in zip(found["users"].tolist(), found["weeks"].tolist(), bounds, strict=True):
-            counts = dict(listed[first:end])
-            history.weeks.setdefault(week, {})[user] = counts
-            _plus(history.own.setdefault(user, {}), counts)
-            _plus(history.everyone, counts)
-        if any(_LOGINS not in counts for users in history.weeks.values() for counts in users.values()):
-            raise ModelError("the model's histories of accounts are damaged: save it again")
+        history._unread = found
+        history.own = _by_user(found)
+        everyone, place = np.unique(found["values"], return_inverse=True)
+        total = np.zeros(len(everyone), np.int64)
+        np.add.at(total, place, found["counts"])
+        history.everyone = dict(zip(everyone.tolist(), total.tolist(), strict=True))
         return history
+
+
+def _by_week(found: Mapping[str, NDArray[Any]]) -> dict[int, dict[int, dict[int, int]]]:
+    """Return the counts of each part, by week and account."""
+    weeks: dict[int, dict[int, dict[int, int]]] = {}
+    bounds = pairwise([0, *found["ends"].tolist()])
+    listed = list(zip(found["values"].tolist(), found["counts"].tolist(), strict=True))
+    for user, week, (first, end) in zip(found["users"].tolist(), found["weeks"].tolist(), bounds, strict=True):
+        weeks.setdefault(week, {})[user] = dict(listed[first:end])
+    return weeks
+
+
+def _by_user(found: Mapping[str, NDArray[Any]]) -> dict[int, dict[int, int]]:
+    """Return the counts of each account over all weeks."""
+    if not len(found["users"]):
+        return {}
+    owners = np.repeat(found["users"], np.diff(found["ends"], prepend=0))
+    order = np.lexsort((found["values"], owners))
+    owners, values = owners[order], found["values"][order]
+    is_new = np.append(True, (owners[1:] != owners[:-1]) | (values[1:] != values[:-1]))
+    firsts = np.flatnonzero(is_new)
+    counts = np.add.reduceat(found["counts"][order], firsts)
+    listed = list(zip(values[firsts].tolist(), counts.tolist(), strict=True))
+    users, begins = np.unique(owners[firsts], return_index=True)
+    bounds = pairwise([*begins.tolist(), len(listed)])
+    return {user: dict(listed[first:end]) for user, (first, end) in zip(users.tolist(), bounds, strict=True)}
 
 
 def week_of(day: int) -> int:
@@ -319,8 +350,12 @@ def _fits(
         return False
     last = int(ends[-1]) if len(ends) else 0
     is_rising = bool((np.diff(ends, prepend=0) > 0).all() and (counts > 0).all())
-    n_parts = len(set(zip(users.tolist(), weeks.tolist(), strict=True)))
-    return values.shape == counts.shape == (last,) and is_rising and n_parts == len(users)
+    if not (values.shape == counts.shape == (last,) and is_rising):
+        return False
+    order = np.lexsort((weeks, users))
+    is_again = (np.diff(users[order]) == 0) & (np.diff(weeks[order]) == 0)
+    n_logins = np.add.reduceat(values == _LOGINS, np.append(0, ends[:-1])) if len(ends) else ends
+    return not is_again.any() and bool((n_logins == 1).all())
 
 
 def _plus(counts: dict[int, int], more: Mapping[int, int]) -> None:
