@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
-from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
@@ -17,87 +15,24 @@ import pandas as pd
 import pyarrow as pa
 
 from fraudlog.detecting import Detector
-from fraudlog.detecting.drift import ADVICE
 from fraudlog.errors import ConfigError, ModelError
+from fraudlog.jobs.gates import flag_rate_gate, told, too_far
+from fraudlog.jobs.model_files import INDEX, Entry, aged, bytes_of, dumped, entries_of, loaded, saved
 from fraudlog.schema import to_pandas
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from fraudlog.detecting.drift import Drift
     from fraudlog.jobs.config import JobConfig
     from fraudlog.store import Store, Transaction
 
-__all__ = ["Entry", "Models", "entries_of", "flag_rate_gate", "told", "too_far"]
+__all__ = ["Models"]
 
-_INDEX: Final = "models/index.json"
 _CONFIGURED: Final = "the configuration's"
 _DAY_US: Final = 86_400_000_000
 _FIRST: Final = -(1 << 62)
-_FLAGGED: Final = 0.5
-_LEAST_FLAGGED: Final = 10
-_NAMED: Final = 3
-
-
-def flag_rate_gate(max_ratio: float) -> Callable[[Detector, Detector, pd.DataFrame], str]:
-    """Return a gate that refuses a model which flags many times more, or fewer, sessions than the one before.
-
-    A gate takes the old and the new detector and the sessions that the new one learnt from; it returns why the new one
-    is refused, or nothing.
-
-    Parameters
-    ----------
-    max_ratio : float
-        How many times. Below ten flagged sessions nothing is said about a rate.
-    """
-
-    def gate(old: Detector, new: Detector, sessions: pd.DataFrame) -> str:
-        before, after = (
-            max(int((detector.score(sessions)["risk"] >= _FLAGGED).sum()), _LEAST_FLAGGED) for detector in (old, new)
-        )
-        is_far = max(before, after) > max_ratio * min(before, after)
-        return f"flags {after} of {len(sessions)} sessions, the old model {before}" if is_far else ""
-
-    return gate
-
-
-def told(drift: Drift) -> str:
-    """Say for the report of a run how far the window has moved from the old model's, and what to do about it."""
-    moved = drift.table[drift.table["is_drifted"]]
-    named = f": {', '.join(moved['name'].head(_NAMED))}" if len(moved) else ""
-    return f"drift: {drift.advice} ({ADVICE[drift.advice]}); {len(moved)} of {len(drift.table)} moved{named}"
-
-
-def too_far(drift: Drift, most: float) -> str:
-    """Say why a window is too far from the old model's to learn from, or nothing.
-
-    Parameters
-    ----------
-    drift : Drift
-        Of the new window, as the old model sees it.
-    most : float
-        Share of features that may have moved. If most have, it is the log that has changed, not the visitors.
-    """
-    share = float(drift.table["is_drifted"].mean()) if len(drift.table) else 0.0
-    return f"{share:.0%} of the features moved since the old model's window" if share > most else ""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A model and the end of a session from which on it speaks; one that was refused has no name."""
-
-    since_us: int
-    name: str | None
-    sha256: str
-    why: str
-
-
-def entries_of(store: Store) -> list[Entry]:
-    """Return which models spoke in a store, and since when."""
-    index = store.document(_INDEX)
-    return [Entry(**row) for row in json.loads(index)] if index else []
 
 
 class Models:
@@ -128,9 +63,9 @@ class Models:
         self.gate = flag_rate_gate(config["retrain.max_flag_ratio"])
         self.max_drift: float = config["retrain.max_drift"]
         self.news: list[str] = []
-        given = _bytes_of(config["model.path"])
+        given = bytes_of(config["model.path"])
         given = replaced.get(sha256(given).hexdigest(), given)
-        self._given, self._given_digest = _loaded(given, config["model.path"]), sha256(given).hexdigest()
+        self._given, self._given_digest = loaded(given, config["model.path"]), sha256(given).hexdigest()
         self._detectors: dict[str, Detector] = {}
         self._data: dict[str, bytes] = {}
         self._fresh = given
@@ -149,7 +84,7 @@ class Models:
         for name, data in self._data.items():
             change.put(name, data)
         if self._data:
-            change.put(_INDEX, _dumped(self.entries))
+            change.put(INDEX, dumped(self.entries))
 
     def put_all(self, change: Transaction) -> None:
         """Make a change's models those that are named here, and no others."""
@@ -161,9 +96,9 @@ class Models:
             if name not in change.after.documents and entry.sha256 == self._given_digest:
                 change.put(name, self._fresh)
         if self.entries:
-            change.put(_INDEX, _dumped(self.entries))
+            change.put(INDEX, dumped(self.entries))
         else:
-            change.remove(_INDEX)
+            change.remove(INDEX)
 
     def score(self, sessions: pa.Table, change: Transaction) -> pd.DataFrame:
         """Score sessions in the order of their ends, each by the model of its period; learn at each new period.
@@ -210,7 +145,7 @@ class Models:
         parts = []
         for place in np.unique(speaks).tolist():
             if place < 0:
-                raise ModelError("the model that spoke for a session is gone from the store", path=Path(_INDEX))
+                raise ModelError("the model that spoke for a session is gone from the store", path=Path(INDEX))
             rows = np.flatnonzero(speaks == place)
             scored = self._detector(self.entries[place].name or "").score(to_pandas(sessions.take(pa.array(rows))))
             parts.append(scored.set_index(rows))
@@ -230,7 +165,7 @@ class Models:
             for one in before
         ]
         if self.entries != before:
-            change.put(_INDEX, _dumped(self.entries))
+            change.put(INDEX, dumped(self.entries))
 
     def _current(self) -> Detector:
         return self._detector(next(entry.name for entry in reversed(self.entries) if entry.name is not None))
@@ -238,7 +173,7 @@ class Models:
     def _detector(self, name: str) -> Detector:
         if name not in self._detectors:
             seals = (None,) if name.startswith("models/given") else self.seals
-            self._detectors[name] = _loaded(self._bytes(name), Path(name), seals)
+            self._detectors[name] = loaded(self._bytes(name), Path(name), seals)
         return self._detectors[name]
 
     def _bytes(self, name: str) -> bytes:
@@ -279,7 +214,7 @@ class Models:
             self._note(Entry(since_us, None, "", f"refused: {refused}"), b"", change)
             self.news.append(told(drift))
             return
-        data = _saved(made, self.seals[0])
+        data = saved(made, self.seals[0])
         self._detectors[name] = made
         self._note(
             Entry(since_us, name, sha256(data).hexdigest(), f"learnt from {len(sessions)} sessions"), data, change
@@ -323,7 +258,7 @@ class Models:
         self.entries = [
             one for one, before in zip(kept, self.entries, strict=True) if one == before or one.why == "given"
         ]
-        change.put(_INDEX, _dumped(self.entries))
+        change.put(INDEX, dumped(self.entries))
 
     def drop_before(self, first_day: date, change: Transaction) -> list[str]:
         """Let models go that spoke only for sessions that ended before a day; returns their names."""
@@ -355,7 +290,7 @@ class Models:
         given : bytes or None
             What the configuration's model is to become, if it remembered any of them.
         """
-        n_of_given, given = _aged(self._given, self._fresh, first_day, None)
+        n_of_given, given = aged(self._given, self._fresh, first_day, None)
         digests = {}
         if n_of_given and with_given:
             digests[self._given_digest] = sha256(given).hexdigest()
@@ -363,14 +298,14 @@ class Models:
         for entry in [one for one in self.entries if one.name is not None]:
             name, is_given = entry.name or "", entry.sha256 == self._given_digest
             seal = None if entry.why == "given" else self.seals[0]
-            n_of_it, data = _aged(self._detector(name), self._bytes(name), first_day, seal)
+            n_of_it, data = aged(self._detector(name), self._bytes(name), first_day, seal)
             if n_of_it and (with_given or not is_given):
                 n_gone += 0 if is_given else n_of_it
                 digests[entry.sha256] = sha256(data).hexdigest()
                 change.put(name, data)
         if digests:
             self.entries = [replace(one, sha256=digests.get(one.sha256, one.sha256)) for one in self.entries]
-            change.put(_INDEX, _dumped(self.entries))
+            change.put(INDEX, dumped(self.entries))
         return n_gone, given if n_of_given else None
 
     def notes_before(self, first_day: date) -> list[str]:
@@ -391,49 +326,3 @@ def _first_end(change: Transaction, since_us: int) -> int:
             if (ends >= since_us).any():
                 return int(ends[ends >= since_us].min())
     return since_us
-
-
-def _dumped(entries: Sequence[Entry]) -> bytes:
-    return (json.dumps([asdict(one) for one in entries], indent=1) + "\n").encode()
-
-
-def _bytes_of(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelError(
-            f"{path}: can't be read ({error.strerror}); make one with `fraudlog fit LOG --model {path}`", path=path
-        ) from None
-
-
-def _loaded(data: bytes, path: Path, seals: Sequence[bytes | None] = (None,)) -> Detector:
-    """Read a detector from bytes, sealed with one of some keys; the error names the file that they came from."""
-    problem = ""
-    for seal in seals:
-        try:
-            return Detector.load(_Copy(data, path), key=seal)
-        except ModelError as error:
-            problem = problem or str(error)
-    raise ModelError(problem, path=path)
-
-
-class _Copy(BytesIO):
-    """A model in memory, called as the file that it was read from: on a disk it would outlive a crash."""
-
-    def __init__(self, data: bytes, path: Path) -> None:
-        super().__init__(data)
-        self.name = str(path)
-
-
-def _saved(detector: Detector, seal: bytes | None, *, training: bool = False) -> bytes:
-    file = BytesIO()
-    detector.save(file, key=seal, training=training)
-    return file.getvalue()
-
-
-def _aged(detector: Detector, data: bytes, first_day: date, seal: bytes | None) -> tuple[int, bytes]:
-    """Take out of a model what it remembers of single people from before a day; its bytes stay if there is nothing."""
-    n_gone = detector.forget_before(first_day)
-    if not n_gone:
-        return 0, data
-    return n_gone, _saved(detector, seal, training=detector.can_forget)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fraudlog.detecting import Detector
 from fraudlog.errors import ConfigError
-from fraudlog.jobs.models import entries_of
+from fraudlog.jobs.model_files import entries_of, saved
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -99,7 +99,7 @@ def forget_in_models(
         elif keeps_rows and n_rows >= 0:
             n_rows += count
         if count:
-            (exact if keeps_rows else lessened)[sha256(data).hexdigest()] = _saved(detector, training=keeps_rows)
+            (exact if keeps_rows else lessened)[sha256(data).hexdigest()] = saved(detector, None, training=keeps_rows)
     return Forgotten(n_rows, tuple(notes), exact, lessened)
 
 
@@ -115,9 +115,3 @@ def models_know(
 def _owners(person: Person) -> list[str]:
     """Return what stands for a person as the owner of a session."""
     return [name for column in _OWNERS for name in sorted(person.pseudonyms.get(column, ()))]
-
-
-def _saved(detector: Detector, *, training: bool) -> bytes:
-    file = BytesIO()
-    detector.save(file, training=training)
-    return file.getvalue()

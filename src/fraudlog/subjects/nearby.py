@@ -29,6 +29,7 @@ from fraudlog.sessions.columns import NULL, text_of
 from fraudlog.sessions.facts import Facts
 from fraudlog.sessions.window_batch import forget
 from fraudlog.sessions.windows import BUCKET_US
+from fraudlog.subjects.marks import Marks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,35 +48,6 @@ _FOREVER: Final = 1 << 62
 _OPEN: Final = 1 << 40
 """Groups from here on are single events of open sessions."""
 _DAYS_AT_ONCE: Final = 4
-
-
-class _Marks:
-    """Keys and times, and who comes near them."""
-
-    def __init__(self, keys: NDArray[np.uint64], times: NDArray[np.int64], reach_us: int) -> None:
-        self.reach_us = reach_us
-        self.keys, code = np.unique(keys, return_inverse=True)
-        self.begin, self.end = int(times.min()) - reach_us, int(times.max()) + reach_us
-        self.width = self.end - self.begin + 2 * reach_us
-        self.line = np.sort(code * self.width + (times - self.begin))
-
-    def _place(self, keys: NDArray[np.uint64], times: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-        code = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        is_near = (self.keys[code] == keys) & (times >= self.begin) & (times <= self.end)
-        return is_near, code * self.width + (times - self.begin)
-
-    def reach_to(self, keys: NDArray[np.uint64], times: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Say which events a mark of their key reaches: it is as old, or older by less than the reach."""
-        is_near, line = self._place(keys, times)
-        at = np.searchsorted(self.line, line, side="right") - 1
-        return is_near & (at >= 0) & (line - self.line[np.maximum(at, 0)] < self.reach_us)
-
-    def are_reached_by(self, keys: NDArray[np.uint64], times: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Say which events reach a mark of their key: it is as new, or newer by less than the reach."""
-        is_near, line = self._place(keys, times)
-        at = np.searchsorted(self.line, line, side="left")
-        is_there = at < len(self.line)
-        return is_near & is_there & (self.line[np.minimum(at, len(self.line) - 1)] - line < self.reach_us)
 
 
 @dataclass
@@ -248,13 +220,13 @@ class _Shelf:
         after_us += self.definition.max_duration_us
         return [(n, self.lean(n)) for n in self.pieces.near(times, before_us, after_us)]
 
-    def marks(self, facts: Facts) -> dict[str, _Marks]:
+    def marks(self, facts: Facts) -> dict[str, Marks]:
         """Return the keys and times of some events, by window."""
         marks = {}
         for name, window in self.windows.items():
             keys, rows = keys_of(facts, window, self.definition.plan)
             if rows.any():
-                marks[name] = _Marks(keys[rows], facts.time[rows], reach_of(window))
+                marks[name] = Marks(keys[rows], facts.time[rows], reach_of(window))
         return marks
 
 
@@ -291,7 +263,7 @@ class _Sight:
         if self.wanted:
             self._evaluate()
 
-    def _at_doors(self, gone: Facts) -> dict[str, _Marks]:
+    def _at_doors(self, gone: Facts) -> dict[str, Marks]:
         """Return what was asked for at doors by those who go, and by others who came on a way that was theirs too."""
         found = {}
         plan = self.shelf.definition.plan
@@ -302,14 +274,14 @@ class _Sight:
             keys, times = [asked[is_door]], [gone.time[is_door]]
             clients, is_step, at_door = clients_of(gone, window, plan)
             if (is_step | at_door).any():
-                mark = _Marks(clients[is_step | at_door], gone.time[is_step | at_door], memory_of(window) + BUCKET_US)
+                mark = Marks(clients[is_step | at_door], gone.time[is_step | at_door], memory_of(window) + BUCKET_US)
                 for _, lean in self.shelf.near(gone.time, 0, mark.reach_us):
                     clients, _, at_door = clients_of(lean.facts, window, plan)
                     rows = at_door & mark.reach_to(clients, lean.facts.time)
                     keys.append(lean.keys(window)[0][rows])
                     times.append(lean.facts.time[rows])
             if sum(map(len, keys)):
-                found[name] = _Marks(np.concatenate(keys), np.concatenate(times), reach_of(window))
+                found[name] = Marks(np.concatenate(keys), np.concatenate(times), reach_of(window))
         return found
 
     def _add_steps(self, seen: dict[int, NDArray[np.bool_]]) -> None:
@@ -324,7 +296,7 @@ class _Sight:
             clients = np.concatenate([told[n][0][rows] for n, rows in at_doors.items()])
             times = np.concatenate([self.shelf.lean(n).facts.time[rows] for n, rows in at_doors.items()])
             if len(clients):
-                mark = _Marks(clients, times, memory_of(window) + BUCKET_US)
+                mark = Marks(clients, times, memory_of(window) + BUCKET_US)
                 for n, (of_rows, is_step, _) in told.items():
                     seen[n] |= is_step & mark.are_reached_by(of_rows, self.shelf.lean(n).facts.time)
 

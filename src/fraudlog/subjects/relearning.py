@@ -16,7 +16,7 @@ from fraudlog.subjects.pieces import day_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fraudlog.jobs.models import Entry
+    from fraudlog.jobs.model_files import Entry
     from fraudlog.store import Transaction
 
 __all__ = ["Relearner"]

@@ -19,7 +19,8 @@ import pyarrow.compute as pc
 
 from fraudlog.jobs.carried import Carried
 from fraudlog.jobs.line import Line
-from fraudlog.jobs.models import Models, entries_of
+from fraudlog.jobs.model_files import entries_of
+from fraudlog.jobs.models import Models
 from fraudlog.privacy import Pseudonyms
 from fraudlog.schema import SCORES, arrow_schema, to_arrow, to_pandas
 from fraudlog.store.tables import TABLES, conform, plain
