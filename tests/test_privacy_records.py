@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -79,6 +80,17 @@ def test_entries_taken_out_are_missed(chain):
         assert not chain.verify().is_whole, left
     with pytest.raises(PrivacyError, match="nothing is added"):
         chain.append({"event": "more"})
+
+
+def test_appends_stopped_one_after_the_other_before_the_head_are_made_good(chain):
+    """Killed twice in a row between an entry and its head: the trail goes on, and no entry is lost."""
+    before = len(chain.entries())
+    for _ in range(3):
+        with mock.patch.object(Chain, "_write_head", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+            chain.append({"event": "read"})
+    chain.append({"event": "read"})
+    assert chain.verify().is_whole
+    assert before < len(chain.entries()) <= before + 4
 
 
 def test_a_stopped_append_is_made_good(chain):

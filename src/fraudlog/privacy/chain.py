@@ -122,13 +122,19 @@ class Chain:
         return Verdict(is_whole, number, problem, previous)
 
     def _end(self, file: BinaryIO) -> tuple[int, str]:
-        """Return number and digest that the next entry goes on from; half a line left by a crash is taken away."""
+        """Return number and digest that the next entry goes on from.
+
+        What a crash left is put right before more is added: half a line goes, and a head that is one entry behind is
+        written. Left behind, another crash at the same place would put it two behind, as if the end had been cut off.
+        """
         last, end, size = _last_line(file)
         number, digest, before = _standing(last) if last else (0, _FIRST, _FIRST)
         if not _is_head_of(self._head_data(), number, digest, before):
             raise PrivacyError(f"{self.path.name}: its last entry was changed or cut off; nothing is added to it")
         if end < size:
             file.truncate(end)
+        if number and self._head_data() != _head(number, digest):
+            self._write_head(number, digest)
         return number, digest
 
     @contextmanager
