@@ -68,6 +68,17 @@ def test_changes_at_once_lose_no_key(file):
     assert all(after[epoch] == key for keys in made for epoch, key in keys.items())
 
 
+def test_who_reads_while_keys_change_gets_the_old_ring_or_the_new(file):
+    """Never the old file that was overwritten between its being opened and read."""
+    with ThreadPoolExecutor(1) as pool:
+        changes = pool.submit(lambda: [rotate_key(file) for _ in range(150)])
+        seen = [load_keyring(file).keys]
+        while not changes.done():
+            seen.append(load_keyring(file).keys)
+    after = load_keyring(file).keys
+    assert all(keys.items() <= after.items() for keys in seen)
+
+
 def kill_loop(file, change, count: int, seed: int) -> int:
     """Kill a change at random moments; the file holds the old ring or the new one, and the change again succeeds."""
     chance = random.Random(seed)  # noqa: S311 -- moments, not keys

@@ -200,7 +200,16 @@ def _unusable(path: Path, error: OSError) -> ConfigError:
 def _read(path: Path) -> Keyring:
     if path.stat().st_mode & 0o077:
         raise ConfigError(f"the key file {path} can be read by others; run: chmod 600 {path}", parameter="key_file")
-    return _parse(path.read_text("ascii", "replace"), f"the key file {path}")
+    return _parse(_text_of(path), f"the key file {path}")
+
+
+def _text_of(path: Path) -> str:
+    """Read a file that a change may replace, and overwrite, between its being opened and read: then it is read anew."""
+    while True:
+        with path.open(encoding="ascii", errors="replace") as file:
+            text = file.read()
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return text
 
 
 def _make(path: Path) -> Keyring:
