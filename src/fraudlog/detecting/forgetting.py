@@ -113,7 +113,8 @@ def disowned(voices: Mapping[str, Voice], told: Told, whom: Whom, *, labels: boo
     if labels:
         told.book.drop([*whom.owners, *whom.sessions])
     n_accounts = sum(accounts.history.forget(owner) for owner in whom.owners)
-    accounts.learnt = {session: week for session, week in accounts.learnt.items() if session not in whom.sessions}
+    theirs = set(whom.sessions)
+    accounts.learnt = {session: week for session, week in accounts.learnt.items() if session not in theirs}
     return n_accounts + n_labels - len(told.book.entries)
 
 
